@@ -1,0 +1,32 @@
+//! The Thallus protocol engine: small state machines that do not know each other, and one `Node`
+//! that owns them all. No clock, no sockets, no disk, no threads, no ambient randomness: a shell
+//! says what happened ([`node::Input`]) and does what it is told ([`node::Output`]).
+//!
+//! Layers, each of which may use only those before it; actions go down, inputs come up:
+//! the base, then `crypto`, `identity`, `session`, `link`, and `node` above all.
+#![no_std]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+// The base everyone may use.
+pub mod bounded;
+pub mod codec;
+pub mod drops;
+pub mod ids;
+pub mod limits;
+pub mod machine;
+pub mod rng;
+pub mod time;
+pub mod wake;
+pub mod zoo;
+
+pub mod crypto;
+pub mod identity;
+pub mod session;
+
+pub mod link;
+pub mod store;
+
+pub mod node;

@@ -1,0 +1,197 @@
+//! Every size in one value.
+//!
+//! Whatever a peer or an application can make grow is bounded by a field here, and
+//! [`Limits::worst_case_bytes`] says what all of it together can cost.
+
+use crate::time::Duration;
+
+/// The sizes of one node. Start from a profile, change fields, then [`Limits::validate`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Links at once, 1 to 256.
+    pub links: u16,
+    /// Peers in session or being connected, 1 to 16,384.
+    pub peers: u16,
+    /// Paths to one peer, 1 to 8.
+    pub paths_per_peer: u8,
+    /// Handshakes under way at once, ours and others' together.
+    pub handshakes: u16,
+    /// Handshakes a second that are answered before addresses have to be proved by cookies.
+    pub free_handshakes_per_s: u16,
+    /// Largest packet sent or accepted, in bytes, 64 to 65,507. A link's MTU may be smaller.
+    pub packet_bytes: u32,
+    /// Largest message, in bytes, up to 16 MiB.
+    pub message_bytes: u32,
+    /// Payload bytes that wait to be sent or acknowledged, all peers together.
+    pub send_bytes: u32,
+    /// Messages that wait to be sent or acknowledged, all peers together.
+    pub send_messages: u32,
+    /// Bytes of messages being reassembled or held for order, all peers together.
+    pub receive_bytes: u32,
+    /// Messages being reassembled or held for order, all peers together.
+    pub receive_messages: u32,
+    /// No peer may use more than one part in this many of the four shared bounds above, unless the
+    /// part is smaller than one largest message.
+    pub peer_share: u32,
+    /// Packets in flight on one path whose fate is remembered.
+    pub in_flight: u16,
+    /// Ranges of received packet numbers remembered for acknowledgement, per path.
+    pub ack_ranges: u16,
+    /// Width of a replay window in packet numbers, a multiple of 64; per path, 64 to 4,096.
+    pub replay_window: u16,
+    /// Messages beyond the oldest missing one whose arrival is remembered, a multiple of 64; per peer.
+    pub message_window: u16,
+    /// Events and stores waiting for the shell to take them.
+    pub outputs: u32,
+    /// Durable messages kept on disk, in both directions and for all peers together.
+    pub durable_messages: u32,
+    /// New keys are negotiated after this many packets, at most 2^32.
+    pub rekey_packets: u64,
+    /// New keys are negotiated after this time.
+    pub rekey_after: Duration,
+    /// A path without traffic is probed this often.
+    pub keepalive: Duration,
+    /// A session in which nothing was heard for this long is closed.
+    pub session_idle: Duration,
+}
+
+/// Why a set of limits cannot work.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("limits.{field}: {why}")]
+pub struct LimitsError {
+    /// The field at fault.
+    pub field: &'static str,
+    /// What it must be.
+    pub why: &'static str,
+}
+
+impl Limits {
+    /// A microcontroller: 8 peers, messages to 8 KiB.
+    pub const TINY: Limits = Limits {
+        links: 2,
+        peers: 8,
+        paths_per_peer: 2,
+        handshakes: 2,
+        free_handshakes_per_s: 2,
+        packet_bytes: 1_500,
+        message_bytes: 8 * 1024,
+        send_bytes: 16 * 1024,
+        send_messages: 32,
+        receive_bytes: 16 * 1024,
+        receive_messages: 32,
+        peer_share: 2,
+        in_flight: 32,
+        ack_ranges: 16,
+        replay_window: 128,
+        message_window: 128,
+        outputs: 32,
+        durable_messages: 16,
+        rekey_packets: 1 << 24,
+        rekey_after: Duration::from_secs(6 * 3600),
+        keepalive: Duration::from_secs(60),
+        session_idle: Duration::from_secs(600),
+    };
+
+    /// A single-board computer: 64 peers, messages to 1 MiB.
+    pub const SMALL: Limits = Limits {
+        links: 8,
+        peers: 64,
+        paths_per_peer: 4,
+        handshakes: 32,
+        free_handshakes_per_s: 16,
+        packet_bytes: 9_000,
+        message_bytes: 1024 * 1024,
+        send_bytes: 8 * 1024 * 1024,
+        send_messages: 8_192,
+        receive_bytes: 8 * 1024 * 1024,
+        receive_messages: 8_192,
+        peer_share: 4,
+        in_flight: 1_024,
+        ack_ranges: 128,
+        replay_window: 1_024,
+        message_window: 1_024,
+        outputs: 2_048,
+        durable_messages: 4_096,
+        rekey_packets: 1 << 30,
+        rekey_after: Duration::from_secs(3600),
+        keepalive: Duration::from_secs(25),
+        session_idle: Duration::from_secs(180),
+    };
+
+    /// A server: 2,048 peers, messages to 16 MiB.
+    pub const SERVER: Limits = Limits {
+        links: 64,
+        peers: 2_048,
+        paths_per_peer: 8,
+        handshakes: 512,
+        free_handshakes_per_s: 64,
+        packet_bytes: 65_507,
+        message_bytes: 16 * 1024 * 1024,
+        send_bytes: 256 * 1024 * 1024,
+        send_messages: 65_536,
+        receive_bytes: 256 * 1024 * 1024,
+        receive_messages: 65_536,
+        peer_share: 8,
+        in_flight: 4_096,
+        ack_ranges: 256,
+        replay_window: 2_048,
+        message_window: 4_096,
+        outputs: 8_192,
+        durable_messages: 65_536,
+        rekey_packets: 1 << 30,
+        rekey_after: Duration::from_secs(3600),
+        keepalive: Duration::from_secs(25),
+        session_idle: Duration::from_secs(180),
+    };
+
+    /// One peer's part of a shared bound, but at least `least`.
+    #[must_use]
+    pub fn share(&self, total: u32, least: u32) -> u32 {
+        (total / self.peer_share.max(1)).max(least).min(total)
+    }
+
+    /// Checks every range.
+    ///
+    /// # Errors
+    /// Names the first field that cannot work and what it must be.
+    pub fn validate(&self) -> Result<(), LimitsError> {
+        let rules: [(bool, &'static str, &'static str); 16] = [
+            ((1..=256).contains(&self.links), "links", "must be 1 to 256"),
+            ((1..=16_384).contains(&self.peers), "peers", "must be 1 to 16,384"),
+            ((1..=8).contains(&self.paths_per_peer), "paths_per_peer", "must be 1 to 8"),
+            (self.handshakes >= 1, "handshakes", "must be at least 1"),
+            ((64..=65_507).contains(&self.packet_bytes), "packet_bytes", "must be 64 to 65,507"),
+            (self.message_bytes <= 16 * 1024 * 1024, "message_bytes", "must be at most 16 MiB"),
+            (self.send_bytes >= self.message_bytes, "send_bytes", "must hold one largest message"),
+            (self.receive_bytes >= self.message_bytes, "receive_bytes", "must hold one largest message"),
+            (self.send_messages >= 1, "send_messages", "must be at least 1"),
+            (self.receive_messages >= 1, "receive_messages", "must be at least 1"),
+            (self.peer_share >= 1, "peer_share", "must be at least 1"),
+            (self.in_flight >= 8, "in_flight", "must be at least 8"),
+            ((4..=1_024).contains(&self.ack_ranges), "ack_ranges", "must be 4 to 1,024"),
+            (
+                (64..=4_096).contains(&self.replay_window) && self.replay_window.is_multiple_of(64),
+                "replay_window",
+                "must be a multiple of 64 from 64 to 4,096",
+            ),
+            (
+                (64..=16_384).contains(&self.message_window) && self.message_window.is_multiple_of(64),
+                "message_window",
+                "must be a multiple of 64 from 64 to 16,384",
+            ),
+            (self.outputs >= 16, "outputs", "must be at least 16"),
+        ];
+        for (holds, field, why) in rules {
+            if !holds {
+                return Err(LimitsError { field, why });
+            }
+        }
+        if self.rekey_packets == 0 || self.rekey_packets > 1 << 32 {
+            return Err(LimitsError { field: "rekey_packets", why: "must be 1 to 2^32" });
+        }
+        if self.session_idle <= self.keepalive {
+            return Err(LimitsError { field: "session_idle", why: "must be longer than keepalive" });
+        }
+        Ok(())
+    }
+}

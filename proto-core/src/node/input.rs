@@ -1,0 +1,191 @@
+//! Everything that can happen to a node. One enum, so a run can be recorded, replayed and fuzzed.
+
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+use crate::ids::{Addr, LinkId, NodeId, Ticket};
+use crate::store::record::Record;
+use crate::time::{Duration, WallTime};
+
+/// One thing that happened.
+#[derive(Clone, Debug)]
+pub enum Input<'a> {
+    /// A datagram arrived on a link.
+    Datagram {
+        /// The interface it came in by.
+        link: LinkId,
+        /// Who the link says sent it; unproved.
+        from: Addr,
+        /// The datagram.
+        bytes: &'a [u8],
+    },
+    /// A link came up, changed or went down.
+    LinkChanged {
+        /// Which interface.
+        link: LinkId,
+        /// How it is now.
+        state: LinkState,
+    },
+    /// A deadline of [`Node::next_wake`](crate::node::Node::next_wake) has passed.
+    Wake,
+    /// The shell's calendar time, to be given at boot and whenever it steps.
+    WallClock(WallTime),
+    /// The application or the operator asks for something.
+    Command(Command),
+    /// Every record with a ticket up to this one is on disk and survives a power cut.
+    Stored {
+        /// The last durable ticket.
+        up_to: Ticket,
+    },
+    /// A write failed. The node stops whatever depends on the disk and says so.
+    StoreFailed,
+    /// The answer to [`Output::Load`](crate::node::Output::Load).
+    Loaded {
+        /// The ticket of the question.
+        ticket: Ticket,
+        /// The record, if there is one.
+        record: Option<Record>,
+    },
+}
+
+/// Whether a link works, and what it can do.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum LinkState {
+    /// Usable, with these properties.
+    Up(LinkInfo),
+    /// Not usable now.
+    Down,
+}
+
+/// What a link can do, as its shell knows it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LinkInfo {
+    /// Who hears a transmission.
+    pub medium: Medium,
+    /// The largest datagram in bytes, 64 to 65,507; what lower layers add is not counted.
+    pub mtu: u16,
+    /// The rate in bits a second, where the hardware fixes it (a radio, a serial line); `None` where
+    /// the path has to be measured.
+    pub rate_bps: Option<u64>,
+    /// A first guess of the one-way delay, used until it has been measured.
+    pub delay: Duration,
+    /// What a byte costs compared with other links; 0 for a cable, more for what is metered.
+    pub cost: u16,
+    /// How many equal datagrams one `Transmit` may carry; 1 where the shell has no segmentation offload.
+    pub segments: u8,
+    /// Our own address on this link. Sets twins apart that woke up with one generator state.
+    pub local: Addr,
+}
+
+/// Who hears a transmission.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Medium {
+    /// The addressed node only.
+    PointToPoint,
+    /// Everybody in range; the sender cannot receive meanwhile when `half_duplex`.
+    Shared {
+        /// Whether sending blocks receiving.
+        half_duplex: bool,
+    },
+}
+
+/// What an application or operator can ask for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Command {
+    /// Keep a session with this peer.
+    AddPeer(PeerSpec),
+    /// Close the session with this node and forget its addresses.
+    RemovePeer(NodeId),
+    /// Send something to a direct peer.
+    Send(Send),
+    /// The application has taken a durable message for good; it will not be shown again after a restart.
+    Consumed {
+        /// Who sent it.
+        from: NodeId,
+        /// Its number, as in [`Event::Message`](crate::node::Event::Message).
+        seq: u64,
+    },
+    /// Take over a signed statement about identities: a revocation, a rotation, a membership
+    /// certificate or a network-key epoch, as encoded record bytes.
+    Install(Bytes),
+}
+
+/// Where a peer may be found, and what is known of it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct PeerSpec {
+    /// Who it must turn out to be; `None` accepts any member of our network.
+    pub node: Option<NodeId>,
+    /// Its device's X25519 key. When known, the handshake takes one round trip (Noise IK, else XX).
+    pub key: Option<[u8; 32]>,
+    /// Link and address of each way to it.
+    pub endpoints: Vec<(LinkId, Addr)>,
+}
+
+/// Something to send.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Send {
+    /// The receiving node.
+    pub to: NodeId,
+    /// The caller's own number for it, returned in every [`Event::Receipt`](crate::node::Event::Receipt).
+    pub tag: u64,
+    /// How it is delivered.
+    pub delivery: Delivery,
+    /// How urgent it is.
+    pub class: Class,
+    /// How long it may wait; `None` means what the class allows.
+    pub lifetime: Option<Duration>,
+    /// The bytes, 0 to [`Limits::message_bytes`](crate::limits::Limits::message_bytes).
+    pub payload: Bytes,
+}
+
+/// How something is delivered.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Delivery {
+    /// May be lost; fits one packet.
+    Datagram,
+    /// Exactly once while neither side restarts; when the peer restarts with its fate unknown, the
+    /// receipt says so and it is not sent again.
+    Message,
+    /// As `Message`, and after every earlier message of the same stream.
+    Stream {
+        /// The stream, chosen by the sender.
+        stream: u16,
+    },
+    /// Exactly once across restarts of both sides: on disk here before it is accepted, on disk there
+    /// before it is acknowledged.
+    Durable,
+}
+
+/// How urgent a message is. Each class has a share of every link, so none can starve another.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[repr(u8)]
+pub enum Class {
+    /// Lives 7 days.
+    Emergency,
+    /// Lives 5 days.
+    High,
+    /// Lives 3 days.
+    Normal,
+    /// Lives 1 day.
+    Low,
+    /// Lives 12 hours.
+    Background,
+}
+
+impl Class {
+    /// Every class, most urgent first.
+    pub const ALL: [Class; 5] = [Class::Emergency, Class::High, Class::Normal, Class::Low, Class::Background];
+
+    /// How long a message of this class may wait when its sender does not say (protocol section 2).
+    #[must_use]
+    pub const fn lifetime(self) -> Duration {
+        const DAY: u64 = 24 * 3600;
+        Duration::from_secs(match self {
+            Class::Emergency => 7 * DAY,
+            Class::High => 5 * DAY,
+            Class::Normal => 3 * DAY,
+            Class::Low => DAY,
+            Class::Background => DAY / 2,
+        })
+    }
+}

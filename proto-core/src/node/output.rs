@@ -1,0 +1,203 @@
+//! Everything a node asks its shell to do. One enum, the counterpart of `Input`.
+
+use bytes::Bytes;
+
+use crate::ids::{Addr, DeviceId, LinkId, NodeId, Ticket};
+use crate::node::input::Delivery;
+use crate::store::record::{Key, Record};
+
+/// One thing to do.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Output {
+    /// Send the first `len` bytes of the buffer given to `poll`.
+    Transmit(Transmit),
+    /// Make this durable, in the order of tickets, then answer `Input::Stored`.
+    Store {
+        /// Its place in the order.
+        ticket: Ticket,
+        /// What to write.
+        record: Record,
+    },
+    /// Read this and answer `Input::Loaded`.
+    Load {
+        /// The question's number.
+        ticket: Ticket,
+        /// What to read.
+        key: Key,
+    },
+    /// Something the application or operator wants to know.
+    Event(Event),
+}
+
+/// A datagram, or several of equal size, in the buffer given to `poll`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Transmit {
+    /// The interface to use.
+    pub link: LinkId,
+    /// Whom to send to.
+    pub to: Addr,
+    /// Bytes in the buffer.
+    pub len: usize,
+    /// Size of each datagram but the last, which may be shorter. Equal to `len` for a single one.
+    pub segment: usize,
+}
+
+/// Something worth knowing.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// A session with this node is established.
+    PeerUp {
+        /// Who.
+        node: NodeId,
+        /// With which of its devices.
+        device: DeviceId,
+        /// It has restarted since we last spoke: what it held in memory is gone.
+        restarted: bool,
+        /// The protocol version both speak.
+        version: u8,
+    },
+    /// The session has ended; it is being rebuilt unless the peer was removed.
+    PeerDown {
+        /// Who.
+        node: NodeId,
+        /// Why.
+        reason: DownReason,
+    },
+    /// A path to a peer started to work or stopped.
+    Path {
+        /// To whom.
+        node: NodeId,
+        /// Over which link.
+        link: LinkId,
+        /// Whether it carries packets now.
+        up: bool,
+    },
+    /// Something arrived for the application.
+    Message {
+        /// Who sent it.
+        from: NodeId,
+        /// How it was delivered; for a stream the sender's number of it is not sent and reads 0.
+        delivery: Delivery,
+        /// The sender's number. Unique for ever among the durable messages of one sender, among the
+        /// others until either side restarts; 0 for datagrams.
+        seq: u64,
+        /// It was shown before a restart and never confirmed by `Command::Consumed`.
+        again: bool,
+        /// The bytes.
+        payload: Bytes,
+    },
+    /// What became of something sent.
+    Receipt {
+        /// To whom it went.
+        to: NodeId,
+        /// The caller's number.
+        tag: u64,
+        /// Its fate.
+        outcome: Outcome,
+    },
+    /// A node speaks versions of the protocol that we do not.
+    Incompatible {
+        /// The link it was heard on.
+        link: LinkId,
+        /// Its address there.
+        from: Addr,
+        /// Lowest and highest version it speaks.
+        theirs: (u8, u8),
+        /// Lowest and highest version we speak.
+        ours: (u8, u8),
+    },
+    /// Two running instances claim one identity.
+    CloneDetected {
+        /// Whose identity.
+        node: NodeId,
+        /// Which device of it; our own when the peer told us that we are the second.
+        device: DeviceId,
+    },
+    /// The disk failed: what needs it has stopped.
+    StorageFailed,
+    /// A stored record cannot be used; the rest of the store was.
+    RecordRejected {
+        /// Which.
+        key: Key,
+        /// Why.
+        why: RejectReason,
+    },
+}
+
+/// Why a stored record cannot be used.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RejectReason {
+    /// Its checksum or structure is wrong.
+    Corrupt,
+    /// A later version of this software wrote it.
+    NewerVersion,
+}
+
+/// Why a session ended.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum DownReason {
+    /// The application removed the peer.
+    Removed,
+    /// The peer said goodbye.
+    Closed,
+    /// Nothing was heard for longer than the idle limit.
+    Silent,
+    /// It came back with a new memory.
+    Restarted,
+    /// Its keys or membership are no longer valid.
+    Revoked,
+    /// It is a second instance of a running identity.
+    Cloned,
+}
+
+/// What became of something sent.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Outcome {
+    /// On disk here; it will be sent until it is delivered or expires.
+    Accepted,
+    /// The receiver has it, durably if that was asked for.
+    Delivered,
+    /// Its lifetime ended first. It may have arrived all the same.
+    Expired,
+    /// The receiver's limits do not allow it.
+    Refused,
+    /// The receiver restarted while it was under way; whether it arrived is unknown.
+    Uncertain,
+    /// The peer was removed first.
+    Cancelled,
+}
+
+/// Why a command or datagram was not accepted. Nothing has changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Refused {
+    /// The node has no room for it now; try again after the next receipt.
+    #[error("queue full; wait for a receipt and try again")]
+    QueueFull,
+    /// Larger than this delivery kind allows.
+    #[error("too large: at most {limit} bytes")]
+    Oversize {
+        /// The most that is possible.
+        limit: u64,
+    },
+    /// No such peer.
+    #[error("unknown peer; add it first")]
+    UnknownPeer,
+    /// No room for another peer.
+    #[error("peer table full: at most {limit}")]
+    PeersFull {
+        /// The most that is possible.
+        limit: u64,
+    },
+    /// No such link.
+    #[error("unknown link; announce it first")]
+    UnknownLink,
+    /// The disk has failed, or this node has none.
+    #[error("no working storage for durable messages")]
+    NoStorage,
+    /// The statement to install does not verify or is not for this node.
+    #[error("statement refused: {0}")]
+    Statement(&'static str),
+    /// A link's properties are out of range.
+    #[error("link refused: {0}")]
+    Link(&'static str),
+}

@@ -1,0 +1,67 @@
+//! When a machine wants to be woken, and why.
+
+use crate::time::Instant;
+
+/// The next moment at which a machine has something to do without new input.
+///
+/// The derived order makes `min` right: `Now < At(early) < At(late) < Idle`. An `Option<Instant>`
+/// would put "never" first, and deadlines would be lost.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub enum Wake {
+    /// There is work left; call again at once.
+    Now,
+    /// Call `wake` at this instant.
+    At(Instant, Reason),
+    /// Nothing to do until an input arrives.
+    #[default]
+    Idle,
+}
+
+impl Wake {
+    /// The earlier of two.
+    #[must_use]
+    pub fn min(self, other: Wake) -> Wake {
+        Ord::min(self, other)
+    }
+
+    /// Whether the moment has come.
+    #[must_use]
+    pub fn is_due(self, now: Instant) -> bool {
+        match self {
+            Wake::Now => true,
+            Wake::At(at, _) => at <= now,
+            Wake::Idle => false,
+        }
+    }
+}
+
+/// Why a deadline was set. Shown in status and traces; part of the trace, so the order is fixed.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Reason {
+    /// Send a handshake message again.
+    HandshakeRetry,
+    /// Give up on, or forget, a handshake.
+    HandshakeExpiry,
+    /// Replace the session's keys.
+    Rekey,
+    /// A session has been silent for too long.
+    SessionIdle,
+    /// Rotate the cookie secret.
+    CookieRotation,
+    /// Send an acknowledgement that was held back.
+    AckDelay,
+    /// Decide whether packets in flight were lost.
+    LossDetection,
+    /// The pacer allows the next packet.
+    Pacing,
+    /// Check that a path still carries packets.
+    PathProbe,
+    /// Keep an idle path known to the other side and to address translators.
+    KeepAlive,
+    /// A message's lifetime ends.
+    MessageExpiry,
+    /// A half-received message is given up.
+    ReassemblyExpiry,
+    /// Work was left over from a bounded turn.
+    Backlog,
+}

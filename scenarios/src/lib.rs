@@ -1,0 +1,1 @@
+//! Named chaos scenarios.
