@@ -129,7 +129,7 @@ pub(crate) const LARGER: &[Larger] = &[];
 
 /// Modules of proto-core that every other may use. They may use each other and plain data.
 pub(crate) const BASE: &[&str] =
-    &["time", "wake", "rng", "ids", "limits", "machine", "drops", "zoo", "bounded", "codec"];
+    &["time", "wake", "rng", "ids", "limits", "machine", "drops", "zoo", "params", "bounded", "codec"];
 
 /// Plain data that every module may use, as module and submodule.
 pub(crate) const PLAIN: &[(&str, &str)] = &[("store", "record"), ("node", "input"), ("node", "output")];

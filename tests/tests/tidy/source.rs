@@ -83,6 +83,12 @@ impl Source {
         file.starts_with("tests/") || file.contains("/tests/") || file.ends_with("/tests.rs")
     }
 
+    /// Whether a tool wrote the file: its first line says so.
+    #[must_use]
+    pub(crate) fn is_generated(&self) -> bool {
+        self.text.lines().next().is_some_and(|line| line.starts_with("//") && line.contains("@generated"))
+    }
+
     fn push(&mut self, text: &str, line: usize, scope: Scope) {
         self.tokens.push(Token {
             text: text.to_owned(),
