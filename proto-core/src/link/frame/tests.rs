@@ -78,10 +78,10 @@ impl Said {
             Said::Close(reason) => write_close(w, *reason),
             Said::Refused(space, seq) => write_refused(w, *space, *seq),
             Said::Message(header, data) => write_message(w, header, last, data),
-            Said::Skipped(kind) => {
+            Said::Skipped(kind) => whole(w, |w| {
                 w.u8(*kind)?;
                 w.prefixed(b"later")
-            }
+            }),
         }
     }
 }

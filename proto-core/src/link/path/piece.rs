@@ -1,5 +1,7 @@
 //! What a packet carried, and what became of it.
 
+use crate::ids::PathId;
+
 /// One thing a sent packet carried. When the packet's fate is known, whoever put the piece in hears
 /// of it: an intent is kept, never the bytes of a packet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,9 +27,11 @@ pub enum Piece {
         /// Which state of it.
         version: u32,
     },
-    /// An acknowledgement whose highest number was this. Its fate is the path's own business and is
-    /// not told.
+    /// An acknowledgement. When it arrived, the path it spoke of is told by
+    /// [`Path::on_ack_acked`](super::Path::on_ack_acked).
     Ack {
+        /// The peer's path that it spoke of.
+        path: PathId,
         /// The highest packet number acknowledged.
         largest: u64,
     },
