@@ -1,9 +1,9 @@
 //! Whose turn it is: five classes share one link.
 //!
 //! A post office with five counters and one van. Every round each counter may load so many bytes, by
-//! its share; the most urgent counter that has anything left of its allowance loads first. An
-//! emergency that finds the van empty goes at once; a counter that floods uses up its allowance and
-//! waits for the others to use theirs. A counter without letters costs nobody anything.
+//! its share; the most urgent counter that has anything left of its allowance loads first. A counter
+//! that had nothing to send has saved one allowance, so an emergency goes at once; a counter that
+//! floods uses up its allowance and waits for the others to use theirs.
 //!
 //! Deficit round robin (Shreedhar and Varghese, SIGCOMM 1995) with strict order inside a round: the
 //! allowance may go below zero by one packet, and a round is as many allowances as are needed to
@@ -25,14 +25,17 @@ pub struct Schedule {
 
 impl Schedule {
     /// The class that sends next, among those whose bit (by [`Class`] number) is set in `waiting`.
-    /// Those in `later` have something to send that does not fit this packet: they keep what they
-    /// have saved, while a class in neither has to start anew.
+    /// Those in `later` have something to send that does not fit what is left of this packet: the gap is
+    /// filled on credit, without a new round. A class in neither saves one allowance and no more.
     pub fn pick(&mut self, waiting: u8, later: u8) -> Option<Class> {
         if waiting == 0 {
             return None;
         }
         if let Some(class) = self.first_with_allowance(waiting) {
             return Some(class);
+        }
+        if later != 0 {
+            return Class::ALL.into_iter().find(|&class| waiting & (1 << class as u8) != 0);
         }
         let mut rounds = i32::MAX;
         for (index, (left, share)) in self.left.iter().zip(SHARES).enumerate() {
@@ -41,10 +44,10 @@ impl Schedule {
             }
         }
         for (index, (left, share)) in self.left.iter_mut().zip(SHARES).enumerate() {
-            if waiting & (1 << index) != 0 {
-                *left += rounds.saturating_mul(share * BYTES_PER_PERCENT);
-            } else if later & (1 << index) == 0 {
-                *left = 0;
+            let round = share * BYTES_PER_PERCENT;
+            *left = left.saturating_add(rounds.saturating_mul(round));
+            if waiting & (1 << index) == 0 {
+                *left = (*left).min(round);
             }
         }
         self.first_with_allowance(waiting)

@@ -302,8 +302,8 @@ impl Block {
         if self.sent < self.source {
             return true;
         }
-        if !repairs && self.lost == 0 {
-            return false;
+        if !repairs && (self.lost == 0 || self.repair == 0) {
+            return self.lost > 0;
         }
         // Without loss so far nothing is missing, however much more than the source symbols a
         // decoder would like to have.

@@ -198,7 +198,7 @@ impl Outbox {
         } else if ready.active {
             self.write_symbol(p, class)
         } else {
-            self.open_bulk(ListId::of(Kind::Bulk, class), p.info)
+            self.write_small(p, ListId::of(Kind::Bulk, class))
         };
         let sign = match &step {
             Step::Wrote { bytes, .. } if any_small && any_bulk => {
@@ -333,12 +333,6 @@ impl Outbox {
         let Some(entry) = self.queue.get(index) else { return Step::Moved };
         let header = self.header_of(entry);
         let len = entry.payload.len() as u32;
-        if header.encoded_len(None) + entry.payload.len() <= info.room && entry.fragments.is_none() {
-            // The paths carry more than when it came: it fits a packet after all.
-            let class = entry.class;
-            self.queue.push_back(ListId::of(Kind::Lost, class), index);
-            return Step::Moved;
-        }
         let Some(size) = symbol_size(info.room, &header, len) else { return Step::NoRoom };
         let fountain = self.params.is_some_and(|params| params.fountain);
         self.start(index);

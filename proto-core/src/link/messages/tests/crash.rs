@@ -166,6 +166,12 @@ impl World {
     /// No more faults: everything that was accepted comes.
     fn calm(&mut self) -> Result<(), std::string::String> {
         (self.a.quick_disk, self.b.quick_disk) = (true, true);
+        for packet in core::mem::take(&mut self.there) {
+            self.a.fate(&packet, Fate::Lost);
+        }
+        for packet in core::mem::take(&mut self.back) {
+            self.b.fate(&packet, Fate::Lost);
+        }
         for turn in 0..4_000 {
             self.a.settle();
             self.b.settle();
