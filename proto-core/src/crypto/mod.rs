@@ -1,1 +1,4 @@
-//! crypto.
+//! One thin module for each primitive. They know keys and bytes, and nothing of the protocol: which
+//! context strings exist, and what a signature means, is decided above.
+
+pub mod aead;
