@@ -70,6 +70,21 @@ impl Key {
         let tag: &[u8; TAG_LEN] = (&*tag).try_into().map_err(|_| Forged)?;
         if self.0.open(nonce, aad, text, tag) { Ok(text) } else { Err(Forged) }
     }
+
+    /// As [`Key::open_in_place`], with the tag apart from the ciphertext.
+    ///
+    /// # Errors
+    /// [`Forged`] when anything differs from what was sealed.
+    #[inline]
+    pub fn open_detached(
+        &self,
+        nonce: &[u8; NONCE_LEN],
+        aad: &[u8],
+        text: &mut [u8],
+        tag: &[u8; TAG_LEN],
+    ) -> Result<(), Forged> {
+        if self.0.open(nonce, aad, text, tag) { Ok(()) } else { Err(Forged) }
+    }
 }
 
 impl core::fmt::Debug for Key {

@@ -2,3 +2,12 @@
 //! context strings exist, and what a signature means, is decided above.
 
 pub mod aead;
+pub mod dh;
+pub mod hash;
+pub mod noise;
+pub mod password;
+pub mod secret;
+pub mod sign;
+
+#[cfg(test)]
+mod tests;
