@@ -75,7 +75,7 @@ pub struct Parts<'a> {
     /// The other side's static public key; needed to start [`Pattern::Ik`].
     pub remote_public: Option<&'a [u8; 32]>,
     /// The network's key.
-    pub psk: &'a Secret,
+    pub psk: &'a [u8; 32],
     /// What both sides must agree on without sending it.
     pub prologue: &'a [u8],
     /// The secret of the ephemeral key: used for this handshake and never again.
@@ -118,7 +118,7 @@ impl Handshake {
             Resolver { ephemeral: parts.ephemeral, known: (secret.clone(), *parts.local_public) };
         let params = pattern.name().parse().map_err(|_| NoiseError)?;
         let mut builder = snow::Builder::with_resolver(params, Box::new(resolver))
-            .psk(0, parts.psk.expose())
+            .psk(0, parts.psk)
             .and_then(|builder| builder.prologue(parts.prologue))
             .and_then(|builder| builder.local_private_key(secret.expose()))
             .map_err(|_| NoiseError)?;

@@ -110,13 +110,13 @@ fn cacophony_vectors_hold_for_our_primitives() {
 struct Side {
     secret: DhSecret,
     public: [u8; 32],
-    psk: Secret,
+    psk: [u8; 32],
 }
 
 fn side(seed: u8, psk: u8) -> Side {
     let secret = DhSecret::from_secret(&Secret::new([seed; 32]));
     let public = secret.public();
-    Side { secret, public, psk: Secret::new([psk; 32]) }
+    Side { secret, public, psk: [psk; 32] }
 }
 
 impl Side {
