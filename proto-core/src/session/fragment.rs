@@ -110,11 +110,6 @@ impl Slot {
         }
         Ok(self.0.take().map(|partial| partial.bytes))
     }
-
-    /// Bytes on the heap.
-    pub(super) fn heap_bytes(&self) -> usize {
-        self.0.as_ref().map_or(0, |partial| size_of::<Partial>() + partial.bytes.capacity())
-    }
 }
 
 impl Partial {

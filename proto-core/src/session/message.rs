@@ -272,6 +272,11 @@ impl Builder {
         self
     }
 
+    /// Goes on behind what was written before.
+    pub(super) fn from_written(written: &[u8]) -> Builder {
+        Builder(written.to_vec())
+    }
+
     /// What was written so far.
     pub(super) fn written(&self) -> &[u8] {
         &self.0

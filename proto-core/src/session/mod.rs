@@ -382,9 +382,10 @@ impl Sessions {
             );
             self.instance = hash.first_chunk().map(|bytes| u64::from_le_bytes(*bytes) | 1);
         }
+        let room = self.links.len() < usize::from(cx.limits.links);
         match self.links.get_mut(&link) {
             Some(known) => known.info = info,
-            None if self.links.len() < usize::from(cx.limits.links) => {
+            None if room => {
                 self.links.insert(link, Link { info, slot: fragment::Slot::default() });
             }
             None => return,

@@ -21,7 +21,7 @@ use crate::crypto::aead::TAG_LEN;
 use crate::drops::Drop;
 use crate::ids::{Addr, LinkId, PathId, PeerSlot};
 use crate::machine::Cx;
-use crate::wake::Wake;
+use crate::wake::{Reason, Wake};
 use crate::zoo::Bug;
 
 /// Header bytes before the packet number.
@@ -160,7 +160,7 @@ impl Sessions {
         numbers.next = number + 1;
         keys.sent += 1;
         if keys.sent == cx.limits.rekey_packets {
-            self.peer_timers.set(peer.0, Wake::Now);
+            self.peer_timers.set(peer.0, Wake::At(cx.now, Reason::Rekey));
         }
         Some(Sealed { packet_number: number, len })
     }
@@ -220,27 +220,18 @@ impl Sessions {
         packet: &mut [u8],
     ) -> Result<Opened, Drop> {
         self.step += 1;
-        let fate = self.answer_fate(answer).ok_or(Drop::UnknownSession)?;
-        let (slot, number) = match fate {
+        let (fate, slot) = self.answer_fate(answer).ok_or(Drop::UnknownSession)?;
+        let held = match fate {
             Fate::Refuse => return Err(Drop::Cloned),
-            Fate::New(slot) | Fate::Reset(slot) => {
-                (slot, keys::decode_number(0, header.truncated, header.number_len))
-            }
-            Fate::Continue(slot) | Fate::Merge(slot) => {
-                let peer = slot.and_then(|slot| self.peers.get(slot));
-                let numbers = peer.and_then(|peer| peer.association.as_ref()?.paths.get(usize::from(header.path.0)));
-                let number = keys::decode_number(
-                    numbers.map_or(0, PathNumbers::expected),
-                    header.truncated,
-                    header.number_len,
-                );
-                if numbers.is_some_and(|numbers| !numbers.is_fresh(number)) {
-                    return Err(Drop::Replayed);
-                }
-                (slot, number)
-            }
+            Fate::New | Fate::Reset => None,
+            Fate::Continue | Fate::Merge => slot.and_then(|slot| self.association(slot)),
         };
-        let _ = slot;
+        let numbers = held.and_then(|association| association.paths.get(usize::from(header.path.0)));
+        let expected = numbers.map_or(0, PathNumbers::expected);
+        let number = keys::decode_number(expected, header.truncated, header.number_len);
+        if numbers.is_some_and(|numbers| !numbers.is_fresh(number)) {
+            return Err(Drop::Replayed);
+        }
         let keys = self.table.keys_mut(header.index).ok_or(Drop::UnknownSession)?;
         let payload = unseal(keys, header, number, packet)?;
         keys.heard = true;
