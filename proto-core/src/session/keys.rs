@@ -193,6 +193,7 @@ pub(super) fn decode_number(expected: u64, truncated: u64, len: usize) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rng::Rng;
     use proptest::prelude::*;
 
     /// The examples of RFC 9000, appendices A.2 and A.3.

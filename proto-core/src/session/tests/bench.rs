@@ -23,22 +23,22 @@ pub(super) const LINK: LinkId = LinkId(0);
 #[derive(Clone)]
 pub(super) struct Make {
     /// Who it is.
-    pub who: u8,
+    pub(super) who: u8,
     /// Seed of its generator and of what it is hedged with.
-    pub seed: u8,
-    pub boot: u32,
-    pub versions: (u8, u8),
-    pub address: u32,
-    pub mtu: u16,
-    pub network: &'static str,
-    pub limits: Limits,
-    pub known: Vec<(NodeId, Bytes, u32)>,
-    pub rate_bps: Option<u64>,
-    pub zoo: Zoo,
+    pub(super) seed: u8,
+    pub(super) boot: u32,
+    pub(super) versions: (u8, u8),
+    pub(super) address: u32,
+    pub(super) mtu: u16,
+    pub(super) network: &'static str,
+    pub(super) limits: Limits,
+    pub(super) known: Vec<(NodeId, Bytes, u32)>,
+    pub(super) rate_bps: Option<u64>,
+    pub(super) zoo: Zoo,
 }
 
 impl Make {
-    pub fn new(who: u8) -> Make {
+    pub(super) fn new(who: u8) -> Make {
         Make {
             who,
             seed: who,
@@ -54,22 +54,22 @@ impl Make {
         }
     }
 
-    pub fn identity(&self) -> LocalIdentity {
+    pub(super) fn identity(&self) -> LocalIdentity {
         let secrets = DeviceSecrets::new(&Secret::new([self.who; 32]), &Secret::new([self.who ^ 0x55; 32]));
         let root = RootKey::new(&Secret::new([self.who ^ 0xaa; 32]));
         let certificate = root.certify(secrets.sign.public(), secrets.dh.public(), 1, Validity::ALWAYS);
         LocalIdentity::new(secrets, certificate).unwrap()
     }
 
-    pub fn node(&self) -> NodeId {
+    pub(super) fn node(&self) -> NodeId {
         self.identity().node()
     }
 
-    pub fn key(&self) -> [u8; 32] {
+    pub(super) fn key(&self) -> [u8; 32] {
         self.identity().certificate().dh_key
     }
 
-    pub fn info(&self) -> LinkInfo {
+    pub(super) fn info(&self) -> LinkInfo {
         LinkInfo {
             medium: Medium::PointToPoint,
             mtu: self.mtu,
@@ -81,7 +81,7 @@ impl Make {
         }
     }
 
-    pub fn start(&self, now: Instant) -> Side {
+    pub(super) fn start(&self, now: Instant) -> Side {
         let genesis = Genesis {
             name: self.network.into(),
             authorities: Vec::new(),
@@ -119,20 +119,20 @@ impl Make {
 
 /// One node.
 pub(super) struct Side {
-    pub sessions: Sessions,
-    pub rng: Rng,
-    pub drops: Drops,
-    pub make: Make,
+    pub(super) sessions: Sessions,
+    pub(super) rng: Rng,
+    pub(super) drops: Drops,
+    pub(super) make: Make,
     /// Packets it wants sent: to whom, and what.
-    pub out: Vec<(u32, Bytes)>,
+    pub(super) out: Vec<(u32, Bytes)>,
     /// Everything else it said.
-    pub events: Vec<Action>,
+    pub(super) events: Vec<Action>,
     /// Peers to which a PING is owed until something is heard under present keys.
-    pub outbox: BTreeMap<PeerSlot, Instant>,
+    pub(super) outbox: BTreeMap<PeerSlot, Instant>,
 }
 
 impl Side {
-    pub fn with<T>(&mut self, now: Instant, run: impl FnOnce(&mut Sessions, &mut Cx<'_>) -> T) -> T {
+    pub(super) fn with<T>(&mut self, now: Instant, run: impl FnOnce(&mut Sessions, &mut Cx<'_>) -> T) -> T {
         let mut cx = Cx {
             now,
             rng: &mut self.rng,
@@ -146,11 +146,11 @@ impl Side {
         result
     }
 
-    pub fn handle(&mut self, now: Instant, input: Input<'_>) {
+    pub(super) fn handle(&mut self, now: Instant, input: Input<'_>) {
         self.with(now, |sessions, cx| sessions.handle(cx, input));
     }
 
-    pub fn wake(&mut self, now: Instant) {
+    pub(super) fn wake(&mut self, now: Instant) {
         self.with(now, |sessions, cx| sessions.wake(cx));
     }
 
@@ -171,7 +171,7 @@ impl Side {
         }
     }
 
-    pub fn connect(&mut self, now: Instant, to: &Make, with_key: bool) {
+    pub(super) fn connect(&mut self, now: Instant, to: &Make, with_key: bool) {
         let spec = PeerSpec {
             node: with_key.then(|| to.node()),
             key: with_key.then(|| to.key()),
@@ -181,11 +181,11 @@ impl Side {
     }
 
     /// A sealed PING for a peer.
-    pub fn ping(&mut self, now: Instant, peer: PeerSlot) -> Option<Vec<u8>> {
+    pub(super) fn ping(&mut self, now: Instant, peer: PeerSlot) -> Option<Vec<u8>> {
         self.seal(now, peer, &[1])
     }
 
-    pub fn seal(&mut self, now: Instant, peer: PeerSlot, payload: &[u8]) -> Option<Vec<u8>> {
+    pub(super) fn seal(&mut self, now: Instant, peer: PeerSlot, payload: &[u8]) -> Option<Vec<u8>> {
         let path = PathId(0);
         self.with(now, |sessions, cx| {
             let mut buf = [0; 256];
@@ -196,7 +196,7 @@ impl Side {
         })
     }
 
-    pub fn open(&mut self, now: Instant, from: u32, packet: &[u8]) -> Option<Vec<u8>> {
+    pub(super) fn open(&mut self, now: Instant, from: u32, packet: &[u8]) -> Option<Vec<u8>> {
         let mut packet = packet.to_vec();
         let opened =
             self.with(now, |sessions, cx| sessions.open(cx, LINK, Addr::from_u32(from), &mut packet))?;
@@ -205,7 +205,7 @@ impl Side {
 
     /// Takes in whatever kind of packet it is, as a node does. Data is answered, so that the other
     /// side hears something.
-    pub fn receive(&mut self, now: Instant, from: u32, packet: &[u8]) {
+    pub(super) fn receive(&mut self, now: Instant, from: u32, packet: &[u8]) {
         if packet.first().is_some_and(|first| first & 0x80 != 0) {
             let mut copy = packet.to_vec();
             let opened = self.with(now, |sessions, cx| sessions.open(cx, LINK, Addr::from_u32(from), &mut copy));
@@ -221,16 +221,16 @@ impl Side {
         }
     }
 
-    pub fn peer(&self, other: &Make) -> Option<PeerSlot> {
+    pub(super) fn peer(&self, other: &Make) -> Option<PeerSlot> {
         self.sessions.slot_of(&other.node())
     }
 
-    pub fn is_up(&self, other: &Make) -> bool {
+    pub(super) fn is_up(&self, other: &Make) -> bool {
         self.peer(other).is_some_and(|peer| self.sessions.is_up(peer))
     }
 
     /// How often it said that a session was established, and how often as restarted.
-    pub fn established(&self) -> (usize, usize) {
+    pub(super) fn established(&self) -> (usize, usize) {
         let restarted = |action: &Action| match action {
             Action::Established { restarted, .. } => Some(*restarted),
             _ => None,
@@ -239,18 +239,18 @@ impl Side {
         (all.len(), all.iter().filter(|&&restarted| restarted).count())
     }
 
-    pub fn clones(&self) -> usize {
+    pub(super) fn clones(&self) -> usize {
         self.events.iter().filter(|event| matches!(event, Action::CloneDetected { .. })).count()
     }
 
     /// The index of the keys that it sends with, as the receiver numbers it, and their hash.
-    pub fn sending(&self, other: &Make) -> Option<u64> {
+    pub(super) fn sending(&self, other: &Make) -> Option<u64> {
         let peer = self.sessions.peers.get(self.peer(other)?)?;
         let association = peer.association.as_ref()?;
         Some(self.sessions.table.keys(association.sending)?.rank.hash)
     }
 
-    pub fn association(&self, other: &Make) -> Option<u64> {
+    pub(super) fn association(&self, other: &Make) -> Option<u64> {
         let peer = self.sessions.peers.get(self.peer(other)?)?;
         Some(peer.association.as_ref()?.id)
     }
@@ -258,25 +258,25 @@ impl Side {
 
 /// Any number of nodes on a network with loss and delay.
 pub(super) struct World {
-    pub now: Instant,
-    pub sides: Vec<Side>,
+    pub(super) now: Instant,
+    pub(super) sides: Vec<Side>,
     /// What is under way: arrival, order, from, to, bytes.
     wire: BTreeMap<(Instant, u64), (u32, u32, Bytes)>,
     sent: u64,
     rng: Rng,
     /// Of 1,000 packets so many are lost.
-    pub loss: u64,
-    pub delay: Duration,
+    pub(super) loss: u64,
+    pub(super) delay: Duration,
     /// Extra delay drawn for each packet, in microseconds; reorders.
-    pub jitter_us: u64,
+    pub(super) jitter_us: u64,
     /// Of 1,000 packets so many arrive twice.
-    pub duplicate: u64,
+    pub(super) duplicate: u64,
     /// Everything that was sent: from, to, bytes.
-    pub log: Option<Vec<(u32, u32, Bytes)>>,
+    pub(super) log: Option<Vec<(u32, u32, Bytes)>>,
 }
 
 impl World {
-    pub fn new(seed: u64, sides: Vec<Side>) -> World {
+    pub(super) fn new(seed: u64, sides: Vec<Side>) -> World {
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
         World {
@@ -294,7 +294,7 @@ impl World {
     }
 
     /// Puts what the nodes want sent on the wire.
-    pub fn carry(&mut self) {
+    pub(super) fn carry(&mut self) {
         for nth in 0..self.sides.len() {
             let from = self.sides[nth].make.address;
             for (to, packet) in std::mem::take(&mut self.sides[nth].out) {
@@ -315,7 +315,7 @@ impl World {
     }
 
     /// Runs until `until`, or until `done`.
-    pub fn run(&mut self, until: Instant, mut done: impl FnMut(&World) -> bool) -> bool {
+    pub(super) fn run(&mut self, until: Instant, mut done: impl FnMut(&World) -> bool) -> bool {
         loop {
             self.carry();
             if done(self) {
@@ -368,7 +368,7 @@ impl World {
         }
     }
 
-    pub fn run_for(&mut self, span: Duration) {
+    pub(super) fn run_for(&mut self, span: Duration) {
         let until = self.now + span;
         self.run(until, |_| false);
     }
