@@ -115,6 +115,7 @@ pub(super) struct Congestion {
     epoch_loss: Tally,
     /// The same over several epochs, until it is learnt as usual.
     window_loss: Tally,
+    window_carried: bool,
     first: Option<Sample>,
     last: Option<Sample>,
     least: Duration,
@@ -156,6 +157,7 @@ impl Congestion {
             used: false,
             epoch_loss: Tally::ZERO,
             window_loss: Tally::ZERO,
+            window_carried: true,
             first: None,
             last: None,
             least: Duration::MAX,
@@ -257,6 +259,12 @@ impl Congestion {
         let packet = time_of(2 * self.mtu, self.rate);
         let allowed = QUEUE_FREE.max(part(base, 8)) + packet;
         let congested = queue > allowed;
+        // Only what is lost at a rate that the link is known to carry tells the usual loss.
+        let carried = self.reached == 0 || self.rate <= self.reached || self.rate >= self.ceiling;
+        if carried != self.window_carried {
+            self.window_carried = carried;
+            self.window_loss = self.epoch_loss;
+        }
         let excessive = self.is_excessive(self.epoch_loss) || self.is_excessive(self.window_loss);
         if self.starting {
             self.judge_start(congested, excessive, queue, base, srtt);
@@ -267,12 +275,10 @@ impl Congestion {
         } else if self.used {
             self.rise(queue > part(allowed, 2), srtt);
         }
-        if !congested && !excessive {
+        if carried && !congested && !excessive {
             self.learn_usual();
         }
         self.rate = self.rate.clamp(self.floor(srtt), self.ceiling);
-        #[cfg(test)]
-        if std::env::var("TRACE").is_ok() { std::println!("{now:?} rate {} queue {queue:?} allowed {allowed:?} base {base:?} reached {} calm {} used {} loss {:?} usual {} ex {:?}", self.rate*8/1000, self.reached*8/1000, self.calm, self.used, self.epoch_loss, self.usual_ppm, self.excess); }
         self.begin(now, next, total);
     }
 
@@ -339,22 +345,21 @@ impl Congestion {
     fn yield_to(&mut self, excessive: bool, queue: Duration, base: Duration, srtt: Duration) {
         self.calm = 0;
         self.excess = Excess::None;
-        let falling = match (self.first, self.last) {
-            (Some(first), Some(last)) => last.delay < first.delay,
+        let rising = match (self.first, self.last) {
+            (Some(first), Some(last)) => last.delay > first.delay + part(QUEUE_FREE, 2),
             (_, _) => false,
         };
-        if self.draining > 0 && falling {
+        if self.draining > 0 && !rising && !excessive {
             self.draining -= 1;
             return;
         }
-        if let Some(arrival) = self.arrival_rate(srtt) {
-            self.rate = self.rate.min(arrival);
-        }
+        self.reached = self.arrival_rate(srtt).unwrap_or(self.rate);
+        self.rate = self.rate.min(self.reached);
         if excessive {
             // The queue is full: what it drops does not show in the delay.
             self.rate = self.rate_through(self.epoch_loss.ppm());
+            self.reached = self.rate;
         }
-        self.reached = self.rate;
         self.drain(queue, base);
     }
 
@@ -401,29 +406,29 @@ impl Congestion {
     }
 
     fn judge_loss(&mut self, excessive: bool) {
-        let epoch = self.epoch_loss;
         self.calm = 0;
-        if self.excess != Excess::None {
-            self.window_loss = Tally::ZERO;
-        }
-        self.excess = match self.excess {
+        let window = self.window_loss;
+        let before = self.excess;
+        self.excess = match before {
             Excess::None => Excess::Seen,
-            Excess::Seen if !excessive => Excess::None,
-            Excess::Seen => self.try_less(epoch.ppm()),
-            Excess::Tried { .. } if !excessive => Excess::None,
-            Excess::Tried { .. } if epoch.count < JUDGE_PACKETS => self.excess,
-            Excess::Tried { ppm, hoped_ppm, from } => {
-                if epoch.ppm() <= hoped_ppm.midpoint(ppm) {
-                    self.try_less(epoch.ppm())
-                } else {
-                    self.rate = from;
-                    self.reached = from;
-                    self.usual_ppm = epoch.ppm();
-                    self.usual_weight = epoch.count;
-                    Excess::None
-                }
+            Excess::Seen if excessive => self.try_less(self.epoch_loss.ppm()),
+            Excess::Seen => Excess::None,
+            Excess::Tried { .. } if window.count < JUDGE_PACKETS => return,
+            Excess::Tried { .. } if !self.is_excessive(window) => Excess::None,
+            Excess::Tried { ppm, hoped_ppm, .. } if window.ppm() <= hoped_ppm.midpoint(ppm) => {
+                self.try_less(window.ppm())
+            }
+            Excess::Tried { from, .. } => {
+                self.rate = from;
+                self.reached = from;
+                self.usual_ppm = window.ppm();
+                self.usual_weight = window.count;
+                Excess::None
             }
         };
+        if before != Excess::None {
+            self.window_loss = Tally::ZERO;
+        }
     }
 
     /// What of the rate gets through while `ppm` are lost, had only the usual been lost; at least half.
@@ -434,11 +439,11 @@ impl Congestion {
         u64::try_from(less).unwrap_or(u64::MAX).clamp(self.rate / 2, self.rate).max(1)
     }
 
-    /// Lowers the rate a little below what gets through.
+    /// Lowers the rate below what gets through, so that the usual loss shows.
     fn try_less(&mut self, ppm: u64) -> Excess {
         let from = self.rate;
-        self.rate = (self.rate_through(ppm) / 32 * 31).max(1);
-        self.reached = self.rate;
+        self.reached = self.rate_through(ppm);
+        self.rate = (self.reached / 8 * 7).max(1);
         // As much as before arrives, if it is the queue that loses.
         let arrives = u128::from(ONE - ppm.min(ONE)) * u128::from(from) / u128::from(self.rate);
         let hoped = u128::from(ONE).saturating_sub(arrives) as u64;
