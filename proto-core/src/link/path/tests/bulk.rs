@@ -8,7 +8,11 @@ use crate::limits::Limits;
 const MBIT: u64 = 1_000_000;
 
 fn lossy(percent: u64, seed: u64) -> World {
-    World::new(Channel::new(10 * MBIT, 65_536, 25, percent), Channel::new(10 * MBIT, 65_536, 25, percent), seed)
+    World::new(
+        Channel::new(10 * MBIT, 65_536, 25, percent),
+        Channel::new(10 * MBIT, 65_536, 25, percent),
+        seed,
+    )
 }
 
 fn show(name: &str, world: &World, measured: Measured) {

@@ -240,7 +240,10 @@ fn cost_of_a_packet() {
         let packets = rounds * every;
         std::println!(
             "ack every {every}, one in {lose} lost: {} ns sending, {} ns acknowledging a packet; {fates} fates, rate {} bit/s, {:?}",
-            sending.as_nanos() as u64 / packets, acking.as_nanos() as u64 / packets, path.rate_bps(), started.elapsed()
+            sending.as_nanos() as u64 / packets,
+            acking.as_nanos() as u64 / packets,
+            path.rate_bps(),
+            started.elapsed()
         );
     }
 }
