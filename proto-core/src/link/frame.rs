@@ -110,10 +110,7 @@ impl Frame<'_> {
     /// Whether a packet with this frame has to be acknowledged.
     #[must_use]
     pub const fn is_eliciting(&self) -> bool {
-        !matches!(
-            self,
-            Frame::Padding(_) | Frame::Ack(_) | Frame::Close { .. }
-        )
+        !matches!(self, Frame::Padding(_) | Frame::Ack(_) | Frame::Close { .. })
     }
 }
 
@@ -156,10 +153,7 @@ impl AckRanges<'_> {
     fn step(&mut self, first: u64) -> Result<(u64, u64), Malformed> {
         let gap = self.reader.varint()?;
         let len = self.reader.varint()?;
-        let last = first
-            .checked_sub(gap)
-            .and_then(|n| n.checked_sub(2))
-            .ok_or(Malformed)?;
+        let last = first.checked_sub(gap).and_then(|n| n.checked_sub(2)).ok_or(Malformed)?;
         Ok((last.checked_sub(len).ok_or(Malformed)?, last))
     }
 }
@@ -192,11 +186,7 @@ impl<'a> ReceiptFrame<'a> {
     /// The messages above the floor that arrived, as inclusive ranges `(first, last)`, lowest first.
     #[must_use]
     pub fn ranges(&self) -> ReceiptRanges<'a> {
-        ReceiptRanges {
-            missing: self.floor,
-            left: self.count,
-            reader: Reader::new(self.rest),
-        }
+        ReceiptRanges { missing: self.floor, left: self.count, reader: Reader::new(self.rest) }
     }
 }
 
@@ -213,11 +203,7 @@ impl ReceiptRanges<'_> {
     fn step(&mut self) -> Result<(u64, u64), Malformed> {
         let gap = self.reader.varint()?;
         let len = self.reader.varint()?;
-        let first = self
-            .missing
-            .checked_add(1)
-            .and_then(|n| n.checked_add(gap))
-            .ok_or(Malformed)?;
+        let first = self.missing.checked_add(1).and_then(|n| n.checked_add(gap)).ok_or(Malformed)?;
         let last = first.checked_add(len).ok_or(Malformed)?;
         self.missing = last.checked_add(1).ok_or(Malformed)?;
         Ok((first, last))
@@ -288,10 +274,7 @@ impl<'a> Frames<'a> {
     /// The frames in the decrypted `payload` of a packet.
     #[must_use]
     pub const fn new(payload: &'a [u8]) -> Self {
-        Frames {
-            reader: Reader::new(payload),
-            failed: false,
-        }
+        Frames { reader: Reader::new(payload), failed: false }
     }
 }
 
@@ -312,11 +295,7 @@ fn parse<'a>(reader: &mut Reader<'a>) -> Result<Frame<'a>, FrameError> {
     let first = reader.u8()?;
     Ok(match first {
         kind::PADDING => {
-            let zeros = reader
-                .rest()
-                .iter()
-                .take_while(|&&byte| byte == kind::PADDING)
-                .count();
+            let zeros = reader.rest().iter().take_while(|&&byte| byte == kind::PADDING).count();
             reader.take(zeros)?;
             Frame::Padding(zeros + 1)
         }
@@ -325,19 +304,11 @@ fn parse<'a>(reader: &mut Reader<'a>) -> Result<Frame<'a>, FrameError> {
         kind::DATAGRAM => Frame::Datagram(reader.take_rest()),
         kind::DATAGRAM_LEN => Frame::Datagram(reader.prefixed()?),
         kind::RECEIPT => Frame::Receipt(parse_receipt(reader)?),
-        kind::FLOOR => Frame::Floor {
-            space: parse_space(reader)?,
-            floor: reader.varint()?,
-        },
+        kind::FLOOR => Frame::Floor { space: parse_space(reader)?, floor: reader.varint()? },
         kind::CHALLENGE => Frame::Challenge(reader.array()?),
         kind::RESPONSE => Frame::Response(reader.array()?),
-        kind::CLOSE => Frame::Close {
-            reason: reader.u8()?,
-        },
-        kind::REFUSED => Frame::Refused {
-            space: parse_space(reader)?,
-            seq: reader.varint()?,
-        },
+        kind::CLOSE => Frame::Close { reason: reader.u8()? },
+        kind::REFUSED => Frame::Refused { space: parse_space(reader)?, seq: reader.varint()? },
         kind::MESSAGE..=kind::MESSAGE_LAST => parse_message(first, reader)?,
         kind::SKIPPABLE.. => {
             reader.prefixed()?;
@@ -365,23 +336,12 @@ fn parse_ack<'a>(reader: &mut Reader<'a>) -> Result<AckFrame<'a>, Malformed> {
     let first_len = reader.varint()?;
     let start = reader.rest();
     let mut first = largest.checked_sub(first_len).ok_or(Malformed)?;
-    let mut walk = AckRanges {
-        next: None,
-        left: 0,
-        reader: reader.clone(),
-    };
+    let mut walk = AckRanges { next: None, left: 0, reader: reader.clone() };
     for _ in 0..count {
         first = walk.step(first)?.0;
     }
     let rest = reader.take(start.len() - walk.reader.rest().len())?;
-    Ok(AckFrame {
-        path: PathId(path),
-        largest,
-        delay_us,
-        first_len,
-        count,
-        rest,
-    })
+    Ok(AckFrame { path: PathId(path), largest, delay_us, first_len, count, rest })
 }
 
 fn parse_receipt<'a>(reader: &mut Reader<'a>) -> Result<ReceiptFrame<'a>, Malformed> {
@@ -389,54 +349,21 @@ fn parse_receipt<'a>(reader: &mut Reader<'a>) -> Result<ReceiptFrame<'a>, Malfor
     let floor = reader.varint()?;
     let count = reader.varint()?;
     let start = reader.rest();
-    let mut walk = ReceiptRanges {
-        missing: floor,
-        left: 0,
-        reader: reader.clone(),
-    };
+    let mut walk = ReceiptRanges { missing: floor, left: 0, reader: reader.clone() };
     for _ in 0..count {
         walk.step()?;
     }
     let rest = reader.take(start.len() - walk.reader.rest().len())?;
-    Ok(ReceiptFrame {
-        space,
-        floor,
-        count,
-        rest,
-    })
+    Ok(ReceiptFrame { space, floor, count, rest })
 }
 
 fn parse_message<'a>(first: u8, reader: &mut Reader<'a>) -> Result<Frame<'a>, Malformed> {
-    let space = if first & kind::DURABLE == 0 {
-        ORDINARY
-    } else {
-        DURABLE
-    };
+    let space = if first & kind::DURABLE == 0 { ORDINARY } else { DURABLE };
     let seq = reader.varint()?;
-    let back = if first & kind::ORDERED == 0 {
-        None
-    } else {
-        Some(reader.varint_up_to(seq)?)
-    };
-    let fragment = if first & kind::FRAGMENT == 0 {
-        None
-    } else {
-        Some(parse_fragment(reader)?)
-    };
-    let data = if first & kind::LEN == 0 {
-        reader.take_rest()
-    } else {
-        reader.prefixed()?
-    };
-    Ok(Frame::Message {
-        header: MessageHeader {
-            space,
-            seq,
-            back,
-            fragment,
-        },
-        data,
-    })
+    let back = if first & kind::ORDERED == 0 { None } else { Some(reader.varint_up_to(seq)?) };
+    let fragment = if first & kind::FRAGMENT == 0 { None } else { Some(parse_fragment(reader)?) };
+    let data = if first & kind::LEN == 0 { reader.take_rest() } else { reader.prefixed()? };
+    Ok(Frame::Message { header: MessageHeader { space, seq, back, fragment }, data })
 }
 
 fn parse_fragment(reader: &mut Reader<'_>) -> Result<Fragment, Malformed> {
@@ -447,12 +374,7 @@ fn parse_fragment(reader: &mut Reader<'_>) -> Result<Fragment, Malformed> {
     if symbol_size == 0 {
         return Err(Malformed);
     }
-    Ok(Fragment {
-        total_len,
-        symbol_size,
-        block,
-        symbol,
-    })
+    Ok(Fragment { total_len, symbol_size, block, symbol })
 }
 
 /// Runs `write`; when it runs out of room, nothing of it stays.

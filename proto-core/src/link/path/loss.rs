@@ -27,11 +27,7 @@ pub(super) struct Loss {
 
 impl Loss {
     pub(super) const fn new() -> Loss {
-        Loss {
-            ppm: PRIOR_PPM,
-            weight: PRIOR_WEIGHT,
-            known: false,
-        }
+        Loss { ppm: PRIOR_PPM, weight: PRIOR_WEIGHT, known: false }
     }
 
     /// So many packets more were acknowledged, so many lost.
@@ -114,17 +110,12 @@ mod tests {
 
     #[test]
     fn copies_match_the_logarithm() {
-        for loss in [
-            1u32, 500, 10_000, 200_000, 500_000, 900_000, 990_000, 999_000,
-        ] {
+        for loss in [1u32, 500, 10_000, 200_000, 500_000, 900_000, 990_000, 999_000] {
             for target in [500_000u32, 100_000, 1_000, 1] {
                 let exact = (f64::from(target) / 1e6).ln() / (f64::from(loss) / 1e6).ln();
                 let found = f64::from(copies(loss, target));
                 let wanted = exact.ceil().clamp(1.0, 65_535.0);
-                assert!(
-                    (found - wanted).abs() <= 1.0 + wanted / 500.0,
-                    "{loss} {target} {found} {wanted}"
-                );
+                assert!((found - wanted).abs() <= 1.0 + wanted / 500.0, "{loss} {target} {found} {wanted}");
             }
         }
         assert_eq!(copies(0, 1), 1);
@@ -141,11 +132,7 @@ mod tests {
             loss.update(10, 0);
         }
         assert!(loss.ppm() < 1_000);
-        assert_eq!(
-            loss.packets_to_be_sure(None),
-            2,
-            "a good path is judged at once"
-        );
+        assert_eq!(loss.packets_to_be_sure(None), 2, "a good path is judged at once");
         for _ in 0..100 {
             loss.update(1, 9);
         }

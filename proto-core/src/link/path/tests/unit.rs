@@ -195,3 +195,55 @@ fn odd_calls_do_no_harm() {
     path.check();
     path.trim();
 }
+
+/// Run with `--release --ignored --nocapture` for the cost of one packet through the books of both
+/// sides: 1,200-byte packets, an acknowledgement for every 16, and for every 2 at 20 % loss.
+#[test]
+#[ignore = "a measurement"]
+fn cost_of_a_packet() {
+    for (every, lose) in [(16u64, 0u64), (2, 0), (2, 5)] {
+        let mut path = Path::new(&link(None, 1_200, 0), &Limits::SERVER, at(0));
+        let started = std::time::Instant::now();
+        let mut ranges: Vec<(u64, u64)> = vec![];
+        let mut fates = 0u64;
+        let (mut sending, mut acking) = (std::time::Duration::ZERO, std::time::Duration::ZERO);
+        let rounds = 4_000_000 / every;
+        for round in 0..rounds {
+            let now = at(round * every);
+            let start = std::time::Instant::now();
+            for number in round * every..(round + 1) * every {
+                let pieces = [Piece::Message { handle: number as u32, symbol: 0 }];
+                let _ = path.may_send(now, 1_200);
+                path.on_sent(now, number, 1_200, true, &pieces);
+                let _ = path.next_wake();
+            }
+            sending += start.elapsed();
+            for number in round * every..(round + 1) * every {
+                if lose > 0 && number % lose == 0 {
+                    continue;
+                }
+                match ranges.first_mut() {
+                    Some(range) if range.1 + 1 == number => range.1 = number,
+                    _ => ranges.insert(0, (number, number)),
+                }
+            }
+            ranges.truncate(8);
+            let mut buf = [0; 200];
+            let mut writer = Writer::new(&mut buf);
+            write_ack(&mut writer, PathId(0), 0, ranges.iter().copied()).unwrap();
+            let written = writer.written();
+            let start = std::time::Instant::now();
+            let Some(Ok(Frame::Ack(ack))) = Frames::new(written).next() else { panic!() };
+            path.on_ack(at(round * every + 40), Zoo::none(), &ack, &mut |_, _| fates += 1).unwrap();
+            acking += start.elapsed();
+        }
+        let packets = rounds * every;
+        std::println!(
+            "ack every {every}, one in {lose} lost: {} ns sending, {} ns acknowledging a packet; {fates} fates, rate {} bit/s, {:?}",
+            sending.as_nanos() as u64 / packets,
+            acking.as_nanos() as u64 / packets,
+            path.rate_bps(),
+            started.elapsed()
+        );
+    }
+}

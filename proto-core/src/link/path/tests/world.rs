@@ -199,7 +199,15 @@ impl World {
         let draw = self.draw();
         if let Some(at) = self.channels[from].carry(self.now, bytes, draw) {
             let order = self.order;
-            self.in_flight.push(Reverse(Packet { at, order, flow, to: 1 - from, number, payload, eliciting }));
+            self.in_flight.push(Reverse(Packet {
+                at,
+                order,
+                flow,
+                to: 1 - from,
+                number,
+                payload,
+                eliciting,
+            }));
         }
     }
 
