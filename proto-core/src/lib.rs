@@ -17,6 +17,7 @@ pub mod drops;
 pub mod ids;
 pub mod limits;
 pub mod machine;
+pub mod params;
 pub mod rng;
 pub mod time;
 pub mod wake;
