@@ -29,7 +29,12 @@ impl Clock {
     /// A clock that shows `offset_us` at world time 0.
     #[must_use]
     pub fn new(offset_us: u64, drift_ppm: i32, wall_offset_us: i64) -> Clock {
-        Clock { since_us: 0, shown: i128::from(offset_us) * MILLION, drift_ppm: drift_ppm.max(-999_999), wall_offset_us }
+        Clock {
+            since_us: 0,
+            shown: i128::from(offset_us) * MILLION,
+            drift_ppm: drift_ppm.max(-999_999),
+            wall_offset_us,
+        }
     }
 
     fn rate(&self) -> i128 {
@@ -77,10 +82,16 @@ impl Clock {
         self.shown += i128::from(by_us) * MILLION;
     }
 
-    /// The clock of the same board after a reboot: it starts again from 0.
-    pub fn reboot(&mut self, at_us: u64) {
+    /// The clock of the same board after a reboot: it starts again from `shown_us`.
+    pub fn reboot(&mut self, at_us: u64, shown_us: u64) {
         self.bend(at_us, self.drift_ppm);
-        self.shown = 0;
+        self.shown = i128::from(shown_us) * MILLION;
+    }
+
+    /// The drift at present.
+    #[must_use]
+    pub fn drift_ppm(&self) -> i32 {
+        self.drift_ppm
     }
 
     /// What the calendar clock shows at world time `at_us`. It claims to be right to half a second,

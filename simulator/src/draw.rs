@@ -147,10 +147,8 @@ mod tests {
 
     #[test]
     fn the_numbers_are_pinned() {
-        let pinned = [
-            draw(1, Purpose::LinkLoss, 2, 3),
-            draw(u64::MAX, Purpose::Identity, u64::MAX, u64::MAX),
-        ];
+        let pinned =
+            [draw(1, Purpose::LinkLoss, 2, 3), draw(u64::MAX, Purpose::Identity, u64::MAX, u64::MAX)];
         assert_eq!(pinned, PINNED, "every golden trace hash depends on these");
     }
 

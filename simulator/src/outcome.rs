@@ -266,7 +266,11 @@ impl Outcome {
                 "pass: {} of {} messages delivered once in {seconds}.{micros:06} s and {} steps",
                 self.delivered, self.sent, self.steps
             ),
-            Verdict::Safety | Verdict::Liveness | Verdict::Determinism | Verdict::Resource | Verdict::Panic => format!(
+            Verdict::Safety
+            | Verdict::Liveness
+            | Verdict::Determinism
+            | Verdict::Resource
+            | Verdict::Panic => format!(
                 "{} ({}) at {seconds}.{micros:06} s, step {}: {}",
                 self.verdict.word(),
                 self.checker,
@@ -292,7 +296,14 @@ mod tests {
 
     #[test]
     fn exit_codes_are_those_of_the_contract() {
-        let all = [Verdict::Pass, Verdict::Safety, Verdict::Liveness, Verdict::Determinism, Verdict::Resource, Verdict::Panic];
+        let all = [
+            Verdict::Pass,
+            Verdict::Safety,
+            Verdict::Liveness,
+            Verdict::Determinism,
+            Verdict::Resource,
+            Verdict::Panic,
+        ];
         assert_eq!(all.map(Verdict::exit_code), [0, 10, 11, 12, 13, 101]);
     }
 

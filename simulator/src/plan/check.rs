@@ -104,7 +104,12 @@ impl Plan {
         self.flows.iter().enumerate().try_for_each(|(at, flow)| check_flow(at, flow, count))?;
         (0..self.faults.len()).try_for_each(|at| self.check_fault(at))?;
         if let Some(node) = self.expect.core.iter().find(|&&node| node >= count) {
-            return wrong("expect", TOP, "core", format!("there is no node {node}; the last is {}", count - 1));
+            return wrong(
+                "expect",
+                TOP,
+                "core",
+                format!("there is no node {node}; the last is {}", count - 1),
+            );
         }
         Ok(())
     }
@@ -147,11 +152,21 @@ impl Plan {
             return wrong("fault", at, "id", format!("id {} is taken by an earlier fault", fault.id));
         }
         if let Some(node) = fault.what.node().filter(|&node| node >= self.node_count()) {
-            return wrong("fault", at, &name, format!("there is no node {node}; the last is {}", self.node_count() - 1));
+            return wrong(
+                "fault",
+                at,
+                &name,
+                format!("there is no node {node}; the last is {}", self.node_count() - 1),
+            );
         }
         for link in fault.what.links().unwrap_or(&[]) {
             if *link as usize >= self.links.len() {
-                return wrong("fault", at, &name, format!("there is no link {link}; there are {}", self.links.len()));
+                return wrong(
+                    "fault",
+                    at,
+                    &name,
+                    format!("there is no link {link}; there are {}", self.links.len()),
+                );
             }
         }
         match self.fault_trouble(&fault.what) {
@@ -174,22 +189,34 @@ impl Plan {
             | What::Replay { share_ppm, .. }
             | What::Torn { share_ppm, .. } => share(&[*share_ppm]),
             What::Flip { share_ppm, bits, .. } => {
-                if *bits == 0 { Some("`bits` must be at least 1".to_owned()) } else { share(&[*share_ppm]) }
+                if *bits == 0 {
+                    Some("`bits` must be at least 1".to_owned())
+                } else {
+                    share(&[*share_ppm])
+                }
             }
             What::Flap { period_us, down_ppm, .. } => {
-                if *period_us < 1_000 { Some("`period` must be at least 1ms".to_owned()) } else { share(&[*down_ppm]) }
+                if *period_us < 1_000 {
+                    Some("`period` must be at least 1ms".to_owned())
+                } else {
+                    share(&[*down_ppm])
+                }
             }
             What::RebootLoop { period_us, down_us, .. } => {
                 (*period_us <= *down_us).then(|| "`period` must be longer than `down`".to_owned())
             }
-            What::Mtu { mtu, .. } => (*mtu < 64 || *mtu > 65_507).then(|| "`mtu` must be 64 to 65507".to_owned()),
+            What::Mtu { mtu, .. } => {
+                (*mtu < 64 || *mtu > 65_507).then(|| "`mtu` must be 64 to 65507".to_owned())
+            }
             What::Rate { rate_bps, .. } => (*rate_bps == 0).then(|| "`rate` must be more than 0".to_owned()),
             What::Flood { link, target, per_s, size, .. } => {
                 let on = self.links.get(*link as usize).map(|link| link.members.contains(target));
                 match on {
                     None => Some(format!("there is no link {link}")),
                     Some(false) => Some(format!("node {target} is not on link {link}")),
-                    Some(true) if *per_s == 0 || *per_s > 10_000_000 => Some("`per_s` must be 1 to 10000000".to_owned()),
+                    Some(true) if *per_s == 0 || *per_s > 10_000_000 => {
+                        Some("`per_s` must be 1 to 10000000".to_owned())
+                    }
                     Some(true) if size.0 > size.1 || size.1 > 65_507 => {
                         Some("`size` must be two numbers up to 65507, the smaller first".to_owned())
                     }
@@ -206,8 +233,12 @@ impl Plan {
                     (None, None) => None,
                 }
             }
-            What::Drift { ppm, .. } => (ppm.abs() > 500_000).then(|| "`ppm` must be -500000 to 500000".to_owned()),
-            What::Slow { turn_us, .. } => (*turn_us > 60_000_000).then(|| "`turn` must be at most 1min".to_owned()),
+            What::Drift { ppm, .. } => {
+                (ppm.abs() > 500_000).then(|| "`ppm` must be -500000 to 500000".to_owned())
+            }
+            What::Slow { turn_us, .. } => {
+                (*turn_us > 60_000_000).then(|| "`turn` must be at most 1min".to_owned())
+            }
             What::Delay { .. }
             | What::Cut { .. }
             | What::Down { .. }
@@ -255,7 +286,12 @@ fn check_node(at: usize, node: &NodePlan) -> Checked {
         if !Bug::ALL.iter().any(|(_, name)| name == bug) {
             let names: Vec<&str> = Bug::ALL.iter().map(|(_, name)| *name).collect();
             let guess = super::text::nearest(bug, names.iter().copied());
-            return wrong("node", at, "bug", format!("there is no planted bug `{bug}`; did you mean `{guess}`?"));
+            return wrong(
+                "node",
+                at,
+                "bug",
+                format!("there is no planted bug `{bug}`; did you mean `{guess}`?"),
+            );
         }
     }
     Ok(())
@@ -267,7 +303,12 @@ fn check_link(at: usize, link: &LinkPlan, count: u32) -> Checked {
     }
     for (i, node) in link.members.iter().enumerate() {
         if *node >= count {
-            return wrong("link", at, "members", format!("there is no node {node}; the last is {}", count - 1));
+            return wrong(
+                "link",
+                at,
+                "members",
+                format!("there is no node {node}; the last is {}", count - 1),
+            );
         }
         if link.members[..i].contains(node) {
             return wrong("link", at, "members", format!("node {node} stands there twice"));

@@ -3,7 +3,7 @@
 //! A theatre play: who is on stage, how they can hear each other, what they mean to say, and which
 //! disasters strike when. A scenario is a play written by hand, a regression is one that was saved, a
 //! random one comes from [`Plan::draw`], a fuzzer makes one of bytes and a shrinker strikes lines out.
-//! [`run`](crate::run()) needs nothing else. The text form is TOML ([`Plan::from_toml`]).
+//! [`run`](crate::run) needs nothing else. The text form is TOML ([`Plan::from_toml`]).
 
 mod check;
 mod faults;

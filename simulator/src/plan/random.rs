@@ -148,7 +148,9 @@ fn draw_fault(dice: &mut Dice, plan: &Plan, count: u32) -> What {
     let node = dice.small(0, count - 1);
     let share_ppm = dice.small(1_000, 300_000);
     match dice.small(0, 27) {
-        0 | 1 => What::Loss { links, there_ppm: dice.small(0, 1_000_000), back_ppm: dice.small(0, 1_000_000) },
+        0 | 1 => {
+            What::Loss { links, there_ppm: dice.small(0, 1_000_000), back_ppm: dice.small(0, 1_000_000) }
+        }
         2 => What::Burst {
             links,
             enter_ppm: dice.small(1_000, 100_000),
@@ -161,7 +163,11 @@ fn draw_fault(dice: &mut Dice, plan: &Plan, count: u32) -> What {
         6 => What::Flip { links, share_ppm, bits: dice.small(1, 8) },
         7 => What::Truncate { links, share_ppm },
         8 => What::Mtu { links, mtu: dice.small(64, 1_000) as u16, told: dice.chance(50) },
-        9 => What::Rate { links, rate_bps: dice.between(2_400, 1_000_000), queue_bytes: dice.between(2_000, 50_000) },
+        9 => What::Rate {
+            links,
+            rate_bps: dice.between(2_400, 1_000_000),
+            queue_bytes: dice.between(2_000, 50_000),
+        },
         10 => What::Cut { links, there: true, back: dice.chance(50) },
         11 => What::Flap {
             links,
@@ -175,7 +181,13 @@ fn draw_fault(dice: &mut Dice, plan: &Plan, count: u32) -> What {
         15 => What::Flood {
             link,
             target: plan.links[link as usize].members[dice.between(0, 1) as usize],
-            kind: dice.pick(&[Flood::Junk, Flood::Replayed, Flood::Truncated, Flood::Oversize, Flood::Handshakes]),
+            kind: dice.pick(&[
+                Flood::Junk,
+                Flood::Replayed,
+                Flood::Truncated,
+                Flood::Oversize,
+                Flood::Handshakes,
+            ]),
             per_s: dice.between(10, 500),
             size: (1, 1_400),
             sources: dice.small(0, 16),

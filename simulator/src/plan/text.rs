@@ -1,7 +1,7 @@
 //! Plans as TOML: read with the place of every mistake, written so that people can edit them.
 
-use super::check::{Place, Step};
 use super::Plan;
+use super::check::{Place, Step};
 
 /// What is wrong with a plan's text, and where.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -30,7 +30,8 @@ impl Plan {
                 fault.id = u32::try_from(position).unwrap_or(u32::MAX).saturating_add(1);
             }
         }
-        plan.check().map_err(|(place, message)| at(text, offset_of(text, &place), format!("{place}: {message}")))?;
+        plan.check()
+            .map_err(|(place, message)| at(text, offset_of(text, &place), format!("{place}: {message}")))?;
         Ok(plan)
     }
 

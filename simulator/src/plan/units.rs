@@ -23,7 +23,8 @@ fn write(value: u64, units: &[(&str, u64)]) -> String {
         // Seconds, megabits, per cent: what people write for nothing.
         return format!("0{}", units[units.len() / 2 - usize::from(units.len() != 6)].0);
     }
-    let (unit, size) = units.iter().find(|(_, size)| value.is_multiple_of(*size)).unwrap_or(&units[units.len() - 1]);
+    let (unit, size) =
+        units.iter().find(|(_, size)| value.is_multiple_of(*size)).unwrap_or(&units[units.len() - 1]);
     format!("{}{unit}", value / size)
 }
 
@@ -37,7 +38,8 @@ fn read(text: &str, units: &[(&str, u64)]) -> Result<u64, String> {
     let size = size.ok_or_else(|| format!("`{text}` needs a number and one of the units {}", names()))?;
     let (whole, fraction) = number.split_once('.').unwrap_or((number.as_str(), ""));
     let bad = || format!("`{text}` is not a number with a unit");
-    let mut value: u64 = if whole.is_empty() && !fraction.is_empty() { 0 } else { whole.parse().map_err(|_| bad())? };
+    let mut value: u64 =
+        if whole.is_empty() && !fraction.is_empty() { 0 } else { whole.parse().map_err(|_| bad())? };
     value = value.checked_mul(size).ok_or_else(|| format!("`{text}` is too large"))?;
     let mut step = size;
     for digit in fraction.chars() {
@@ -107,15 +109,21 @@ const SPAN_HELP: &str = "a span such as \"25ms\" (us, ms, s, min, h, d)";
 const RATIO_HELP: &str = "a share such as \"90%\" or \"250ppm\"";
 const RATE_HELP: &str = "a rate such as \"10Mbit\" (bit, kbit, Mbit, Gbit)";
 
-fn unsigned<'de, D: Deserializer<'de>>(de: D, units: &'static [(&'static str, u64)], what: &'static str) -> Result<u64, D::Error> {
+fn unsigned<'de, D: Deserializer<'de>>(
+    de: D,
+    units: &'static [(&'static str, u64)],
+    what: &'static str,
+) -> Result<u64, D::Error> {
     match de.deserialize_any(Reading { units, what })? {
-        (true, value) if value != 0 => Err(de::Error::custom(format!("must not be negative; expected {what}"))),
+        (true, value) if value != 0 => {
+            Err(de::Error::custom(format!("must not be negative; expected {what}")))
+        }
         (_, value) => Ok(value),
     }
 }
 
 macro_rules! unit {
-    ($(#[$doc:meta])* $name:ident, $optional:ident, $type:ty, $units:ident, $help:ident) => {
+    ($(#[$doc:meta])* $name:ident, $type:ty, $units:ident, $help:ident) => {
         $(#[$doc])*
         pub(crate) mod $name {
             use super::*;
@@ -126,17 +134,22 @@ macro_rules! unit {
                 <$type>::try_from(unsigned(de, &$units, $help)?).map_err(|_| de::Error::custom("too large"))
             }
         }
+    };
+}
+
+macro_rules! optional {
+    ($(#[$doc:meta])* $name:ident, $of:ident) => {
         $(#[$doc])*
-        pub(crate) mod $optional {
+        pub(crate) mod $name {
             use super::*;
-            pub(crate) fn serialize<S: Serializer>(value: &Option<$type>, ser: S) -> Result<S::Ok, S::Error> {
+            pub(crate) fn serialize<S: Serializer>(value: &Option<u64>, ser: S) -> Result<S::Ok, S::Error> {
                 match value {
-                    Some(value) => super::$name::serialize(value, ser),
+                    Some(value) => super::$of::serialize(value, ser),
                     None => ser.serialize_none(),
                 }
             }
-            pub(crate) fn deserialize<'de, D: Deserializer<'de>>(de: D) -> Result<Option<$type>, D::Error> {
-                super::$name::deserialize(de).map(Some)
+            pub(crate) fn deserialize<'de, D: Deserializer<'de>>(de: D) -> Result<Option<u64>, D::Error> {
+                super::$of::deserialize(de).map(Some)
             }
         }
     };
@@ -144,15 +157,23 @@ macro_rules! unit {
 
 unit!(
     /// Microseconds.
-    span, span_opt, u64, SPANS, SPAN_HELP
+    span, u64, SPANS, SPAN_HELP
 );
 unit!(
     /// Millionths.
-    ratio, ratio_opt, u32, RATIOS, RATIO_HELP
+    ratio, u32, RATIOS, RATIO_HELP
 );
 unit!(
     /// Bits a second.
-    rate, rate_opt, u64, RATES, RATE_HELP
+    rate, u64, RATES, RATE_HELP
+);
+optional!(
+    /// Microseconds, if set.
+    span_opt, span
+);
+optional!(
+    /// Bits a second, if set.
+    rate_opt, rate
 );
 
 /// Microseconds that may be negative.
