@@ -66,6 +66,11 @@ pub(crate) struct Metered<S> {
 }
 
 impl<S> Metered<S> {
+    /// Bytes held now.
+    pub(crate) fn live(&self) -> i64 {
+        self.live
+    }
+
     /// Runs `work` on the node's account.
     fn run<R>(&mut self, now: Instant, work: impl FnOnce(&mut S) -> R) -> Option<R> {
         let inner = self.inner.as_mut()?;

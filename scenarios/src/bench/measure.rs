@@ -17,13 +17,27 @@ pub(crate) fn rate(work: &mut impl FnMut() -> u64) -> f64 {
 }
 
 /// The medians of both sides' rates, measured in turn. One round of each warms up first.
-pub(crate) fn side_by_side(mut value: impl FnMut() -> u64, mut reference: impl FnMut() -> u64) -> (f64, f64) {
-    rate(&mut value);
+pub(crate) fn side_by_side(mut value: impl FnMut() -> u64, reference: impl FnMut() -> u64) -> (f64, f64) {
+    prepared(|| (), |()| value(), reference)
+}
+
+/// As [`side_by_side`], with something to get ready before each round that is not measured.
+pub(crate) fn prepared<T>(
+    mut prepare: impl FnMut() -> T,
+    mut value: impl FnMut(T) -> u64,
+    mut reference: impl FnMut() -> u64,
+) -> (f64, f64) {
+    let mut round = || {
+        // `rate` wants something that can be called again; each thing prepared is used once.
+        let mut ready = Some(prepare());
+        rate(&mut || ready.take().map_or(0, &mut value))
+    };
+    round();
     rate(&mut reference);
     let (mut values, mut references) = ([0.0; ROUNDS], [0.0; ROUNDS]);
-    for round in 0..ROUNDS {
-        values[round] = rate(&mut value);
-        references[round] = rate(&mut reference);
+    for at in 0..ROUNDS {
+        values[at] = round();
+        references[at] = rate(&mut reference);
     }
     (median(values), median(references))
 }
