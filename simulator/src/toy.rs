@@ -48,7 +48,7 @@ pub enum Fault {
     Panics,
     /// Forgets messages instead of repeating them.
     ForgetsLost,
-    /// Behaves by what the host machine's memory looks like.
+    /// Waits for as long as its thread's name makes it.
     Ambient,
 }
 
@@ -74,7 +74,11 @@ pub fn breaking(fault: Fault) -> Option<(u8, u8)> {
 }
 
 const RETRY: Duration = Duration::from_millis(200);
+/// The first byte of a greeting; one of the three below is added.
 const HELLO: u8 = 0x70;
+const ASK: u8 = 0;
+const ANSWER: u8 = 1;
+const CONFIRM: u8 = 2;
 
 #[derive(Debug)]
 struct Peer {
@@ -340,6 +344,9 @@ impl Toy {
 
     fn stored(&mut self, now: Instant, up_to: Ticket) {
         self.durable = up_to.0;
+        for peer in self.peers.iter_mut().filter(|peer| peer.life.is_none()) {
+            peer.next_try = now;
+        }
         let accepted: Vec<(NodeId, u64)> = self
             .waiting
             .iter_mut()
@@ -363,17 +370,24 @@ impl Toy {
         }
     }
 
+    /// How long to wait before the next try.
+    fn retry(&self) -> Duration {
+        if self.fault != Fault::Ambient {
+            return RETRY;
+        }
+        // A thread's name is no input of the run.
+        let name = std::thread::current().name().map_or(0, str::len);
+        Duration::from_micros(RETRY.as_micros() + name as u64)
+    }
+
     /// Sends whatever is due.
     fn work(&mut self, now: Instant) {
-        if self.fault == Fault::Ambient && self.heard == 5 {
-            // A thread's name is no input of the run.
-            self.heard += std::thread::current().name().map_or(0, |name| name.len() as u64);
-        }
+        let retry = self.retry();
         for at in 0..self.peers.len() {
             let peer = &mut self.peers[at];
             if peer.ours && peer.life.is_none() && peer.next_try <= now {
-                peer.next_try = now + RETRY;
-                self.hello(at, false);
+                peer.next_try = now + retry;
+                self.hello(at, ASK);
             }
         }
         for at in 0..self.waiting.len() {
@@ -384,12 +398,12 @@ impl Toy {
             };
             if !due || !ready || (self.fault == Fault::ForgetsLost && self.waiting[at].tried) {
                 if due {
-                    self.waiting[at].next_try = now + RETRY;
+                    self.waiting[at].next_try = now + retry;
                 }
                 continue;
             }
             let waiting = &mut self.waiting[at];
-            waiting.next_try = now + RETRY;
+            waiting.next_try = now + retry;
             waiting.tried = true;
             let (kind, stream) = match waiting.send.delivery {
                 Delivery::Datagram => (0, 0),
@@ -403,8 +417,8 @@ impl Toy {
         self.waiting.retain(|w| w.send.delivery != Delivery::Datagram || !w.tried);
     }
 
-    fn hello(&mut self, peer: usize, answer: bool) {
-        let mut bytes = vec![HELLO | u8::from(answer)];
+    fn hello(&mut self, peer: usize, kind: u8) {
+        let mut bytes = vec![HELLO | kind];
         bytes.extend_from_slice(&self.id.0);
         bytes.extend_from_slice(&self.life.to_le_bytes());
         self.transmit(peer, bytes, Ticket(1));
@@ -451,19 +465,16 @@ impl Toy {
 
     fn datagram(&mut self, now: Instant, link: LinkId, from: Addr, bytes: &[u8]) {
         match bytes.first() {
-            Some(first) if first & 0x80 != 0 => self.data(now, bytes),
+            Some(first) if first & 0x80 != 0 => self.data(now, link, from, bytes),
             Some(first) if first & 0xf0 == HELLO && bytes.len() == 37 => {
-                self.greeted(now, link, from, first & 1 == 1, bytes);
+                self.greeted(now, link, from, first & 0x0f, bytes);
             }
             Some(_) | None => {}
         }
     }
 
-    fn greeted(&mut self, now: Instant, link: LinkId, from: Addr, answer: bool, bytes: &[u8]) {
-        let Some((id, life)) = bytes[1..].split_first_chunk::<32>() else { return };
-        let Ok(life) = life.try_into().map(u32::from_le_bytes) else { return };
-        let node = NodeId(*id);
-        let at = match self.peers.iter().position(|peer| peer.node == node) {
+    fn slot(&mut self, now: Instant, node: NodeId, link: LinkId, from: Addr) -> usize {
+        match self.peers.iter().position(|peer| peer.node == node) {
             Some(at) => at,
             None => {
                 self.peers.push(Peer {
@@ -476,16 +487,30 @@ impl Toy {
                 });
                 self.peers.len() - 1
             }
-        };
+        }
+    }
+
+    fn greeted(&mut self, now: Instant, link: LinkId, from: Addr, kind: u8, bytes: &[u8]) {
+        let Some((id, life)) = bytes[1..].split_first_chunk::<32>() else { return };
+        let Ok(life) = life.try_into().map(u32::from_le_bytes) else { return };
+        let node = NodeId(*id);
+        let at = self.slot(now, node, link, from);
         let peer = &mut self.peers[at];
         if peer.life.is_some_and(|known| known > life) {
             return;
         }
-        let restarted = peer.life.is_some_and(|known| known < life);
-        let new = peer.life != Some(life);
         if !peer.ours {
             peer.at = Some((link, from));
         }
+        if kind == ASK {
+            // Nothing is believed before the address has shown that it receives.
+            for _ in 0..if self.fault == Fault::Amplifies { 10 } else { 1 } {
+                self.hello(at, ANSWER);
+            }
+            return;
+        }
+        let restarted = peer.life.is_some_and(|known| known < life);
+        let new = peer.life != Some(life);
         peer.life = Some(life);
         if new {
             self.event(Event::PeerUp { node, device: DeviceId([0; 32]), restarted, version: 1 });
@@ -507,14 +532,12 @@ impl Toy {
             self.next_in_stream.retain(|(from, _), _| *from != node);
             self.held.retain(|(from, _), _| *from != node);
         }
-        if !answer {
-            for _ in 0..if self.fault == Fault::Amplifies { 10 } else { 1 } {
-                self.hello(at, true);
-            }
+        if kind == ANSWER {
+            self.hello(at, CONFIRM);
         }
     }
 
-    fn data(&mut self, now: Instant, bytes: &[u8]) {
+    fn data(&mut self, now: Instant, link: LinkId, from: Addr, bytes: &[u8]) {
         let Some((sealed, sum)) = bytes.split_last_chunk::<8>() else { return };
         let mut expected = Digest::default();
         expected.bytes(sealed);
@@ -525,9 +548,9 @@ impl Toy {
         let node = NodeId(sealed[13..45].try_into().unwrap_or_default());
         let their = u32::from_le_bytes(sealed[45..49].try_into().unwrap_or_default());
         let mine = u32::from_le_bytes(sealed[49..53].try_into().unwrap_or_default());
-        let Some(at) = self.peers.iter().position(|peer| peer.node == node) else { return };
+        let at = self.slot(now, node, link, from);
         if mine != self.life || self.peers[at].life != Some(their) {
-            return self.hello(at, false);
+            return self.hello(at, ASK);
         }
         let mut body = sealed[53..].to_vec();
         if self.fault != Fault::Plaintext {

@@ -240,6 +240,11 @@ impl Ledger {
             // Closed and forgotten: after a restart a node may repeat what it said.
             return None;
         };
+        if fate == Fate::Delivered && open.delivered_at.is_none() {
+            self.swap_with_twin(number, index);
+        }
+        let flow = &mut self.flows[number as usize];
+        let Some(open) = flow.open.get_mut((index - flow.base) as usize) else { return None };
         let (delivered_at, to) = (open.delivered_at, flow.plan.to);
         match fate {
             Fate::Accepted => {
@@ -382,6 +387,32 @@ impl Ledger {
             alike.retain(|(number, index)| *index >= flows[*number as usize].base);
             !alike.is_empty()
         });
+    }
+
+    /// Of two small messages with the same contents nobody can say which one arrived. When the one that
+    /// was taken for missing is signed for, it was that one.
+    fn swap_with_twin(&mut self, number: u32, index: u64) {
+        let flow = &self.flows[number as usize];
+        let size = size_of(self.seed, number, &flow.plan, index);
+        if size >= NAMED {
+            return;
+        }
+        let key = (flow.plan.from, flow.plan.to, payload(self.seed, number, index, size).to_vec());
+        let kind = flow.plan.delivery;
+        let arrived = |(twin, at): &&(u32, u64)| {
+            let flow = &self.flows[*twin as usize];
+            let open = at.checked_sub(flow.base).and_then(|at| flow.open.get(at as usize));
+            flow.plan.delivery == kind && open.is_some_and(|open| !open.closed && open.delivered_at.is_some())
+        };
+        let twin = self.small.get(&key).and_then(|alike| alike.iter().find(arrived).copied());
+        let Some((twin, at)) = twin else { return };
+        let base = self.flows[twin as usize].base;
+        let seen =
+            self.flows[twin as usize].open.get_mut((at - base) as usize).and_then(|o| o.delivered_at.take());
+        let base = self.flows[number as usize].base;
+        if let Some(open) = self.flows[number as usize].open.get_mut((index - base) as usize) {
+            open.delivered_at = seen;
+        }
     }
 
     /// Takes the message given last out of the list of small ones.

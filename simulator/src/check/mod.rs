@@ -8,8 +8,6 @@ mod gate;
 pub mod link;
 mod resources;
 mod session;
-#[cfg(test)]
-mod tests;
 
 use proto_core::ids::{Addr, NodeId, Ticket};
 use proto_core::node::Event;

@@ -69,12 +69,21 @@ fn offset_of(text: &str, place: &Place) -> usize {
     offset
 }
 
-/// Adds "did you mean" to serde's message about an unknown name.
+/// Adds "did you mean" to the reader's message about an unknown name. The reader has two ways to say it:
+/// `unknown field `x`, expected one of `a`, `b`` and `unexpected keys in table: x, available keys: a, b`.
 fn with_suggestion(message: &str) -> String {
-    let mut names = message.split('`').skip(1).step_by(2);
-    let unknown = message.starts_with("unknown field") || message.starts_with("unknown variant");
-    let Some(given) = names.next().filter(|_| unknown) else { return message.to_owned() };
-    let best = nearest(given, names);
+    let (given, known): (&str, Vec<&str>) = if message.starts_with("unknown ") {
+        let mut names = message.split('`').skip(1).step_by(2);
+        (names.next().unwrap_or(""), names.collect())
+    } else if let Some((given, known)) = message
+        .strip_prefix("unexpected keys in table: ")
+        .and_then(|rest| rest.split_once(", available keys: "))
+    {
+        (given, known.split(", ").collect())
+    } else {
+        return message.to_owned();
+    };
+    let best = nearest(given, known.into_iter());
     if best.is_empty() || distance(given, best) > given.chars().count().max(3) / 2 {
         return message.to_owned();
     }
@@ -168,7 +177,7 @@ what.burst = { enter = "1%", leave = "10%", loss = "100%" }
             ("end = \"2s\"", "end = \"0s\"", (21, 7), "before `start`"),
             ("\"90%\"", "\"190%\"", (9, 14), "at most 100%"),
             ("duration = \"10s\"", "duration = \"10 parsecs\"", (3, 12), "units"),
-            ("size = [1, 100]", "size = [9, 1]", (16, 8), "smaller first"),
+            ("size = [1, 100]", "size = [9, 1]", (17, 8), "smaller first"),
             ("kind = \"wifi\"", "kind = \"wifi\"\nmtu = 63", (9, 7), "64 to 65507"),
             ("name = \"two\"", "name = \"two", (2, 12), ""),
             ("[[node]]\ncount = 2", "", (4, 1), "node"),

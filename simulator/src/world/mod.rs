@@ -8,6 +8,8 @@
 mod calm;
 mod faults;
 mod host;
+#[cfg(test)]
+mod tests;
 mod turn;
 mod work;
 
