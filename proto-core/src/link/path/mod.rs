@@ -16,6 +16,7 @@
 //! path it names; at [`Path::next_wake`] [`Path::on_timeout`].
 
 mod congestion;
+mod lifecycle;
 mod liveness;
 mod loss;
 mod pacer;
