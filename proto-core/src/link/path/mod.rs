@@ -41,7 +41,7 @@ use crate::codec::Writer;
 use crate::ids::PathId;
 use crate::limits::Limits;
 use crate::link::frame::{self, AckFrame};
-use crate::node::LinkInfo;
+use crate::node::input::LinkInfo;
 use crate::time::{Duration, Instant};
 use crate::wake::{Reason, Wake};
 use crate::zoo::{Bug, Zoo};
