@@ -14,7 +14,7 @@
 //! | `world` | the loop |
 //! | [`check`] | the watchmen |
 //! | [`trace`], [`verify`] | the record of a run, and its comparison with another |
-//! | [`subject`], [`toy`] | what is simulated; a small node to test the simulator with |
+//! | [`subject`], [`real`], [`toy`] | what is simulated; the real node; a small one to test the simulator with |
 #![forbid(unsafe_code)]
 
 pub mod agenda;
@@ -29,6 +29,7 @@ pub mod net;
 pub mod outcome;
 pub mod plan;
 pub mod pool;
+pub mod real;
 mod run;
 pub mod subject;
 pub mod toy;
@@ -43,7 +44,7 @@ pub use verify::Difference;
 pub use world::{Meter, Options};
 
 /// What [`run`] simulates.
-pub type Real = toy::Toy;
+pub type Real = proto_core::node::Node;
 
 /// Runs a plan.
 #[must_use]
