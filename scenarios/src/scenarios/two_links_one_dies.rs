@@ -87,7 +87,7 @@ fn judge(case: &Case<'_>, findings: &mut Findings) {
 
 /// Runs the same plan without the failure, and looks at what each link carried.
 fn judge_use_of_both(case: &Case<'_>, findings: &mut Findings) {
-    if case.plan.flows.len() < 3 {
+    if case.plan.flows.len() < 3 || !case.outcome.passed() {
         return;
     }
     let mut calm = case.plan.clone();
