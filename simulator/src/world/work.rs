@@ -106,6 +106,7 @@ impl<S: Subject> World<S> {
             return;
         }
         sender.arranged_us = NEVER;
+        sender.blocked = false;
         for _ in 0..BATCH {
             let flow = &self.plan.flows[number as usize];
             let (host, every_us) = (flow.from, flow.every_us);
