@@ -143,12 +143,18 @@ impl Outbox {
     }
 
     fn ready(&self, class: Class) -> Ready {
+        let occupied = self.queue.occupied(class);
+        if occupied == 0 {
+            return Ready::default();
+        }
+        let has = |kind: Kind| occupied & 1 << (kind as u8 * 5) != 0;
+        let opens = |kind: Kind| has(kind) && self.may_open(ListId::of(kind, class));
         Ready {
-            lost: !self.queue.is_empty(ListId::of(Kind::Lost, class)),
-            small: self.may_open(ListId::of(Kind::Small, class)),
-            durable: self.may_open(ListId::of(Kind::Durable, class)),
-            active: !self.queue.is_empty(ListId::of(Kind::Active, class)),
-            bulk: self.may_open(ListId::of(Kind::Bulk, class)),
+            lost: has(Kind::Lost),
+            small: opens(Kind::Small),
+            durable: opens(Kind::Durable),
+            active: has(Kind::Active),
+            bulk: opens(Kind::Bulk),
         }
     }
 
