@@ -12,6 +12,8 @@ use super::fragment::Fragments;
 use crate::node::input::Class;
 use crate::time::Instant;
 
+/// Messages one table can hold: their places fit 20 bits of a [`Piece`](crate::link::path::Piece)'s handle.
+pub(super) const MOST: u32 = 1 << 20;
 /// No entry.
 pub(super) const NONE: u32 = u32::MAX;
 /// A message number that was not given yet.
@@ -185,6 +187,11 @@ impl Queue {
         self.live
     }
 
+    /// Whether any message at all waits to be sent, possibly for the peer's window to open.
+    pub(super) fn any_sendable(&self) -> bool {
+        self.occupied & ((1 << 25) - 1) != 0
+    }
+
     /// Takes a message in; it is in no list yet.
     pub(super) fn insert(&mut self, mut entry: Entry) -> u32 {
         self.generation = self.generation.wrapping_add(1);
@@ -302,7 +309,10 @@ impl Queue {
             let mut before = NONE;
             for index in self.walk(ListId(number)) {
                 let entry = self.get(index);
-                assert!(entry.is_some_and(|e| e.list == ListId(number) && e.prev == before), "list {number} is torn");
+                assert!(
+                    entry.is_some_and(|e| e.list == ListId(number) && e.prev == before),
+                    "list {number} is torn"
+                );
                 before = index;
                 linked += 1;
             }
