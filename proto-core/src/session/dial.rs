@@ -185,6 +185,7 @@ impl Sessions {
         for endpoint in &mut peer.endpoints {
             endpoint.next = cx.now;
             endpoint.sent = 0;
+            endpoint.turns = 0;
         }
         self.pump(cx, slot);
     }
@@ -224,7 +225,9 @@ impl Sessions {
         let dial = match old.filter(|&dial| !self.is_stale(cx, &info, dial)) {
             Some(dial) => Some(dial),
             None => {
+                // A Finish that nobody ever confirmed has met a responder that gave up: ask anew.
                 self.drop_dial(slot, old);
+                self.peers.get_mut(slot)?.dialing.get_or_insert(cx.now);
                 self.begin(cx, slot, nth)
             }
         };
@@ -248,9 +251,6 @@ impl Sessions {
 
     fn is_stale(&self, cx: &Cx<'_>, info: &LinkInfo, dial: u16) -> bool {
         let Some(dial) = self.dials.get(dial) else { return true };
-        if dial.stage == Stage::Finishing {
-            return false;
-        }
         let least = if dial.packet.len() > usize::from(info.mtu) { RENEW_FRAGMENTED } else { RENEW };
         let life = gap(info, dial.packet.len(), 2, Duration::ZERO).mul_ratio(200, 1).max(least);
         cx.now.since(dial.at) >= life || self.trust.network.psk(dial.epoch).is_none()
@@ -342,12 +342,13 @@ impl Sessions {
         }
     }
 
-    /// Ends all handshakes of a peer but the one with index `except`, and calls no more.
-    pub(super) fn drop_dials(&mut self, slot: PeerSlot, except: Option<u32>) {
+    /// Ends the handshakes of a peer that has been reached, and calls no more. A Finish goes on being
+    /// sent if it is for the keys that we prefer, those at `sending`.
+    pub(super) fn drop_dials(&mut self, slot: PeerSlot, sending: Option<u32>) {
         let ended: Vec<u16> = self
             .dials
             .iter()
-            .filter(|(_, dial)| dial.peer == slot && Some(dial.index) != except)
+            .filter(|(_, dial)| dial.peer == slot && Some(dial.index) != sending)
             .map(|(number, _)| number)
             .collect();
         for dial in ended {

@@ -250,6 +250,32 @@ impl Side {
         Some(self.sessions.table.keys(association.sending)?.rank.hash)
     }
 
+    /// Keys, handshakes and drops in one text, for a failing test.
+    pub(super) fn describe(&self) -> std::string::String {
+        let mut text = std::string::String::new();
+        for (slot, peer) in self.sessions.peers.iter() {
+            text += &std::format!("{slot:?} dialing {:?};", peer.dialing);
+            for endpoint in &peer.endpoints {
+                text += &std::format!(" at {:?} dial {:?};", endpoint.place.addr, endpoint.dial);
+            }
+            let Some(association) = &peer.association else { continue };
+            text += &std::format!(
+                " association {:x} founded {} confirmed {:?} sending {:x};",
+                association.id, association.founded, association.confirmed, association.sending
+            );
+            for &index in &association.keys {
+                if let Some(keys) = self.sessions.table.keys(index) {
+                    text += &std::format!(
+                        " keys {index:x} remote {:x} ours {} heard {} sent {} {:x?};",
+                        keys.remote, keys.ours, keys.heard, keys.sent, keys.rank
+                    );
+                }
+            }
+        }
+        let drops: Vec<_> = self.drops.iter().filter(|(_, count)| *count > 0).collect();
+        text + &std::format!(" {drops:?} answers {}", self.sessions.answers.len())
+    }
+
     pub(super) fn association(&self, other: &Make) -> Option<u64> {
         let peer = self.sessions.peers.get(self.peer(other)?)?;
         Some(peer.association.as_ref()?.id)

@@ -3,3 +3,5 @@
 mod bench;
 mod crossing;
 mod handshake;
+mod attack;
+mod golden;
