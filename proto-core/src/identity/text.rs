@@ -155,7 +155,7 @@ mod tests {
         assert_eq!(lines.next(), Some("thallus genesis v1"));
         assert_eq!(lines.next(), Some("ab".repeat(32).as_str()));
         assert_eq!(lines.next(), Some("ab"));
-        assert_eq!(lines.next(), Some("end 85318f6c"));
+        assert_eq!(lines.next(), Some("end 34ab0342"));
         assert_eq!(lines.next(), None);
     }
 

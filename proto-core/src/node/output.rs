@@ -40,6 +40,9 @@ pub struct Transmit {
     pub len: usize,
     /// Size of each datagram but the last, which may be shorter. Equal to `len` for a single one.
     pub segment: usize,
+    /// The highest ticket that anything in it depends on; it is durable already. Stated so that a
+    /// simulator can hold the node to its word.
+    pub after: Ticket,
 }
 
 /// Something worth knowing.

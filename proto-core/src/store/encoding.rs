@@ -131,16 +131,15 @@ fn class(number: u32) -> Result<Class, RejectReason> {
     Class::ALL.into_iter().find(|class| *class as u32 == number).ok_or(RejectReason::Corrupt)
 }
 
-/// Ascending, apart from each other and from the floor, none empty.
+/// Ascending, none empty, none below the floor.
 fn ranges(floor: u64, ranges: &[wire::Range]) -> Result<Vec<(u64, u64)>, RejectReason> {
-    let mut least = floor;
+    let mut least = Some(floor);
     let mut checked = Vec::with_capacity(ranges.len());
     for wire::Range { first, last } in ranges {
-        // The floor itself is missing, and so is the number after each run.
-        if *first <= least || last < first {
+        if last < first || least.is_none_or(|least| *first < least) {
             return Err(RejectReason::Corrupt);
         }
-        least = last.saturating_add(1);
+        least = last.checked_add(1);
         checked.push((*first, *last));
     }
     Ok(checked)

@@ -1,0 +1,18 @@
+//! What two peers tell each other about their sizes while they shake hands.
+//!
+//! Plain data, in the base: the session carries it, the link obeys it, and neither needs the other.
+
+/// What a peer is able to take. Everything sent to it stays within these.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PeerParams {
+    /// Largest message it accepts, in bytes.
+    pub message_bytes: u32,
+    /// Bytes of unfinished messages it keeps for us; we have no more than this under way.
+    pub receive_bytes: u32,
+    /// Largest packet it accepts, in bytes.
+    pub packet_bytes: u32,
+    /// How many message numbers beyond its oldest missing one it remembers.
+    pub message_window: u16,
+    /// It decodes RaptorQ repair symbols (RFC 6330).
+    pub fountain: bool,
+}
