@@ -17,9 +17,8 @@ use bytes::Bytes;
 
 use super::cookie::{self, Cookie};
 use super::keys::Holder;
-use super::message::{
-    Builder, COOKIE_LEN, FRAGMENT_OVERHEAD, INIT_OVERHEAD, Kind, Packet, RESPONSE_OVERHEAD, tag_of,
-};
+use super::message::{Builder, COOKIE_LEN, INIT_OVERHEAD, Kind, Packet, RESPONSE_OVERHEAD, tag_of};
+use super::pace::{LONGEST_GAP, SHORTEST_GAP, gap};
 use super::payload::Payload;
 use super::peers::{Peer, Place};
 use super::settle::{Claim, Fate};
@@ -36,13 +35,6 @@ use crate::node::{LinkInfo, PeerSpec};
 use crate::time::{Duration, Instant};
 use crate::zoo::Bug;
 
-/// The shortest time between two copies of a packet. With 50 ms, 60 s at 90 % loss each way fail
-/// for one handshake in 170,000.
-const SHORTEST_GAP: Duration = Duration::from_millis(50);
-/// Calls are frequent for so long.
-const EAGER: Duration = Duration::from_secs(60);
-/// And then at least this often, where the link can carry it.
-const LONGEST_GAP: Duration = Duration::from_secs(10);
 /// A handshake is replaced by a fresh one after this time or 200 copies, whichever is longer.
 const RENEW: Duration = Duration::from_secs(10);
 /// And one that needs fragments after this, since many rounds fill it piece by piece.
@@ -84,41 +76,6 @@ struct Judged {
     fate: Fate,
     /// The other side will not speak with us.
     refused: bool,
-}
-
-/// How long `bytes` take on the air; zero where the rate is not fixed.
-fn airtime(info: &LinkInfo, bytes: usize) -> Duration {
-    match info.rate_bps {
-        Some(rate) => Duration::from_secs(1).mul_ratio(bytes as u64 * 8, rate),
-        None => Duration::ZERO,
-    }
-}
-
-/// How long a half-received packet may rest before another takes its place.
-pub(super) fn patience(info: &LinkInfo) -> Duration {
-    let usual = airtime(info, usize::from(info.mtu)).mul_ratio(8, 1) + info.delay.mul_ratio(2, 1);
-    usual.max(Duration::from_secs(1))
-}
-
-/// The time until the next copy: after `sent` copies of `bytes` bytes, `elapsed` after the first.
-fn gap(info: &LinkInfo, bytes: usize, sent: u32, elapsed: Duration) -> Duration {
-    let fragments = if bytes <= usize::from(info.mtu) {
-        0
-    } else {
-        bytes.div_ceil(usize::from(info.mtu).saturating_sub(FRAGMENT_OVERHEAD + 7).max(8))
-    };
-    let airtime = airtime(info, bytes + fragments * FRAGMENT_OVERHEAD);
-    let round_trip = info.delay.mul_ratio(2, 1);
-    let steady = SHORTEST_GAP.max(airtime.mul_ratio(10, 1)).max(round_trip.mul_ratio(1, 4));
-    if sent <= 1 {
-        // Where nothing is lost, one copy is enough: wait for its answer.
-        return steady.max(round_trip.mul_ratio(5, 4) + airtime.mul_ratio(2, 1));
-    }
-    if elapsed < EAGER {
-        return steady;
-    }
-    // As long as has passed since the eager phase ended: each gap is twice the last.
-    steady.max(elapsed.saturating_sub(EAGER).min(LONGEST_GAP))
 }
 
 impl Sessions {

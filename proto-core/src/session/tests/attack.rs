@@ -3,6 +3,7 @@
 use super::bench::*;
 use super::super::*;
 use crate::ids::PathId;
+use crate::limits::Limits;
 use crate::time::{Duration, Instant};
 use proptest::prelude::*;
 use std::vec;

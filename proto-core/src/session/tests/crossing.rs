@@ -108,7 +108,7 @@ fn spell(choice: u32) -> u32 {
 #[test]
 fn crossing_handshakes_in_bad_weather() {
     let (a, b) = pair();
-    for seed in 38..60 {
+    for seed in 0..60 {
         let mut world = World::new(seed, vec![a.start(Instant::ZERO), b.start(Instant::ZERO)]);
         (world.loss, world.jitter_us, world.duplicate) = (300 + 100 * (seed % 6), 200_000, 300);
         world.sides[0].connect(Instant::ZERO, &b, seed % 2 == 0);
@@ -186,7 +186,7 @@ fn a_peer_that_forgot_us_begins_anew_on_both_sides() {
     world.run_for(Duration::from_secs(1));
     assert!(agree(&world.sides[0], &world.sides[1]));
     assert_eq!(world.sides[0].established(), (2, 1));
-    assert_eq!(world.sides[0].sessions.next_packet_number(peer, PathId(0)).unwrap_or(9) < 4, true, "from zero");
+    assert!(world.sides[0].sessions.next_packet_number(peer, PathId(0)).unwrap() < 4, "from zero");
 }
 
 #[test]
@@ -221,7 +221,7 @@ fn keys_are_replaced_by_time_and_old_ones_receive_for_a_while() {
     let (mut late, mut too_late) = (Vec::new(), Vec::new());
     let mut step = now;
     while world.sides[0].sending(&b) == old_keys {
-        step = step + Duration::from_secs(20);
+        step += Duration::from_secs(20);
         assert!(step < now + Duration::from_secs(3700), "no rekey after an hour");
         late = world.sides[0].ping(world.now, peer).unwrap();
         too_late = world.sides[0].ping(world.now, peer).unwrap();

@@ -4,6 +4,7 @@ use super::bench::*;
 use super::super::*;
 use crate::crypto::aead;
 use crate::ids::PathId;
+use crate::limits::Limits;
 use crate::time::Instant;
 use std::hint::black_box;
 use std::vec;

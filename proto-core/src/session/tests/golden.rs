@@ -2,6 +2,7 @@
 
 use super::bench::*;
 use super::super::*;
+use crate::limits::Limits;
 use crate::time::{Duration, Instant};
 use std::format;
 use std::string::String;
