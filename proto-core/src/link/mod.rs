@@ -1,1 +1,6 @@
 //! link.
+
+pub mod frame;
+pub mod messages;
+pub mod path;
+pub mod schedule;
