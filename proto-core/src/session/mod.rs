@@ -41,6 +41,7 @@ mod service;
 mod settle;
 mod transport;
 mod trust;
+mod view;
 
 #[cfg(test)]
 mod tests;
@@ -53,11 +54,14 @@ use crate::bounded::Deadlines;
 use crate::crypto::hash;
 use crate::crypto::secret::Secret;
 use crate::drops::Drop;
-use crate::identity::{DeviceCertificate, IdentityError, Installed, LocalIdentity, Network, Revocations, Taken};
+use crate::identity::{
+    DeviceCertificate, IdentityError, Installed, LocalIdentity, Network, Revocations, Taken,
+};
 use crate::ids::{Addr, DeviceId, LinkId, NodeId, PeerSlot};
 use crate::limits::Limits;
 use crate::machine::{Cx, Machine};
 use crate::node::{DownReason, LinkInfo, PeerSpec};
+use crate::params::PeerParams;
 use crate::store::record::{Key, Record};
 use crate::time::WallTime;
 use crate::wake::Wake;
@@ -67,8 +71,8 @@ use answer::Answer;
 use cookie::{Bucket, Jar};
 use dial::Dial;
 use keys::{Holder, Table};
-pub use message::{MAX_HANDSHAKE_BYTES, Versions};
 use message::{Body, Builder, Kind, Packet, Unchecked};
+pub use message::{MAX_HANDSHAKE_BYTES, Versions};
 use peers::{Peer, Peers, Place, Slots};
 pub use transport::{Opened, Sealed};
 use trust::Trust;
@@ -81,19 +85,6 @@ pub const VERSION: u8 = 1;
 /// Answers a second to packets of unproved senders that are neither Init nor demand a cookie: hints and
 /// notes of incompatibility. A guess; one a second for each of 16 peers.
 const ANSWERS_PER_S: u16 = 16;
-
-/// What one side of a session can do, told to the other in the handshake.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct PeerParams {
-    /// The largest message it takes, in bytes.
-    pub message_bytes: u32,
-    /// Bytes of unfinished messages it keeps for one peer.
-    pub receive_bytes: u32,
-    /// The largest packet it takes, in bytes.
-    pub packet_bytes: u32,
-    /// Whether it understands fountain-coded fragments.
-    pub fountain: bool,
-}
 
 /// What a node's sessions start from.
 pub struct Setup {
@@ -271,10 +262,12 @@ impl Sessions {
         let mut cookie_secret = [0; 32];
         cx.rng.fill(&mut instance_seed);
         cx.rng.fill(&mut cookie_secret);
-        let known = setup.known.into_iter().take(usize::from(cx.limits.peers)).map(|(node, certificate, boot)| {
-            let verified = DeviceCertificate::verify(&certificate).ok().filter(|verified| verified.node == node);
-            (node, Known { boot, dh_key: verified.map(|verified| verified.dh_key) })
-        });
+        let known =
+            setup.known.into_iter().take(usize::from(cx.limits.peers)).map(|(node, certificate, boot)| {
+                let verified =
+                    DeviceCertificate::verify(&certificate).ok().filter(|verified| verified.node == node);
+                (node, Known { boot, dh_key: verified.map(|verified| verified.dh_key) })
+            });
         let indices = usize::from(cx.limits.peers) * 4 + usize::from(cx.limits.handshakes) * 2;
         Sessions {
             trust: Trust::new(setup.identity, setup.network, setup.revocations),
@@ -345,7 +338,9 @@ impl Sessions {
         let installed = self.trust.install(bytes)?;
         match installed.taken {
             Taken::Known => return Ok(installed),
-            Taken::Rotated(node) | Taken::Revoked(node) | Taken::Excluded(node) => self.recheck(cx, Some(node)),
+            Taken::Rotated(node) | Taken::Revoked(node) | Taken::Excluded(node) => {
+                self.recheck(cx, Some(node))
+            }
             Taken::Membership | Taken::NetworkKey(_) => {}
         }
         self.push(Action::Store(Record::Statement { bytes: Bytes::copy_from_slice(bytes) }));
@@ -363,7 +358,8 @@ impl Sessions {
                 None => self.trust.has_expired(papers),
             })
         };
-        let void: Vec<PeerSlot> = self.peers.iter().filter(|(_, peer)| bad(peer)).map(|(slot, _)| slot).collect();
+        let void: Vec<PeerSlot> =
+            self.peers.iter().filter(|(_, peer)| bad(peer)).map(|(slot, _)| slot).collect();
         for slot in void {
             if let Some(peer) = self.peers.get_mut(slot) {
                 peer.papers = None;
@@ -413,8 +409,15 @@ impl Sessions {
         self.whole(cx, place, epoch, &packet, bytes.len())
     }
 
-    fn reassemble(&mut self, cx: &Cx<'_>, place: Place, packet: &Packet<'_>) -> Result<Option<Vec<u8>>, Drop> {
-        let Ok(Body::Fragment { id, total, offset, data }) = packet.body() else { return Err(Drop::Malformed) };
+    fn reassemble(
+        &mut self,
+        cx: &Cx<'_>,
+        place: Place,
+        packet: &Packet<'_>,
+    ) -> Result<Option<Vec<u8>>, Drop> {
+        let Ok(Body::Fragment { id, total, offset, data }) = packet.body() else {
+            return Err(Drop::Malformed);
+        };
         let link = self.links.get_mut(&place.link).ok_or(Drop::UnknownLink)?;
         let patience = dial::patience(&link.info);
         let piece = fragment::Piece { from: place.addr, id, total, offset, data };
@@ -445,7 +448,9 @@ impl Sessions {
                 self.on_response(cx, place, packet, (receiver, echo), noise, epoch)
             }
             Body::Finish { receiver, noise } => self.on_finish(cx, place, packet, receiver, noise),
-            Body::Cookie { receiver, echo, cookie } => self.on_cookie(cx, place, receiver, echo, cookie, epoch),
+            Body::Cookie { receiver, echo, cookie } => {
+                self.on_cookie(cx, place, receiver, echo, cookie, epoch)
+            }
             Body::Incompatible { receiver, echo } => self.on_incompatible(cx, place, packet, receiver, echo),
             Body::Refusal { receiver, sealed, aad } => self.on_refusal(cx, receiver, &sealed, aad),
             Body::UnknownSession => self.on_hint(cx, place, packet.sender),
@@ -481,7 +486,8 @@ impl Sessions {
         if cx.zoo.has(Bug::EphemeralUnhedged) {
             return Secret::new(*drawn);
         }
-        let local = self.links.get(&place.link).map_or([0; 1 + Addr::MAX_LEN], |link| padded(&link.info.local));
+        let local =
+            self.links.get(&place.link).map_or([0; 1 + Addr::MAX_LEN], |link| padded(&link.info.local));
         Secret::new(hash::derive(
             "thallus session ephemeral v1",
             &[
@@ -534,7 +540,10 @@ impl Sessions {
                 assert!(self.dials.get(dial).is_some_and(|dial| dial.peer == slot), "endpoint's handshake");
             }
             let Some(association) = &peer.association else { continue };
-            assert!(!association.up || association.keys.contains(&association.sending), "sending key is held");
+            assert!(
+                !association.up || association.keys.contains(&association.sending),
+                "sending key is held"
+            );
             assert_eq!(association.up, association.sending != 0, "up means sending");
             for &index in association.keys.iter().filter(|&&index| index != 0) {
                 assert_eq!(self.table.holder(index), Some(Holder::Peer(slot)), "key's holder");
@@ -544,7 +553,9 @@ impl Sessions {
         }
         for (index, holder) in self.table.iter() {
             match holder {
-                Holder::Dial(dial) => assert!(self.dials.get(dial).is_some_and(|d| d.index == index), "dial index"),
+                Holder::Dial(dial) => {
+                    assert!(self.dials.get(dial).is_some_and(|d| d.index == index), "dial index")
+                }
                 Holder::Answer(answer) => {
                     assert!(self.answers.get(answer).is_some_and(|a| a.index == index), "answer index");
                 }
@@ -581,7 +592,9 @@ impl Sessions {
 /// An address at a fixed length, as hashes want it.
 fn padded(addr: &Addr) -> [u8; 1 + Addr::MAX_LEN] {
     let mut bytes = [0; 1 + Addr::MAX_LEN];
-    for (to, from) in bytes.iter_mut().zip(core::iter::once(&(addr.as_bytes().len() as u8)).chain(addr.as_bytes())) {
+    for (to, from) in
+        bytes.iter_mut().zip(core::iter::once(&(addr.as_bytes().len() as u8)).chain(addr.as_bytes()))
+    {
         *to = *from;
     }
     bytes

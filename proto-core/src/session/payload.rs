@@ -9,11 +9,11 @@
 
 use alloc::vec::Vec;
 
-use super::PeerParams;
 use super::message::Versions;
 use crate::codec::{Malformed, Reader, Writer, varint_len};
+use crate::params::PeerParams;
 
-const FIXED_LEN: usize = 3 + 4 + 8 + 8 + 4 + 1 + 4 + 4 + 4;
+const FIXED_LEN: usize = 3 + 4 + 8 + 8 + 4 + 1 + 4 + 4 + 4 + 2;
 const REFUSED: u8 = 1;
 const FOUNTAIN: u8 = 1;
 
@@ -43,13 +43,15 @@ impl<'a> Payload<'a> {
         let mut reader = Reader::new(bytes);
         let flags = reader.u8()?;
         let versions = Versions { lowest: reader.u8()?, highest: reader.u8()? };
-        let (boot, instance, association, round) = (reader.u32()?, reader.u64()?, reader.u64()?, reader.u32()?);
+        let (boot, instance, association, round) =
+            (reader.u32()?, reader.u64()?, reader.u64()?, reader.u32()?);
         let capabilities = reader.u8()?;
         let params = PeerParams {
             fountain: capabilities & FOUNTAIN != 0,
             message_bytes: reader.u32()?,
             receive_bytes: reader.u32()?,
             packet_bytes: reader.u32()?,
+            message_window: reader.u16()?,
         };
         let (certificate, membership) = (reader.prefixed()?, reader.prefixed()?);
         Ok(Payload {
@@ -91,6 +93,7 @@ impl<'a> Payload<'a> {
         writer.u32(self.params.message_bytes)?;
         writer.u32(self.params.receive_bytes)?;
         writer.u32(self.params.packet_bytes)?;
+        writer.u16(self.params.message_window)?;
         writer.prefixed(self.certificate)?;
         writer.prefixed(self.membership)
     }

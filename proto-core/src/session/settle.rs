@@ -27,13 +27,14 @@ use super::message::{Builder, Kind, Versions};
 use super::payload::Payload;
 use super::peers::{Association, Peer, Place};
 use super::trust::Papers;
-use super::{Action, Known, PeerParams, Sessions};
+use super::{Action, Known, Sessions};
 use crate::crypto::aead;
 use crate::crypto::noise::Split;
 use crate::drops::Drop;
 use crate::ids::{NodeId, PeerSlot};
 use crate::machine::Cx;
 use crate::node::DownReason;
+use crate::params::PeerParams;
 use crate::store::record::Record;
 use crate::time::Duration;
 
@@ -179,7 +180,14 @@ impl Sessions {
     }
 
     /// Keys out of a finished handshake.
-    pub(super) fn make_keys(&self, cx: &Cx<'_>, split: &Split, remote: u32, ours: bool, claim: &Claim) -> Keys {
+    pub(super) fn make_keys(
+        &self,
+        cx: &Cx<'_>,
+        split: &Split,
+        remote: u32,
+        ours: bool,
+        claim: &Claim,
+    ) -> Keys {
         let (send, receive) =
             if ours { (&split.initiator, &split.responder) } else { (&split.responder, &split.initiator) };
         let we_are_smaller = self.trust.identity.node() < claim.papers.node;
@@ -233,7 +241,8 @@ impl Sessions {
         if matches!(fate, Fate::New | Fate::Reset) {
             self.release_keys(slot);
         }
-        let Some((rank, ours, heard)) = self.table.keys(index).map(|keys| (keys.rank, keys.ours, keys.heard)) else {
+        let Some((rank, ours, heard)) = self.table.keys(index).map(|keys| (keys.rank, keys.ours, keys.heard))
+        else {
             return;
         };
         let confirmed = heard.then_some(self.step);
@@ -313,7 +322,12 @@ impl Sessions {
                 *worst = index;
             }
         }
-        let best = association.keys.iter().copied().filter(|&held| held != 0).max_by_key(|&held| rank_of(table, held));
+        let best = association
+            .keys
+            .iter()
+            .copied()
+            .filter(|&held| held != 0)
+            .max_by_key(|&held| rank_of(table, held));
         association.sending = best.unwrap_or(index);
         if fate == Fate::Merge && association.sending == index {
             association.id = rank_of(table, index).map_or(association.id, |rank| rank.hash);
@@ -328,7 +342,8 @@ impl Sessions {
 
     /// Erases all keys of a peer. The association rests.
     pub(super) fn release_keys(&mut self, slot: PeerSlot) {
-        let Some(association) = self.peers.get_mut(slot).and_then(|peer| peer.association.as_deref_mut()) else {
+        let Some(association) = self.peers.get_mut(slot).and_then(|peer| peer.association.as_deref_mut())
+        else {
             return;
         };
         association.up = false;
@@ -390,7 +405,8 @@ impl Sessions {
     ) -> Result<(), Drop> {
         let (holder, keys) = self.table.find_mut(receiver).ok_or(Drop::HandshakeInvalid)?;
         let mut sealed = *sealed;
-        let reason = keys.receive.open_in_place(&REFUSAL_NONCE, aad, &mut sealed).map_err(|_| Drop::AuthFailed)?;
+        let reason =
+            keys.receive.open_in_place(&REFUSAL_NONCE, aad, &mut sealed).map_err(|_| Drop::AuthFailed)?;
         if reason != [REFUSED_AS_CLONE] {
             return Err(Drop::ProtocolViolation);
         }

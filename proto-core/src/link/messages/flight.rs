@@ -7,8 +7,8 @@ use core::cmp::Reverse;
 use super::fragment::Symbol;
 use super::outbox::Outbox;
 use super::packer::handle;
-use super::receipts::Floor;
 use super::queue::{Entry, Kind, ListId, Manner, NONE, UNNUMBERED};
+use super::receipts::Floor;
 use super::{Budget, OutboxAction};
 use crate::drops::Drop;
 use crate::link::frame::{DURABLE, ORDINARY, ReceiptFrame};
@@ -170,7 +170,8 @@ impl Outbox {
         if entry.sent {
             self.outstanding -= len as u64;
         }
-        if entry.orphan && entry.acked
+        if entry.orphan
+            && entry.acked
             && let Some(streams) = &mut self.streams
         {
             streams.orphans.remove(&(entry.before, index));
@@ -202,7 +203,8 @@ impl Outbox {
                 Manner::Plain => self.end_number(entry.seq, outcome),
                 Manner::Ordered(stream) => {
                     self.end_number(entry.seq, outcome);
-                    next = self.end_ordered(stream, &entry, outcome).filter(|_| outcome == Outcome::Delivered);
+                    next =
+                        self.end_ordered(stream, &entry, outcome).filter(|_| outcome == Outcome::Delivered);
                 }
             }
         }

@@ -68,7 +68,12 @@ impl Outbox {
             outstanding: 0,
             usage: Usage::default(),
             actions: VecDeque::new(),
-            path: PathInfo { loss_ppm: 0, srtt: Duration::from_millis(100), room: SMALLEST_ROOM, spare: false },
+            path: PathInfo {
+                loss_ppm: 0,
+                srtt: Duration::from_millis(100),
+                room: SMALLEST_ROOM,
+                spare: false,
+            },
         }
     }
 
@@ -86,7 +91,13 @@ impl Outbox {
     ///
     /// # Errors
     /// [`Refused::Oversize`], [`Refused::QueueFull`], [`Refused::NoStorage`]; nothing has changed then.
-    pub fn push(&mut self, cx: &mut Cx<'_>, budget: &mut Budget, send: Send, room: usize) -> Result<(), Refused> {
+    pub fn push(
+        &mut self,
+        cx: &mut Cx<'_>,
+        budget: &mut Budget,
+        send: Send,
+        room: usize,
+    ) -> Result<(), Refused> {
         let limit = self.largest(cx, send.delivery, room);
         if send.payload.len() as u64 > limit {
             cx.drops.count(Drop::Oversize);

@@ -291,7 +291,10 @@ impl Queue {
             let mut before = NONE;
             for index in self.walk(ListId(number)) {
                 let entry = self.get(index);
-                assert!(entry.is_some_and(|e| e.list == ListId(number) && e.prev == before), "list {number} is torn");
+                assert!(
+                    entry.is_some_and(|e| e.list == ListId(number) && e.prev == before),
+                    "list {number} is torn"
+                );
                 before = index;
                 linked += 1;
             }

@@ -99,7 +99,13 @@ impl Make {
             revocations: Revocations::new(16),
             boot: self.boot,
             versions: Versions { lowest: self.versions.0, highest: self.versions.1 },
-            params: PeerParams { message_bytes: 1000, receive_bytes: 2000, packet_bytes: 1400, fountain: true },
+            params: PeerParams {
+                message_bytes: 1000,
+                receive_bytes: 2000,
+                packet_bytes: 1400,
+                message_window: 64,
+                fountain: true,
+            },
             known: self.known.clone(),
         };
         let sessions = Sessions::new(setup, &mut cx);
@@ -208,7 +214,8 @@ impl Side {
     pub(super) fn receive(&mut self, now: Instant, from: u32, packet: &[u8]) {
         if packet.first().is_some_and(|first| first & 0x80 != 0) {
             let mut copy = packet.to_vec();
-            let opened = self.with(now, |sessions, cx| sessions.open(cx, LINK, Addr::from_u32(from), &mut copy));
+            let opened =
+                self.with(now, |sessions, cx| sessions.open(cx, LINK, Addr::from_u32(from), &mut copy));
             let Some(opened) = opened else { return };
             if copy[opened.payload] == [1]
                 && let Some(answer) = self.seal(now, opened.peer, &[2])

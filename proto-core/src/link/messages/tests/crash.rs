@@ -196,7 +196,8 @@ impl World {
                 break;
             }
         }
-        let accepted: Vec<u64> = self.a.receipts.iter().filter(|r| r.1 == Outcome::Accepted).map(|r| r.0).collect();
+        let accepted: Vec<u64> =
+            self.a.receipts.iter().filter(|r| r.1 == Outcome::Accepted).map(|r| r.0).collect();
         let missing: Vec<_> = accepted.iter().filter(|tag| !self.app.used.contains(tag)).collect();
         if !missing.is_empty() {
             return Err(std::format!("accepted and never delivered: {missing:?}"));
@@ -232,7 +233,8 @@ fn a_crash_between_any_two_steps() {
                     world.crash(!sender);
                     world.calm()
                 };
-                story(&mut world).unwrap_or_else(|why| panic!("seed {seed} sender {sender} crash at {at}: {why}"));
+                story(&mut world)
+                    .unwrap_or_else(|why| panic!("seed {seed} sender {sender} crash at {at}: {why}"));
             }
         }
     }

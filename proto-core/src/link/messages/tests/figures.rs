@@ -79,7 +79,8 @@ impl Bench {
             let info = self.info(true);
             let Some(packet) = self.a.packet(&info) else { break };
             let bytes = packet.bytes.len() + OVERHEAD;
-            self.free_at = self.free_at.max(self.now - 100) + bytes as u64 * 8 * 1_000_000 / self.link.rate_bps;
+            self.free_at =
+                self.free_at.max(self.now - 100) + bytes as u64 * 8 * 1_000_000 / self.link.rate_bps;
             self.packets += 1;
             if !self.lost() {
                 self.arriving.insert((self.free_at + self.link.delay_us, self.next), packet.clone());
