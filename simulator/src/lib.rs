@@ -14,7 +14,7 @@
 //! | `world` | the loop |
 //! | [`check`] | the watchmen |
 //! | [`trace`], [`verify`] | the record of a run, and its comparison with another |
-//! | [`subject`], [`toy`] | what is simulated; a small node to test the simulator with |
+//! | [`subject`], [`node`], [`toy`] | what is simulated: the real node, or a small one to test the simulator with |
 #![forbid(unsafe_code)]
 
 pub mod agenda;
@@ -26,6 +26,7 @@ pub mod disk;
 pub mod draw;
 pub mod histogram;
 pub mod net;
+pub mod node;
 pub mod outcome;
 pub mod plan;
 pub mod pool;
@@ -43,7 +44,7 @@ pub use verify::Difference;
 pub use world::{Meter, Options};
 
 /// What [`run`] simulates.
-pub type Real = toy::Toy;
+pub type Real = proto_core::node::Node;
 
 /// Runs a plan.
 #[must_use]
