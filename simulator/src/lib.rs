@@ -14,7 +14,7 @@
 //! | `world` | the loop |
 //! | [`check`] | the watchmen |
 //! | [`trace`], [`verify`] | the record of a run, and its comparison with another |
-//! | [`subject`], [`real`], [`toy`] | what is simulated; the real node; a small one to test the simulator with |
+//! | [`subject`], [`node`], [`toy`] | what is simulated: the real node, or a small one to test the simulator with |
 #![forbid(unsafe_code)]
 
 pub mod agenda;
@@ -26,10 +26,10 @@ pub mod disk;
 pub mod draw;
 pub mod histogram;
 pub mod net;
+pub mod node;
 pub mod outcome;
 pub mod plan;
 pub mod pool;
-pub mod real;
 mod run;
 pub mod subject;
 pub mod toy;

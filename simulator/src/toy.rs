@@ -494,13 +494,16 @@ impl Toy {
         let Some((id, life)) = bytes[1..].split_first_chunk::<32>() else { return };
         let Ok(life) = life.try_into().map(u32::from_le_bytes) else { return };
         let node = NodeId(*id);
+        if node == self.id {
+            return;
+        }
         let at = self.slot(now, node, link, from);
         let peer = &mut self.peers[at];
         if peer.life.is_some_and(|known| known > life) {
             return;
         }
-        if !peer.ours {
-            peer.at = Some((link, from));
+        if *peer.at.get_or_insert((link, from)) != (link, from) {
+            return;
         }
         if kind == ASK {
             // Nothing is believed before the address has shown that it receives.
@@ -548,6 +551,9 @@ impl Toy {
         let node = NodeId(sealed[13..45].try_into().unwrap_or_default());
         let their = u32::from_le_bytes(sealed[45..49].try_into().unwrap_or_default());
         let mine = u32::from_le_bytes(sealed[49..53].try_into().unwrap_or_default());
+        if node == self.id {
+            return;
+        }
         let at = self.slot(now, node, link, from);
         if mine != self.life || self.peers[at].life != Some(their) {
             return self.hello(at, ASK);

@@ -27,6 +27,9 @@ struct Open {
     closed: bool,
     /// Signed for without having been seen; to be shown after the receiver's restart.
     owed: bool,
+    /// On disk when its sender lost its memory: it must arrive, but the receipt may have been lost
+    /// with the sender's application.
+    orphan: bool,
 }
 
 /// One flow's books.
@@ -148,6 +151,7 @@ impl Ledger {
             accepted: false,
             closed: false,
             owed: false,
+            orphan: false,
         });
         flow.report.sent += 1;
         flow.report.bytes_sent += u64::from(size);
@@ -205,19 +209,25 @@ impl Ledger {
     /// A host lost its memory: what its node had not put on disk has an unknown fate.
     pub fn lost_memory(&mut self, node: u32) {
         for number in 0..self.flows.len() as u32 {
-            let flow = &self.flows[number as usize];
+            let flow = &mut self.flows[number as usize];
             if flow.plan.from != node || flow.plan.delivery == Kind::Datagram {
                 continue;
             }
             let durable = flow.plan.delivery == Kind::Durable;
-            let lost: Vec<u64> = (flow.base..)
-                .zip(&flow.open)
-                .filter(|(_, open)| !open.closed && !(durable && open.accepted))
-                .map(|(index, _)| index)
-                .collect();
-            self.flows[number as usize].report.uncertain += lost.len() as u64;
+            let (mut lost, mut unsigned) = (Vec::new(), Vec::new());
+            for (index, open) in (flow.base..).zip(&mut flow.open).filter(|(_, open)| !open.closed) {
+                if !durable || !open.accepted {
+                    lost.push(index);
+                } else if open.delivered_at.is_some() {
+                    unsigned.push(index);
+                } else {
+                    open.orphan = true;
+                }
+            }
+            flow.report.uncertain += lost.len() as u64;
             self.excuse("sender-restarted", lost.len() as u64);
-            for index in lost {
+            self.excuse("receipt-lost-with-the-sender", unsigned.len() as u64);
+            for index in lost.into_iter().chain(unsigned) {
                 self.close(number, index);
             }
         }
@@ -240,6 +250,9 @@ impl Ledger {
             // Closed and forgotten: after a restart a node may repeat what it said.
             return None;
         };
+        if open.closed {
+            return None;
+        }
         if fate == Fate::Delivered && open.delivered_at.is_none() {
             self.swap_with_twin(number, index);
         }
@@ -322,7 +335,7 @@ impl Ledger {
             return Err(wrong(format!("{name} was delivered twice")));
         }
         open.delivered_at = Some((arrived.host, life));
-        let (sent_us, owed) = (open.sent_us, open.owed);
+        let (sent_us, done) = (open.sent_us, open.owed || open.orphan);
         if flow.plan.delivery == Kind::Stream {
             if flow.last_in_order.is_some_and(|last| index < last) {
                 let last = flow.last_in_order.unwrap_or(0);
@@ -331,7 +344,7 @@ impl Ledger {
             flow.last_in_order = Some(index);
         }
         flow.count_arrival(now_us, Some(sent_us), arrived.bytes.len());
-        if owed || flow.plan.delivery == Kind::Datagram {
+        if done || flow.plan.delivery == Kind::Datagram {
             self.close(number, index);
         }
         Ok(number)

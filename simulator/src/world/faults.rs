@@ -40,10 +40,7 @@ impl<S: Subject> World<S> {
                 self.net.begin(fault.id, &fault.what);
                 self.again(number, 0);
             }
-            What::Flood { link, .. } => {
-                self.net.listen(*link);
-                self.again(number, 0);
-            }
+            What::Flood { .. } => self.again(number, 0),
             What::Crash { node, down_us } => self.power_cut(*node, Some(*down_us)),
             What::CrashUnsynced { node, times, down_us } => {
                 self.hosts[*node as usize].cut_on_store = Some((*times, *down_us));

@@ -25,7 +25,7 @@ use crate::clock::Clock;
 use crate::disk::Disk;
 use crate::net::{Arrival, Net};
 use crate::outcome::{Note, Outcome, Verdict};
-use crate::plan::Plan;
+use crate::plan::{Plan, What};
 use crate::pool::Pool;
 use crate::subject::Subject;
 use crate::trace::{StepRecord, Trace};
@@ -213,6 +213,10 @@ impl<S: Subject> World<S> {
         }
         let storm_us = self.plan.duration_us;
         for (fault, number) in self.plan.faults.iter().zip(0..) {
+            if let What::Flood { link, .. } = fault.what {
+                // An attacker has been listening long before he strikes.
+                self.net.listen(link);
+            }
             if fault.start_us < storm_us {
                 self.agenda.push(fault.start_us, Event::Begin { fault: number });
                 if fault.end_us < storm_us {

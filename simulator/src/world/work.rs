@@ -114,6 +114,10 @@ impl<S: Subject> World<S> {
             if sender.given >= flow.count || (self.storm_over && every_us > 0) {
                 return;
             }
+            if sender.due_us > self.now_us {
+                let at_us = sender.due_us;
+                return self.arrange_send(number, at_us);
+            }
             let known = &self.hosts[host as usize];
             if known.frozen {
                 return;
@@ -136,9 +140,6 @@ impl<S: Subject> World<S> {
             let sender = &mut self.work.senders[number as usize];
             sender.given += 1;
             sender.due_us = if every_us == 0 { self.now_us } else { due_us };
-            if every_us > 0 && due_us > self.now_us {
-                return self.arrange_send(number, due_us);
-            }
         }
         self.arrange_send(number, self.now_us);
     }
