@@ -3,6 +3,7 @@
 //! Nothing is queued as bytes. `next_packet` asks who has something to say and a way that is free;
 //! `build` writes what is missing at this moment; `sent` tells the path what it carries.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
@@ -174,7 +175,7 @@ impl Peer {
                 Ok((purpose, link, addr)) => match free(cx, links, link) {
                     Ok(entry) => return Ok(self.intent(cx, peer, way, purpose, (link, addr), entry, false)),
                     Err(later) => {
-                        let timer = way.path.next_wake();
+                        let timer = way.next_wake();
                         wake = wake.min(later).min(if timer.is_due(cx.now) { Wake::Idle } else { timer });
                     }
                 },
@@ -182,11 +183,20 @@ impl Peer {
             }
         }
         let spare = self.outbox.spare_wake();
-        if !self.outbox.has_work() && !self.inbox.has_work() && !spare.is_due(cx.now) {
+        let has_work = self.outbox.has_work() || self.inbox.has_work();
+        if !has_work && !spare.is_due(cx.now) {
             return Err(wake.min(spare));
         }
+        // What is due already waits for a way, not for the time.
+        let spare = if spare.is_due(cx.now) { Wake::Idle } else { spare };
         match self.best_way(cx, links) {
             Ok(at) => {
+                let has_room = |way: &mut Box<Way>| has_work || way.path.spare(cx.now);
+                if !self.ways.get_mut(at).is_some_and(has_room) {
+                    // A way gets capacity to spare when something is acknowledged or given up: both
+                    // ask again.
+                    return Err(wake);
+                }
                 let way = self.ways.get(at).ok_or(Wake::Idle)?;
                 let entry = links.get(&way.link).ok_or(Wake::Idle)?;
                 Ok(self.intent(cx, peer, way, Purpose::Traffic, (way.link, way.addr), entry, true))
@@ -208,7 +218,7 @@ impl Peer {
         if way.path.ack_due(cx.now) || (way.proved && way.path.wants_probe()) {
             return Ok((Purpose::Traffic, way.link, way.addr));
         }
-        Err(way.path.next_wake().min(way.challenge_wake()))
+        Err(way.next_wake())
     }
 
     /// The usable way with the shortest round trip that may send now; a slower one only when the
