@@ -5,6 +5,17 @@
 //! Layers, each of which may use only those before it; actions go down, inputs come up:
 //! the base, then `crypto`, `identity`, `session`, `link`, and `node` above all.
 #![no_std]
+// What a peer sends must not be able to end the process.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable
+    )
+)]
 
 extern crate alloc;
 #[cfg(test)]

@@ -1,3 +1,5 @@
+//! Reading: each field is checked against what is left before it is taken.
+
 use super::Malformed;
 
 /// Takes fields off the front of a byte slice.

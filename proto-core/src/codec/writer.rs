@@ -1,3 +1,5 @@
+//! Writing into a buffer of fixed size: a field that does not fit changes nothing.
+
 use super::{NoRoom, VARINT_MAX, varint_len};
 
 /// Puts fields into a byte slice, one after another.

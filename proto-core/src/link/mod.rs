@@ -1,1 +1,4 @@
 //! link.
+
+pub mod frame;
+pub mod path;

@@ -1,0 +1,134 @@
+//! Taking over a signed statement, from the operator, from a peer, or from disk.
+
+use super::certificate::Chain;
+use super::endorsed::{Exclusion, KeyAnnouncement, Membership};
+use super::error::IdentityError;
+use super::network::Network;
+use super::peer::LocalIdentity;
+use super::revocations::{Revocations, Source, VerifiedList};
+use super::signed::decode;
+use super::wire::{self, statement::Kind};
+use crate::ids::NodeId;
+use bytes::Bytes;
+use prost::Message as _;
+
+/// The longest statement: 16 rotations of about 145 bytes, or 32 signatures of 70, and a body.
+pub const MAX_STATEMENT_BYTES: usize = 4096;
+
+/// What a statement changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Installed {
+    /// What it was about.
+    pub taken: Taken,
+    /// The statement that this one replaces, by [`statement_hash`]: its record can be erased once
+    /// this one is durable. A stored statement that is refused when it is loaded can be erased too.
+    /// So the disk holds at most one statement of each kind for each node, and three network keys.
+    pub replaces: Option<[u8; 32]>,
+}
+
+/// What a statement was about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Taken {
+    /// Nothing new: it need not be stored.
+    Known,
+    /// This node has another root key now.
+    Rotated(NodeId),
+    /// This node has revoked something: its sessions have to be checked again.
+    Revoked(NodeId),
+    /// Memberships of this node have ended: its sessions have to be checked again.
+    Excluded(NodeId),
+    /// Our own membership.
+    Membership,
+    /// The network's key of this epoch.
+    NetworkKey(u32),
+}
+
+/// What a statement's record is found by: plain BLAKE3 of its bytes.
+#[must_use]
+pub fn statement_hash(bytes: &[u8]) -> [u8; 32] {
+    *blake3::hash(bytes).as_bytes()
+}
+
+/// Verifies a statement and takes it over. Installing the same twice, or an old one after a newer,
+/// does no harm.
+///
+/// # Errors
+/// Why not; nothing has changed then. At most 32 signatures are verified.
+pub fn install(
+    local: &mut LocalIdentity,
+    network: &mut Network,
+    revocations: &mut Revocations,
+    bytes: &[u8],
+) -> Result<Installed, IdentityError> {
+    if bytes.len() > MAX_STATEMENT_BYTES {
+        return Err(IdentityError::Malformed("statement too long"));
+    }
+    let statement: wire::Statement = decode(bytes, "statement")?;
+    let source = statement_hash(bytes);
+    match statement.kind.ok_or(IdentityError::Malformed("statement of no known kind"))? {
+        Kind::Rotations(rotations) => {
+            let chain = Chain::of_rotations(&rotations.rotations)?;
+            Ok(installed(Taken::Rotated(chain.node), revocations.learn_rotations(&chain, source)?))
+        }
+        Kind::Revocation(revocation) => {
+            let verified = VerifiedList::from_wire(&revocation)?;
+            let node = verified.chain.node;
+            Ok(installed(Taken::Revoked(node), revocations.learn_list(verified, source)?))
+        }
+        Kind::Membership(endorsed) => install_membership(local, network, revocations, &endorsed, source),
+        Kind::Exclusion(endorsed) => {
+            let exclusion = Exclusion::from_wire(&endorsed, &network.id(), network.genesis())?;
+            Ok(installed(Taken::Excluded(exclusion.node), revocations.learn_exclusion(exclusion, source)?))
+        }
+        Kind::NetworkKey(endorsed) => install_network_key(network, &endorsed, source),
+    }
+}
+
+fn installed(taken: Taken, change: Option<Source>) -> Installed {
+    match change {
+        Some(replaces) => Installed { taken, replaces },
+        None => Installed { taken: Taken::Known, replaces: None },
+    }
+}
+
+fn install_membership(
+    local: &mut LocalIdentity,
+    network: &Network,
+    revocations: &Revocations,
+    endorsed: &wire::Endorsed,
+    source: [u8; 32],
+) -> Result<Installed, IdentityError> {
+    if !network.is_closed() {
+        return Err(IdentityError::OpenNetwork);
+    }
+    let membership = Membership::from_wire(endorsed, &network.id(), network.genesis())?;
+    if membership.node != local.node() {
+        return Err(IdentityError::WrongNode);
+    }
+    revocations.check_membership(&membership)?;
+    if let Some(known) = local.membership() {
+        let known = Membership::verify(known, &network.id(), network.genesis())?;
+        if membership.serial == known.serial {
+            return Ok(installed(Taken::Known, None));
+        }
+        if membership.serial < known.serial {
+            return Err(IdentityError::Stale);
+        }
+    }
+    let replaces = local.set_membership(Bytes::from(endorsed.encode_to_vec()), source);
+    Ok(installed(Taken::Membership, Some(replaces)))
+}
+
+fn install_network_key(
+    network: &mut Network,
+    endorsed: &wire::Endorsed,
+    source: [u8; 32],
+) -> Result<Installed, IdentityError> {
+    if !network.is_closed() {
+        return Err(IdentityError::OpenNetwork);
+    }
+    let KeyAnnouncement { epoch, key, retire_below } =
+        KeyAnnouncement::from_wire(endorsed, &network.id(), network.genesis())?;
+    let change = network.keys_mut().install_from(epoch, key, retire_below, Some(source))?;
+    Ok(installed(Taken::NetworkKey(epoch), change))
+}

@@ -1,0 +1,179 @@
+//! Whether a path still carries packets.
+//!
+//! A friend who does not answer the phone for an hour may be out; one who never misses a call and
+//! now misses ten is in trouble. A path is given up after three round trips, at least 300 ms, without
+//! an answer, but only when so many packets went unanswered that its usual loss cannot explain it.
+//! A path that was given up is asked again and again, and lives as soon as one question is answered:
+//! only an answer proves both directions, what the peer says by itself proves one.
+
+use super::rtt::{part, times};
+use crate::time::{Duration, Instant};
+
+/// The least silence that ends a path.
+const LEAST_SILENCE: Duration = Duration::from_millis(300);
+/// Dead paths are asked at first this often, and never more rarely than the second value.
+const FIRST_PROBE: Duration = Duration::from_millis(50);
+const LAST_PROBE: Duration = Duration::from_secs(1);
+
+/// What the path knows of itself for each judgement.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pulse {
+    /// Smoothed round trip, with the time a full packet takes onto the wire.
+    pub(super) rtt: Duration,
+    /// Unanswered packets after which silence is improbable.
+    pub(super) sure_after: u32,
+    /// Idle paths are asked this often.
+    pub(super) keepalive: Duration,
+}
+
+/// Life signs of one path.
+#[derive(Clone, Debug)]
+pub(super) struct Liveness {
+    dead: bool,
+    /// The first eliciting packet since the last answer, and how many there were.
+    unanswered_since: Option<Instant>,
+    unanswered: u32,
+    last_heard: Instant,
+    last_asked: Instant,
+    /// Probes sent since the path died.
+    probes: u32,
+    wanted: bool,
+}
+
+impl Liveness {
+    pub(super) const fn new(now: Instant) -> Liveness {
+        Liveness {
+            dead: false,
+            unanswered_since: None,
+            unanswered: 0,
+            last_heard: now,
+            last_asked: now,
+            probes: 0,
+            wanted: false,
+        }
+    }
+
+    pub(super) fn is_dead(&self) -> bool {
+        self.dead
+    }
+
+    /// Packets sent since the last answer.
+    pub(super) fn unanswered(&self) -> u32 {
+        self.unanswered
+    }
+
+    /// A probe should be sent now.
+    pub(super) fn wants_probe(&self) -> bool {
+        self.wanted
+    }
+
+    /// Whether nothing was asked since `before`.
+    pub(super) fn asked_before(&self, before: Instant) -> bool {
+        self.last_asked <= before
+    }
+
+    /// Asks for a probe with the next packet.
+    pub(super) fn want_probe(&mut self) {
+        self.wanted = true;
+    }
+
+    /// An ack-eliciting packet leaves.
+    pub(super) fn on_asked(&mut self, now: Instant) {
+        self.unanswered_since.get_or_insert(now);
+        self.unanswered = self.unanswered.saturating_add(1);
+        self.last_asked = now;
+        self.wanted = false;
+        if self.dead {
+            self.probes = self.probes.saturating_add(1);
+        }
+    }
+
+    /// A packet of ours was acknowledged. Returns whether the path was dead.
+    pub(super) fn on_answered(&mut self) -> bool {
+        self.unanswered_since = None;
+        self.unanswered = 0;
+        self.probes = 0;
+        core::mem::take(&mut self.dead)
+    }
+
+    /// Something authentic arrived by this path. A dead path is asked at once; where most packets are
+    /// lost (`lossy`) there is no time to wait for the answer, and it counts as alive.
+    pub(super) fn on_heard(&mut self, now: Instant, lossy: bool) -> bool {
+        self.last_heard = now;
+        if !self.dead {
+            return false;
+        }
+        self.wanted = true;
+        lossy && self.on_answered()
+    }
+
+    /// How long nothing was heard while an answer was due.
+    pub(super) fn silent_for(&self, now: Instant) -> Duration {
+        match self.unanswered_since {
+            Some(since) => now.since(since.max(self.last_heard)),
+            None => Duration::ZERO,
+        }
+    }
+
+    fn patience(pulse: Pulse) -> Duration {
+        times(pulse.rtt, 3).max(LEAST_SILENCE)
+    }
+
+    /// Silence is asked about from its half on, eight times until it ends the path.
+    fn next_question(&self, since: Instant, pulse: Pulse) -> Instant {
+        let patience = Self::patience(pulse);
+        (since + part(patience, 2)).max(self.last_asked + part(patience, 16))
+    }
+
+    fn next_probe(&self, pulse: Pulse) -> Instant {
+        // The more is lost, the more probes it takes until one and its answer come through.
+        let most = LAST_PROBE
+            .mul_ratio(4, u64::from(pulse.sure_after))
+            .max(part(pulse.rtt, 2));
+        let pause = FIRST_PROBE
+            .max(pulse.rtt)
+            .mul_ratio(1 << self.probes.min(16), 1);
+        self.last_asked
+            + pause.min(
+                most.max(Duration::from_millis(10))
+                    .min(LAST_PROBE.max(pulse.rtt)),
+            )
+    }
+
+    /// Judges the silence. Returns whether the path died just now.
+    pub(super) fn on_timeout(&mut self, now: Instant, pulse: Pulse) -> bool {
+        if self.dead {
+            self.wanted |= now >= self.next_probe(pulse);
+            return false;
+        }
+        let Some(since) = self.unanswered_since else {
+            self.wanted |= now >= self.last_heard.max(self.last_asked) + pulse.keepalive;
+            return false;
+        };
+        if now >= since + Self::patience(pulse) && self.unanswered >= pulse.sure_after {
+            self.dead = true;
+            self.probes = 0;
+            self.wanted = true;
+            return true;
+        }
+        self.wanted |= now >= self.next_question(since, pulse);
+        false
+    }
+
+    /// When [`Liveness::on_timeout`] has something to do; whether it is only to keep the path alive.
+    pub(super) fn next(&self, pulse: Pulse) -> (Instant, bool) {
+        if self.wanted {
+            return (Instant::ZERO, false);
+        }
+        if self.dead {
+            return (self.next_probe(pulse), false);
+        }
+        match self.unanswered_since {
+            Some(since) if self.unanswered >= pulse.sure_after => {
+                (since + Self::patience(pulse), false)
+            }
+            Some(since) => (self.next_question(since, pulse), false),
+            None => (self.last_heard.max(self.last_asked) + pulse.keepalive, true),
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! How many packets are lost, and what that makes of silence.
+//!
+//! If nine letters in ten are lost on the way, no answer to one letter says nothing. This module
+//! turns the share of lost packets into such judgements: how many copies are worth sending, and after
+//! how many unanswered packets silence is no longer bad luck.
+
+/// A million: probabilities are counted in millionths.
+pub(super) const ONE: u64 = 1_000_000;
+/// What is assumed before anything is known: the worst that the protocol is designed for.
+const PRIOR_PPM: u64 = 900_000;
+/// The prior weighs as much as this many packets (guess).
+const PRIOR_WEIGHT: u32 = 4;
+/// The estimate remembers about this many packets (guess: two round trips at a thousand a second).
+const MEMORY: u32 = 128;
+/// However good a path looks, one packet in two thousand may be lost by chance.
+const LEAST_PPM: u64 = 500;
+/// Silence that comes by chance less often than this is no chance: one in a million.
+const IMPROBABLE_PPM: u64 = 1;
+
+/// The share of our packets that are lost.
+#[derive(Clone, Debug)]
+pub(super) struct Loss {
+    ppm: u64,
+    weight: u32,
+    known: bool,
+}
+
+impl Loss {
+    pub(super) const fn new() -> Loss {
+        Loss {
+            ppm: PRIOR_PPM,
+            weight: PRIOR_WEIGHT,
+            known: false,
+        }
+    }
+
+    /// So many packets more were acknowledged, so many lost.
+    pub(super) fn update(&mut self, acked: u32, lost: u32) {
+        let count = acked.saturating_add(lost);
+        if count == 0 {
+            return;
+        }
+        self.known = true;
+        let total = u64::from(self.weight) + u64::from(count);
+        self.ppm = (self.ppm * u64::from(self.weight) + ONE * u64::from(lost)) / total;
+        self.weight = self.weight.saturating_add(count).min(MEMORY);
+    }
+
+    /// A packet counted as lost has arrived after all.
+    pub(super) fn correct(&mut self) {
+        self.ppm = self.ppm.saturating_sub(ONE / u64::from(self.weight.max(1)));
+    }
+
+    /// The share lost in millionths; 900,000 before anything is known.
+    pub(super) fn ppm(&self) -> u32 {
+        self.ppm as u32
+    }
+
+    /// Whether any packet's fate is known.
+    pub(super) fn is_known(&self) -> bool {
+        self.known
+    }
+
+    /// Unanswered packets after which silence is improbable: the least `n` with
+    /// `(1 - (1 - forth)(1 - back))^n` below one in a million. `back_ppm` is the loss of the peer's
+    /// packets, where known. The own estimate is taken one third of its variance to the worse.
+    pub(super) fn packets_to_be_sure(&self, back_ppm: Option<u32>) -> u32 {
+        let forth = (self.ppm + self.ppm * (ONE - self.ppm.min(ONE)) / ONE / 3).max(LEAST_PPM);
+        let back = u64::from(back_ppm.unwrap_or(0)).max(forth);
+        let arrives = (ONE - forth.min(ONE - 100)) * (ONE - back.min(ONE - 100)) / ONE;
+        tries_until(ONE - arrives, IMPROBABLE_PPM)
+    }
+}
+
+/// How many copies it takes until all are lost with at most the chance `target_ppm`, when each is
+/// lost with the chance `loss_ppm`; 1 to 65,535.
+#[must_use]
+pub fn copies(loss_ppm: u32, target_ppm: u32) -> u32 {
+    tries_until(u64::from(loss_ppm).min(ONE), u64::from(target_ppm)).max(1)
+}
+
+/// The least `n` with `fail_ppm^n <= target_ppm`, at most 65,535. By doubling, then by halves, in 32
+/// binary places.
+fn tries_until(fail_ppm: u64, target_ppm: u64) -> u32 {
+    const UNIT: u64 = 1 << 32;
+    let target = target_ppm * UNIT / ONE;
+    let mut powers = [0u64; 16];
+    let mut power = fail_ppm.min(ONE) * UNIT / ONE;
+    for slot in &mut powers {
+        *slot = power;
+        power = ((u128::from(power) * u128::from(power)) >> 32) as u64;
+    }
+    // The largest n whose power is still above the target, bit by bit from the top.
+    let mut above = UNIT;
+    let mut n = 0u32;
+    for (bit, &power) in powers.iter().enumerate().rev() {
+        let next = ((u128::from(above) * u128::from(power)) >> 32) as u64;
+        if next > target {
+            above = next;
+            n += 1 << bit;
+        }
+    }
+    (n + 1).min(65_535)
+}
+
+/// The integer square root, rounded down.
+pub(super) fn isqrt(value: u64) -> u64 {
+    value.isqrt()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_match_the_logarithm() {
+        for loss in [
+            1u32, 500, 10_000, 200_000, 500_000, 900_000, 990_000, 999_000,
+        ] {
+            for target in [500_000u32, 100_000, 1_000, 1] {
+                let exact = (f64::from(target) / 1e6).ln() / (f64::from(loss) / 1e6).ln();
+                let found = f64::from(copies(loss, target));
+                let wanted = exact.ceil().clamp(1.0, 65_535.0);
+                assert!(
+                    (found - wanted).abs() <= 1.0 + wanted / 500.0,
+                    "{loss} {target} {found} {wanted}"
+                );
+            }
+        }
+        assert_eq!(copies(0, 1), 1);
+        assert_eq!(copies(1_000_000, 1), 65_535);
+    }
+
+    #[test]
+    fn the_estimate_forgets_the_prior_and_follows() {
+        let mut loss = Loss::new();
+        assert!(!loss.is_known() && loss.ppm() == 900_000);
+        loss.update(96, 0);
+        assert!(loss.ppm() < 40_000);
+        for _ in 0..100 {
+            loss.update(10, 0);
+        }
+        assert!(loss.ppm() < 1_000);
+        assert_eq!(
+            loss.packets_to_be_sure(None),
+            2,
+            "a good path is judged at once"
+        );
+        for _ in 0..100 {
+            loss.update(1, 9);
+        }
+        assert!((880_000..920_000).contains(&loss.ppm()));
+        let sure = loss.packets_to_be_sure(None);
+        assert!((1_400..4_000).contains(&sure), "{sure}");
+        loss.update(0, 100_000);
+        assert_eq!(loss.packets_to_be_sure(Some(1_000_000)), 65_535);
+    }
+}

@@ -1,0 +1,480 @@
+//! One path to a peer: which packets arrived, how long they take, how many are lost, how fast they
+//! may be sent, and whether the path still lives. No messages here: whoever fills packets says what
+//! it put in as [`Piece`]s, and hears of each piece's [`Fate`].
+//!
+//! Think of a courier between two offices. The courier notes when each bag left (`sent`), brings back
+//! slips that say which bags came (`received`), knows how long the way takes (`rtt`), how many bags
+//! get lost (`loss`), how fast they may be handed out (`congestion`, `pacer`), and notices when the
+//! road is closed (`liveness`). What is in the bags is the offices' business.
+//!
+//! Sources: RFC 9000 section 13 (acknowledgements), RFC 9002 (round trips, loss); the rate controller
+//! is described in `congestion`. Invariants are in [`Path::check`].
+//!
+//! The owner's part, for each packet: ask [`Path::may_send`] (or be told by [`Path::wants_probe`] and
+//! [`Path::ack_due`], which need no permission), write frames, then [`Path::on_sent`]; for each
+//! authenticated packet [`Path::on_received`] and for each ACK frame in it [`Path::on_ack`] of the
+//! path it names; at [`Path::next_wake`] [`Path::on_timeout`].
+
+mod congestion;
+mod liveness;
+mod loss;
+mod pacer;
+mod piece;
+mod ranges;
+mod received;
+mod rtt;
+mod sent;
+
+pub use loss::copies;
+pub use piece::{Fate, Piece};
+
+use congestion::{Congestion, time_of};
+use liveness::{Liveness, Pulse};
+use loss::Loss;
+use pacer::Pacer;
+use received::{Received, max_ack_delay};
+use rtt::{Rtt, part, times};
+use sent::{News, SentLog};
+
+use crate::codec::Writer;
+use crate::ids::PathId;
+use crate::limits::Limits;
+use crate::link::frame::{self, AckFrame};
+use crate::node::LinkInfo;
+use crate::time::{Duration, Instant};
+use crate::wake::{Reason, Wake};
+use crate::zoo::{Bug, Zoo};
+
+/// More of the timer's waiting time than this is never added by doubling it.
+const LONGEST_PATIENCE: Duration = Duration::from_secs(1);
+/// Packets that may always be in flight, whatever the rate.
+const LEAST_WINDOW_PACKETS: u64 = 8;
+/// With more ranges than this to acknowledge, the peer is asked to confirm acknowledgements.
+const MANY_RANGES: usize = 8;
+
+/// An acknowledgement named a packet that was never sent: the peer breaks the protocol. Nothing of
+/// the frame was believed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("acknowledgement of a packet that was never sent")]
+pub struct UnsentAcked;
+
+/// Both directions of one path.
+#[derive(Clone, Debug)]
+pub struct Path {
+    mtu: u32,
+    known_rate: Option<u64>,
+    most_in_flight: u16,
+    most_ranges: u16,
+    keepalive: Duration,
+    backoff: u8,
+    /// Loss of both directions that `sure_after` was computed for.
+    judged_loss: (u32, Option<u32>),
+    sure_after: u32,
+    window: u64,
+    rtt: Rtt,
+    loss: Loss,
+    congestion: Congestion,
+    pacer: Pacer,
+    sent: SentLog,
+    received: Received,
+    liveness: Liveness,
+}
+
+impl Path {
+    /// A path over a link, before the first packet.
+    #[must_use]
+    pub fn new(link: &LinkInfo, limits: &Limits, now: Instant) -> Path {
+        let mtu = u32::from(link.mtu).min(limits.packet_bytes).max(1);
+        let known_rate = link.rate_bps.map(|bits| (bits / 8).max(1));
+        let wire = known_rate.map_or(Duration::ZERO, |rate| time_of(u64::from(mtu), rate));
+        let rtt = Rtt::new(times(link.delay + wire, 2));
+        let loss = Loss::new();
+        let mut path = Path {
+            mtu,
+            known_rate,
+            most_in_flight: limits.in_flight,
+            most_ranges: limits.ack_ranges,
+            keepalive: limits.keepalive,
+            backoff: 0,
+            judged_loss: (0, None),
+            sure_after: 1,
+            window: 0,
+            congestion: Congestion::new(known_rate, u64::from(mtu), rtt.smoothed(), now),
+            pacer: Pacer::new(now),
+            sent: SentLog::new(),
+            received: Received::new(),
+            liveness: Liveness::new(now),
+            rtt,
+            loss,
+        };
+        path.refresh();
+        path
+    }
+
+    /// Recomputes what every packet needs and only an acknowledgement changes.
+    fn refresh(&mut self) {
+        let judged = (self.loss.ppm(), self.received.lost_ppm());
+        if judged != self.judged_loss || self.sure_after <= 1 {
+            self.judged_loss = judged;
+            self.sure_after = self.loss.packets_to_be_sure(judged.1);
+        }
+        let span = times(self.rtt.patience() + max_ack_delay(self.rtt.smoothed()), 2);
+        let bytes = u128::from(self.congestion.rate()) * u128::from(span.as_micros()) / 1_000_000;
+        let least = LEAST_WINDOW_PACKETS * u64::from(self.mtu);
+        self.window = u64::try_from(bytes).unwrap_or(u64::MAX).max(least);
+    }
+
+    /// Whether a packet of `bytes` may leave: `Now`, or when to ask again. `Idle` means not before
+    /// an acknowledgement or a [`Path::on_timeout`] has changed something.
+    #[must_use]
+    pub fn may_send(&mut self, now: Instant, bytes: usize) -> Wake {
+        if self.liveness.is_dead() {
+            return Wake::Idle;
+        }
+        let most = usize::from(self.most_in_flight);
+        let fits = self.sent.open_bytes() + bytes as u64 <= self.window || self.sent.open() == 0;
+        if !fits || self.sent.is_full(most) || self.sent.piece_count() >= 8 * most.max(64) {
+            return self.settle_wake();
+        }
+        self.pacer
+            .fill(now, self.congestion.rate(), self.congestion.burst());
+        if self.pacer.is_open() {
+            return Wake::Now;
+        }
+        Wake::At(
+            now + self.pacer.pause(self.congestion.rate()),
+            Reason::Pacing,
+        )
+    }
+
+    /// A packet left with this number. `bytes` is the whole datagram, `pieces` what it carried.
+    /// Numbers must grow; a packet sent without [`Path::may_send`] is charged all the same.
+    pub fn on_sent(
+        &mut self,
+        now: Instant,
+        number: u64,
+        bytes: usize,
+        eliciting: bool,
+        pieces: &[Piece],
+    ) {
+        let size = u32::try_from(bytes).unwrap_or(u32::MAX);
+        self.sent.push(
+            now,
+            number,
+            size,
+            eliciting,
+            pieces,
+            usize::from(self.most_in_flight),
+        );
+        self.pacer
+            .fill(now, self.congestion.rate(), self.congestion.burst());
+        self.pacer
+            .spend(u64::from(size), 4 * u64::from(self.mtu.max(size)));
+        if eliciting {
+            self.liveness.on_asked(now);
+            self.congestion
+                .on_sent(now, number, self.sent.total(), self.rtt.smoothed());
+        }
+    }
+
+    /// The peer acknowledged packets of this path; `fate` hears what became of their pieces.
+    ///
+    /// # Errors
+    /// [`UnsentAcked`] when the frame names a packet that was never sent; nothing has changed then.
+    pub fn on_ack(
+        &mut self,
+        now: Instant,
+        zoo: Zoo,
+        ack: &AckFrame<'_>,
+        fate: &mut impl FnMut(Piece, Fate),
+    ) -> Result<(), UnsentAcked> {
+        if ack.largest >= self.sent.next() && !zoo.has(Bug::AckUnsent) {
+            return Err(UnsentAcked);
+        }
+        self.sent.report_evicted(fate);
+        let mut news = News::default();
+        let epoch = self.congestion.epoch();
+        let oldest = self.sent.oldest();
+        for range in ack.ranges() {
+            if range.1 < oldest {
+                break;
+            }
+            self.sent.on_range(range, epoch, &mut news, fate);
+        }
+        let mut sample = Duration::ZERO;
+        if let Some(newest) = news.newest {
+            let delay = Duration::from_micros(ack.delay_us);
+            sample = self.rtt.update(now, now.since(newest.at), delay);
+        }
+        if news.acked > 0 {
+            self.backoff = 0;
+            if self.liveness.on_answered() {
+                self.sent.forgive_overdue();
+            }
+        }
+        self.settle(now, news, sample, fate);
+        Ok(())
+    }
+
+    /// Finds lost packets and lets loss estimate and controller know all news.
+    fn settle(
+        &mut self,
+        now: Instant,
+        mut news: News,
+        sample: Duration,
+        fate: &mut impl FnMut(Piece, Fate),
+    ) {
+        let epoch = self.congestion.epoch();
+        self.sent
+            .detect_lost(now, self.rtt.loss_delay(), epoch, &mut news, fate);
+        for _ in 0..news.late {
+            self.loss.correct();
+        }
+        self.loss.update(news.acked - news.late, news.lost);
+        let srtt = self.rtt.smoothed();
+        self.congestion.on_ack(now, &news, sample, srtt);
+        if let Some(largest) = self.sent.largest_acked() {
+            self.congestion
+                .judge(now, largest, self.sent.next(), self.sent.total(), srtt);
+        }
+        self.refresh();
+    }
+
+    /// How long an acknowledgement may take to come before the packet's contents are sent again.
+    fn patience(&self) -> Duration {
+        let srtt = self.rtt.smoothed();
+        let once = self.rtt.patience() + max_ack_delay(srtt);
+        let most = LONGEST_PATIENCE.max(times(srtt, 4)).max(once);
+        times(once, 1 << self.backoff.min(16)).min(most)
+    }
+
+    /// The time of a round trip, with the time that a full packet takes onto the wire where known.
+    fn pulse(&self) -> Pulse {
+        let mtu = u64::from(self.mtu);
+        let wire = self
+            .known_rate
+            .map_or(Duration::ZERO, |rate| time_of(mtu, rate));
+        let rtt = self.rtt.smoothed() + wire;
+        Pulse {
+            rtt,
+            sure_after: self.sure_after,
+            keepalive: self.keepalive,
+        }
+    }
+
+    /// Deadlines may have passed. Calling it early or often is harmless.
+    pub fn on_timeout(&mut self, now: Instant, fate: &mut impl FnMut(Piece, Fate)) {
+        self.sent.report_evicted(fate);
+        if self
+            .sent
+            .loss_at(self.rtt.loss_delay())
+            .is_some_and(|at| at <= now)
+        {
+            self.settle(now, News::default(), Duration::ZERO, fate);
+        }
+        let patience = self.patience();
+        if self
+            .sent
+            .oldest_open()
+            .is_some_and(|at| at + patience <= now)
+        {
+            // Those that come due within an eighth of a round trip go along: one timer, not many.
+            let until = (now - patience) + part(self.rtt.smoothed(), 8);
+            self.sent.overdue(until, fate);
+            if self.liveness.unanswered() >= self.sure_after {
+                self.backoff = self.backoff.saturating_add(1);
+                self.congestion.on_silence(self.rtt.smoothed());
+                self.refresh();
+            }
+        }
+        if self.liveness.on_timeout(now, self.pulse()) {
+            self.sent.overdue(now, fate);
+        }
+    }
+
+    /// When lost packets will be looked for.
+    fn settle_wake(&self) -> Wake {
+        if self.sent.has_evicted() {
+            return Wake::Now;
+        }
+        let lost = match self.sent.loss_at(self.rtt.loss_delay()) {
+            Some(at) => Wake::At(at, Reason::LossDetection),
+            None => Wake::Idle,
+        };
+        match self.sent.oldest_open() {
+            Some(at) => lost.min(Wake::At(at + self.patience(), Reason::LossDetection)),
+            None => lost,
+        }
+    }
+
+    /// When to call [`Path::on_timeout`], or to send an acknowledgement or a probe. Pacing is not
+    /// part of it: only who has something to send asks [`Path::may_send`].
+    #[must_use]
+    pub fn next_wake(&self) -> Wake {
+        let ack = match self.received.due() {
+            Some(at) => Wake::At(at, Reason::AckDelay),
+            None => Wake::Idle,
+        };
+        let (at, idle) = self.liveness.next(self.pulse());
+        let reason = if idle {
+            Reason::KeepAlive
+        } else {
+            Reason::PathProbe
+        };
+        ack.min(self.settle_wake()).min(Wake::At(at, reason))
+    }
+
+    /// Whether a packet with a PING (or anything eliciting) should leave now, allowed or not.
+    #[must_use]
+    pub fn wants_probe(&self) -> bool {
+        self.liveness.wants_probe()
+    }
+
+    /// A packet with this number was authenticated for the first time.
+    pub fn on_received(&mut self, now: Instant, number: u64, eliciting: bool) {
+        let srtt = self.rtt.smoothed();
+        let lossy = self.loss.is_known() && self.loss.ppm() > 500_000;
+        if self.liveness.on_heard(now, lossy) {
+            self.sent.forgive_overdue();
+            self.congestion.on_revival();
+            self.backoff = 0;
+        }
+        self.received
+            .on_packet(now, number, eliciting, usize::from(self.most_ranges), srtt);
+        let many = self.received.range_count() > MANY_RANGES;
+        if eliciting && many && self.liveness.asked_before(now - srtt) {
+            self.liveness.want_probe();
+        }
+    }
+
+    /// Whether an acknowledgement should leave now, in a packet of its own if need be.
+    #[must_use]
+    pub fn ack_due(&self, now: Instant) -> bool {
+        self.received.due().is_some_and(|due| due <= now)
+    }
+
+    /// Whether there is something to acknowledge that a packet leaving anyway should take along.
+    #[must_use]
+    pub fn ack_pending(&self) -> bool {
+        self.received.due().is_some()
+    }
+
+    /// Writes an ACK frame for the packets received on this path, the peer's `path`, with as many
+    /// ranges as fit. `None` when nothing was received yet or not even one range fits.
+    pub fn write_ack(
+        &mut self,
+        now: Instant,
+        path: PathId,
+        writer: &mut Writer<'_>,
+    ) -> Option<Piece> {
+        let (delay_us, ranges) = self.received.report(now);
+        frame::write_ack(writer, path, delay_us, ranges).ok()?;
+        let largest = self.received.largest()?;
+        let known = if self.loss.is_known() {
+            self.loss.ppm()
+        } else {
+            0
+        };
+        let loss = self
+            .received
+            .lost_ppm()
+            .map_or(known, |back| back.max(known));
+        self.received.on_ack_written(now, self.rtt.smoothed(), loss);
+        Some(Piece::Ack { path, largest })
+    }
+
+    /// The peer has received an acknowledgement for this path up to `largest`.
+    pub fn on_ack_acked(&mut self, largest: u64) {
+        self.received.on_ack_acked(largest);
+    }
+
+    /// Smoothed round-trip time; a guess before the first sample.
+    #[must_use]
+    pub fn rtt(&self) -> Duration {
+        self.rtt.smoothed()
+    }
+
+    /// The least round-trip time of about ten seconds; a guess before the first sample.
+    #[must_use]
+    pub fn min_rtt(&self) -> Duration {
+        self.rtt.min()
+    }
+
+    /// Whether [`Path::rtt`] was measured.
+    #[must_use]
+    pub fn is_measured(&self) -> bool {
+        self.rtt.has_sample()
+    }
+
+    /// The share of our packets that are lost, in millionths, over about the last 128; 0 before any
+    /// packet's fate is known.
+    #[must_use]
+    pub fn loss_ppm(&self) -> u32 {
+        if self.loss.is_known() {
+            self.loss.ppm()
+        } else {
+            0
+        }
+    }
+
+    /// The sending rate in bits a second.
+    #[must_use]
+    pub fn rate_bps(&self) -> u64 {
+        self.congestion.rate().saturating_mul(8)
+    }
+
+    /// The highest packet number that the peer has acknowledged.
+    #[must_use]
+    pub fn largest_acked(&self) -> Option<u64> {
+        self.sent.largest_acked()
+    }
+
+    /// Bytes sent whose fate is open.
+    #[must_use]
+    pub fn in_flight_bytes(&self) -> u64 {
+        self.sent.open_bytes()
+    }
+
+    /// How long nothing authentic has arrived while an answer was due.
+    #[must_use]
+    pub fn silent_for(&self, now: Instant) -> Duration {
+        self.liveness.silent_for(now)
+    }
+
+    /// Whether the path was given up. Nothing but probes is sent over it until it answers.
+    #[must_use]
+    pub fn is_dead(&self) -> bool {
+        self.liveness.is_dead()
+    }
+
+    /// Whether there is room for extra copies or repair symbols now. Ask only with nothing new to
+    /// send, and send at most [`copies`] of anything per round trip.
+    #[must_use]
+    pub fn spare(&mut self, now: Instant) -> bool {
+        let bytes = self.mtu as usize;
+        self.sent.open() > 0 && self.congestion.is_quiet() && self.may_send(now, bytes) == Wake::Now
+    }
+
+    /// Gives back memory that past traffic needed. For idle paths: the next burst allocates again.
+    pub fn trim(&mut self) {
+        self.sent.shrink();
+        self.received.shrink();
+    }
+
+    /// Verifies the invariants.
+    ///
+    /// # Panics
+    /// When one does not hold: that is a mistake in this module, no peer can cause it.
+    pub fn check(&self) {
+        self.sent.check(usize::from(self.most_in_flight));
+        self.received.check(usize::from(self.most_ranges));
+        self.congestion.check();
+        assert!(
+            self.window >= LEAST_WINDOW_PACKETS * u64::from(self.mtu),
+            "window too small"
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests;

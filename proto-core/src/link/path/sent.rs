@@ -1,0 +1,474 @@
+//! What was sent and not yet settled.
+//!
+//! Packet numbers are consecutive, so the records stand in a ring and a number is an index. What the
+//! packets carried stands in a second ring in the same order: no allocation per packet, however many
+//! pieces it has. A record passes through
+//!
+//! `Open -> Overdue -> Acked | Lost`
+//!
+//! *Overdue* packets have waited too long with nothing newer acknowledged: their contents are
+//! reported lost so that they are sent again at once, but whether the packet was lost counts only
+//! when a newer one is acknowledged. A short outage is not a loss rate.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use super::piece::{Fate, Piece};
+use super::rtt::times;
+use crate::time::{Duration, Instant};
+
+/// The packet threshold of RFC 9002, section 6.1.1. Grows when the path turns out to reorder.
+const REORDERING: u64 = 3;
+/// The most that the threshold grows to (guess).
+const MOST_REORDERING: u64 = 128;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    /// Not ack-eliciting: nobody waits for it.
+    Free,
+    Open,
+    Overdue,
+    Acked,
+    Lost,
+}
+
+/// One sent packet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sent {
+    /// When.
+    pub(super) at: Instant,
+    /// Bytes sent on this path up to and with this packet.
+    pub(super) total: u64,
+    /// Its size.
+    pub(super) bytes: u32,
+    first_piece: u32,
+    pieces: u16,
+    state: State,
+}
+
+/// What one acknowledgement or timer changed.
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct News {
+    /// Packets whose arrival is news.
+    pub(super) acked: u32,
+    /// Of those, packets that had been counted as lost.
+    pub(super) late: u32,
+    /// Packets now known to be lost.
+    pub(super) lost: u32,
+    /// The same two, of packets from the start of the controller's epoch on.
+    pub(super) epoch_acked: u32,
+    /// See `epoch_acked`.
+    pub(super) epoch_lost: u32,
+    /// The highest packet, if its arrival is news and it was eliciting.
+    pub(super) newest: Option<Sent>,
+}
+
+/// Records of sent packets.
+#[derive(Clone, Debug)]
+pub(super) struct SentLog {
+    base: u64,
+    records: VecDeque<Sent>,
+    pieces: VecDeque<Piece>,
+    /// Running number of the first piece in the ring.
+    first_piece: u32,
+    total: u64,
+    open: u32,
+    open_bytes: u64,
+    overdue: u32,
+    largest_acked: Option<u64>,
+    reordering: u64,
+    /// No record below this number is open or overdue.
+    unsettled: u64,
+    /// No record below this number is open.
+    first_open: u64,
+    /// Contents of packets whose records had to make room, not reported yet.
+    evicted: Vec<Piece>,
+}
+
+impl SentLog {
+    pub(super) const fn new() -> SentLog {
+        SentLog {
+            base: 0,
+            records: VecDeque::new(),
+            pieces: VecDeque::new(),
+            first_piece: 0,
+            total: 0,
+            open: 0,
+            open_bytes: 0,
+            overdue: 0,
+            largest_acked: None,
+            reordering: REORDERING,
+            unsettled: 0,
+            first_open: 0,
+            evicted: Vec::new(),
+        }
+    }
+
+    /// The lowest number that was not sent yet, as far as this path knows.
+    pub(super) fn next(&self) -> u64 {
+        self.base + self.records.len() as u64
+    }
+
+    /// The lowest number that is remembered.
+    pub(super) fn oldest(&self) -> u64 {
+        self.base
+    }
+
+    pub(super) fn largest_acked(&self) -> Option<u64> {
+        self.largest_acked
+    }
+
+    /// Packets that an acknowledgement is expected for.
+    pub(super) fn open(&self) -> u32 {
+        self.open
+    }
+
+    /// Bytes of those packets.
+    pub(super) fn open_bytes(&self) -> u64 {
+        self.open_bytes
+    }
+
+    /// Whether one more packet would push out one that an acknowledgement is expected for.
+    pub(super) fn is_full(&self, most: usize) -> bool {
+        self.records.len() >= most
+            && self
+                .records
+                .front()
+                .is_some_and(|sent| sent.state == State::Open)
+    }
+
+    /// Bytes sent so far.
+    pub(super) fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// How many pieces are remembered.
+    pub(super) fn piece_count(&self) -> usize {
+        self.pieces.len()
+    }
+
+    /// Whether pieces wait to be reported by [`SentLog::report_evicted`].
+    pub(super) fn has_evicted(&self) -> bool {
+        !self.evicted.is_empty()
+    }
+
+    fn get(&self, number: u64) -> Option<&Sent> {
+        self.records
+            .get(usize::try_from(number.checked_sub(self.base)?).ok()?)
+    }
+
+    fn get_mut(&mut self, number: u64) -> Option<&mut Sent> {
+        self.records
+            .get_mut(usize::try_from(number.checked_sub(self.base)?).ok()?)
+    }
+
+    /// Remembers a packet. Numbers only grow; a number that was left out counts as not eliciting.
+    /// Never keeps more than `most` records: the oldest make room.
+    pub(super) fn push(
+        &mut self,
+        now: Instant,
+        number: u64,
+        bytes: u32,
+        eliciting: bool,
+        pieces: &[Piece],
+        most: usize,
+    ) {
+        if number < self.next() {
+            return;
+        }
+        if self.records.is_empty() || number - self.next() >= most as u64 {
+            while self.pop_front(true) {}
+            self.base = number;
+        }
+        self.total += u64::from(bytes);
+        if !eliciting && self.records.is_empty() {
+            self.base = number + 1;
+            return;
+        }
+        let state = if eliciting { State::Open } else { State::Free };
+        let first_piece = self.piece_end();
+        let gap = Sent {
+            at: now,
+            total: self.total,
+            bytes: 0,
+            first_piece,
+            pieces: 0,
+            state: State::Free,
+        };
+        while self.next() < number {
+            self.make_room(most);
+            self.records.push_back(gap);
+        }
+        self.make_room(most);
+        let kept = pieces.len().min(usize::from(u16::MAX));
+        self.records.push_back(Sent {
+            bytes,
+            pieces: kept as u16,
+            state,
+            ..gap
+        });
+        self.pieces.extend(pieces.iter().take(kept));
+        if eliciting {
+            self.open += 1;
+            self.open_bytes += u64::from(bytes);
+        }
+    }
+
+    /// An open packet is open no more.
+    fn close(&mut self, sent: &Sent) {
+        self.open = self.open.saturating_sub(1);
+        self.open_bytes = self.open_bytes.saturating_sub(u64::from(sent.bytes));
+    }
+
+    fn piece_end(&self) -> u32 {
+        self.first_piece.wrapping_add(self.pieces.len() as u32)
+    }
+
+    fn make_room(&mut self, most: usize) {
+        while self.records.len() >= most.max(1) {
+            self.pop_front(true);
+        }
+    }
+
+    /// Drops the oldest record. Contents of an unsettled one are kept for a report when `keep`.
+    fn pop_front(&mut self, keep: bool) -> bool {
+        let Some(sent) = self.records.pop_front() else {
+            return false;
+        };
+        self.base += 1;
+        let count = usize::from(sent.pieces).min(self.pieces.len());
+        match sent.state {
+            State::Open => {
+                self.close(&sent);
+                if keep {
+                    self.evicted.extend(self.pieces.iter().take(count));
+                }
+            }
+            State::Overdue => self.overdue -= 1,
+            State::Free | State::Acked | State::Lost => {}
+        }
+        self.pieces.drain(..count);
+        self.first_piece = self.first_piece.wrapping_add(u32::from(sent.pieces));
+        true
+    }
+
+    /// Reports what evicted packets carried as lost.
+    pub(super) fn report_evicted(&mut self, fate: &mut impl FnMut(Piece, Fate)) {
+        for piece in self.evicted.drain(..) {
+            fate(piece, Fate::Lost);
+        }
+    }
+
+    fn report(&self, sent: &Sent, what: Fate, fate: &mut impl FnMut(Piece, Fate)) {
+        let start = sent.first_piece.wrapping_sub(self.first_piece) as usize;
+        for piece in self
+            .pieces
+            .range(start.min(self.pieces.len())..)
+            .take(usize::from(sent.pieces))
+        {
+            fate(*piece, what);
+        }
+    }
+
+    /// The numbers `first..=last` have arrived.
+    pub(super) fn on_range(
+        &mut self,
+        (first, last): (u64, u64),
+        epoch: u64,
+        news: &mut News,
+        fate: &mut impl FnMut(Piece, Fate),
+    ) {
+        let newest = self.largest_acked.is_none_or(|largest| last > largest);
+        let end = last.min(self.next().saturating_sub(1));
+        for number in first.max(self.base)..=end {
+            let Some(record) = self.get_mut(number) else {
+                continue;
+            };
+            let sent = *record;
+            match sent.state {
+                State::Acked | State::Free => {
+                    record.state = State::Acked;
+                    continue;
+                }
+                State::Open | State::Overdue | State::Lost => record.state = State::Acked,
+            }
+            match sent.state {
+                State::Open => self.close(&sent),
+                State::Overdue => self.overdue -= 1,
+                State::Free | State::Acked => {}
+                State::Lost => {
+                    news.late += 1;
+                    let over = self
+                        .largest_acked
+                        .map_or(0, |largest| largest.saturating_sub(number));
+                    self.reordering = self.reordering.max((over + 1).min(MOST_REORDERING));
+                }
+            }
+            news.acked += 1;
+            news.epoch_acked += u32::from(number >= epoch && sent.state != State::Lost);
+            if newest && number == last {
+                news.newest = Some(sent);
+            }
+            self.report(&sent, Fate::Acked, fate);
+        }
+        if newest {
+            self.largest_acked = Some(last);
+        }
+    }
+
+    /// Settles what a later acknowledged packet shows to be lost (RFC 9002, section 6.1), and forgets
+    /// records that nothing can change any more.
+    pub(super) fn detect_lost(
+        &mut self,
+        now: Instant,
+        delay: Duration,
+        epoch: u64,
+        news: &mut News,
+        fate: &mut impl FnMut(Piece, Fate),
+    ) {
+        let Some(largest) = self.largest_acked else {
+            return;
+        };
+        let mut number = self.unsettled.max(self.base);
+        while number < largest {
+            let reordering = self.reordering;
+            let Some(record) = self.get_mut(number) else {
+                break;
+            };
+            let sent = *record;
+            if matches!(sent.state, State::Open | State::Overdue) {
+                if number + reordering > largest && sent.at + delay > now {
+                    break;
+                }
+                record.state = State::Lost;
+                news.lost += 1;
+                news.epoch_lost += u32::from(number >= epoch);
+                if sent.state == State::Open {
+                    self.close(&sent);
+                    self.report(&sent, Fate::Lost, fate);
+                } else {
+                    self.overdue -= 1;
+                }
+            }
+            number += 1;
+        }
+        self.unsettled = number;
+        self.first_open = self.first_open.max(number);
+        self.forget(now, delay);
+    }
+
+    /// Lost packets are remembered for two loss delays, in case their acknowledgement is only late.
+    fn forget(&mut self, now: Instant, delay: Duration) {
+        let keep = times(delay, 2);
+        while let Some(front) = self.records.front() {
+            let settled = match front.state {
+                State::Acked | State::Free => true,
+                State::Lost => front.at + keep <= now,
+                State::Open | State::Overdue => false,
+            };
+            if !settled {
+                return;
+            }
+            self.pop_front(false);
+        }
+    }
+
+    /// When [`SentLog::detect_lost`] will find something without another acknowledgement.
+    pub(super) fn loss_at(&self, delay: Duration) -> Option<Instant> {
+        let largest = self.largest_acked?;
+        let number = self.unsettled.max(self.base);
+        let sent = self.get(number)?;
+        let waits = number < largest && matches!(sent.state, State::Open | State::Overdue);
+        if waits { Some(sent.at + delay) } else { None }
+    }
+
+    /// When the oldest open packet was sent.
+    pub(super) fn oldest_open(&self) -> Option<Instant> {
+        if self.open == 0 {
+            return None;
+        }
+        let start = usize::try_from(self.first_open.saturating_sub(self.base)).ok()?;
+        let mut rest = self.records.range(start.min(self.records.len())..);
+        rest.find(|sent| sent.state == State::Open)
+            .map(|sent| sent.at)
+    }
+
+    /// Reports the contents of packets sent at `until` or before as lost, though their own fate
+    /// stays unknown. Returns how many packets that were.
+    pub(super) fn overdue(&mut self, until: Instant, fate: &mut impl FnMut(Piece, Fate)) -> u32 {
+        let mut count = 0;
+        let mut number = self.first_open.max(self.base);
+        while let Some(record) = self.get_mut(number) {
+            let sent = *record;
+            if sent.state == State::Open {
+                if sent.at > until {
+                    break;
+                }
+                record.state = State::Overdue;
+                self.close(&sent);
+                self.overdue += 1;
+                count += 1;
+                self.report(&sent, Fate::Lost, fate);
+            }
+            number += 1;
+        }
+        self.first_open = number;
+        count
+    }
+
+    /// Forgets every overdue packet without counting it: the path was cut, they say nothing of its
+    /// loss rate.
+    pub(super) fn forgive_overdue(&mut self) {
+        for record in &mut self.records {
+            if record.state == State::Overdue {
+                record.state = State::Free;
+                self.overdue -= 1;
+            }
+        }
+    }
+
+    /// Gives memory back that a burst needed.
+    pub(super) fn shrink(&mut self) {
+        self.records.shrink_to(4);
+        self.pieces.shrink_to(4);
+        self.evicted.shrink_to(0);
+    }
+
+    pub(super) fn check(&self, most: usize) {
+        assert!(self.records.len() <= most.max(1), "too many records");
+        let count = |state| {
+            self.records
+                .iter()
+                .filter(|sent| sent.state == state)
+                .count()
+        };
+        assert!(
+            count(State::Open) == self.open as usize,
+            "open packets miscounted"
+        );
+        assert!(
+            count(State::Overdue) == self.overdue as usize,
+            "overdue packets miscounted"
+        );
+        let pieces: usize = self
+            .records
+            .iter()
+            .map(|sent| usize::from(sent.pieces))
+            .sum();
+        assert!(pieces == self.pieces.len(), "pieces without a packet");
+        let mut expected = self.first_piece;
+        for (number, sent) in (self.base..).zip(&self.records) {
+            assert!(sent.first_piece == expected, "pieces out of step");
+            expected = expected.wrapping_add(u32::from(sent.pieces));
+            let unsettled = matches!(sent.state, State::Open | State::Overdue);
+            assert!(
+                !unsettled || number >= self.unsettled,
+                "unsettled packet skipped"
+            );
+            assert!(
+                sent.state != State::Open || number >= self.first_open,
+                "open packet skipped"
+            );
+        }
+    }
+}
