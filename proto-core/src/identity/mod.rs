@@ -29,6 +29,7 @@ mod certificate;
 mod endorsed;
 mod error;
 mod genesis;
+pub mod keyfile;
 mod network;
 mod network_keys;
 mod peer;
@@ -36,6 +37,7 @@ mod revocations;
 mod root;
 mod signed;
 mod statement;
+pub mod text;
 #[allow(clippy::all, missing_docs, unreachable_pub)]
 #[rustfmt::skip]
 mod wire;

@@ -5,8 +5,9 @@
 //! that it uses that one, or the operator says so, and never one older than the second newest. With
 //! keys 1, 2 and 3 there are thus a previous, a current and a next one.
 //!
-//! The authorities can retire old epochs at once. Apart from what was heard in handshakes the state
-//! does not depend on the order in which keys arrive, so it is the same after a restart.
+//! The authorities can retire old epochs at once. Which keys are held does not depend on the order in
+//! which they arrive, so it is the same after a restart. Which one is used may differ then; since
+//! every member accepts all that it holds, that does no harm.
 
 use alloc::vec::Vec;
 

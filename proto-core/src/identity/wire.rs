@@ -238,6 +238,8 @@ pub struct KeyFileBody {
     pub certificate: ::prost::alloc::vec::Vec<u8>,
     #[prost(message, repeated, tag = "6")]
     pub network_keys: ::prost::alloc::vec::Vec<HeldNetworkKey>,
+    #[prost(bytes = "vec", tag = "7")]
+    pub rotations: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(::zeroize::Zeroize, ::zeroize::ZeroizeOnDrop)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -70,7 +70,7 @@ pub struct Window {
     pub peer: ::prost::bytes::Bytes,
     #[prost(uint64, tag = "2")]
     pub floor: u64,
-    /// Ascending, apart, above the floor.
+    /// Ascending, none below the floor.
     #[prost(message, repeated, tag = "3")]
     pub ranges: ::prost::alloc::vec::Vec<Range>,
 }

@@ -17,7 +17,7 @@
 //!
 //! An unknown link starts with 10 packets a round trip (RFC 6928) and doubles until one of the signs
 //! appears. After that the rate falls by how full the queue is and rises by one packet a round trip,
-//! doubled in each quiet epoch: falling together and rising by equal steps is what makes two
+//! by more when the queue stays empty for long: falling together and rising by equal steps is what makes two
 //! controllers share a link (Chiu and Jain 1989). A link whose rate the hardware fixes starts at that
 //! rate and never exceeds it.
 
@@ -33,6 +33,13 @@ const INITIAL_PACKETS: u64 = 10;
 const QUEUE_FREE: Duration = Duration::from_millis(5);
 /// An epoch sends at least so many packets.
 const EPOCH_PACKETS: u64 = 8;
+/// A drained queue is gone after so many epochs.
+const DRAIN_EPOCHS: u8 = 2;
+/// After so many epochs without a queue the steps upwards double.
+const CALM_EPOCHS: u8 = 4;
+/// So many packets are needed to learn the usual loss, and to judge a change of it.
+const LEARN_PACKETS: u64 = 256;
+const JUDGE_PACKETS: u64 = 32;
 /// How many packets the usual loss remembers.
 const USUAL_MEMORY: u64 = 2_048;
 /// The slowest that silence makes us, one packet in this time or in a round trip.
@@ -44,6 +51,21 @@ struct Sample {
     at: Instant,
     total: u64,
     delay: Duration,
+}
+
+/// Packets whose fate is known.
+#[derive(Clone, Copy, Debug)]
+struct Tally {
+    count: u64,
+    lost: u64,
+}
+
+impl Tally {
+    const ZERO: Tally = Tally { count: 0, lost: 0 };
+
+    fn ppm(self) -> u64 {
+        self.lost * ONE / self.count.max(1)
+    }
 }
 
 /// Reaction to loss above the usual.
@@ -71,6 +93,12 @@ pub(super) struct Congestion {
     starting: bool,
     base: WindowedMin,
     step: u64,
+    /// What arrived when the queue was last seen.
+    reached: u64,
+    /// For so many epochs more the queue may still be there, because of what was sent before.
+    draining: u8,
+    /// Epochs since the queue was last seen.
+    calm: u8,
     usual_ppm: u64,
     usual_weight: u64,
     excess: Excess,
@@ -81,9 +109,12 @@ pub(super) struct Congestion {
     started: Instant,
     started_total: u64,
     end: Option<u64>,
+    /// Packets sent from here on show what the epoch's rate has done to the queue.
+    half: Instant,
     used: bool,
-    acked: u32,
-    lost: u32,
+    epoch_loss: Tally,
+    /// The same over several epochs, until it is learnt as usual.
+    window_loss: Tally,
     first: Option<Sample>,
     last: Option<Sample>,
     least: Duration,
@@ -110,6 +141,9 @@ impl Congestion {
             starting: known_rate.is_none(),
             base: WindowedMin::new(),
             step: 0,
+            reached: 0,
+            draining: 0,
+            calm: 0,
             usual_ppm: 0,
             usual_weight: 0,
             excess: Excess::None,
@@ -118,9 +152,10 @@ impl Congestion {
             started: now,
             started_total: 0,
             end: None,
+            half: now,
             used: false,
-            acked: 0,
-            lost: 0,
+            epoch_loss: Tally::ZERO,
+            window_loss: Tally::ZERO,
             first: None,
             last: None,
             least: Duration::MAX,
@@ -169,6 +204,7 @@ impl Congestion {
         let lasted = now.since(self.started);
         if lasted >= part(srtt, 2) {
             self.end = Some(number);
+            self.half = self.started + part(lasted, 2);
             let possible = u128::from(self.rate) * u128::from(lasted.as_micros()) / 1_000_000;
             self.used = u128::from(total - self.started_total) * 2 >= possible;
         }
@@ -176,10 +212,9 @@ impl Congestion {
 
     /// An acknowledgement settled packets. `rtt` is that of `news.newest`, free of ack delay.
     pub(super) fn on_ack(&mut self, now: Instant, news: &News, rtt: Duration, srtt: Duration) {
-        self.acked += news.epoch_acked;
-        self.lost += news.epoch_lost;
-        if news.acked > 0 {
-            self.on_revival();
+        for tally in [&mut self.epoch_loss, &mut self.window_loss] {
+            tally.count += u64::from(news.epoch_acked + news.epoch_lost);
+            tally.lost = (tally.lost + u64::from(news.epoch_lost)).saturating_sub(u64::from(news.epoch_late));
         }
         let Some(newest) = news.newest else { return };
         self.sample(now, &newest, rtt, srtt);
@@ -199,7 +234,9 @@ impl Congestion {
         };
         self.first.get_or_insert(sample);
         self.last = Some(sample);
-        self.least = self.least.min(delay);
+        if sample.at >= self.half {
+            self.least = self.least.min(delay);
+        }
     }
 
     /// Ends the epoch when a packet behind its end has arrived, and sets the rate. `next` is the
@@ -212,7 +249,7 @@ impl Congestion {
         total: u64,
         srtt: Duration,
     ) {
-        if self.end.is_none_or(|end| largest < end) || self.last.is_none() {
+        if self.end.is_none_or(|end| largest < end) || self.least == Duration::MAX {
             return;
         }
         let base = self.base.get().unwrap_or(self.least);
@@ -220,20 +257,22 @@ impl Congestion {
         let packet = time_of(2 * self.mtu, self.rate);
         let allowed = QUEUE_FREE.max(part(base, 8)) + packet;
         let congested = queue > allowed;
-        let excessive = self.is_loss_excessive();
+        let excessive = self.is_excessive(self.epoch_loss) || self.is_excessive(self.window_loss);
         if self.starting {
-            self.judge_start(congested || excessive, queue, base, srtt);
+            self.judge_start(congested, excessive, queue, base, srtt);
         } else if congested {
-            self.yield_to(queue, base, srtt);
+            self.yield_to(excessive, queue, base, srtt);
         } else if excessive || self.excess != Excess::None {
-            self.judge_loss(excessive, srtt);
+            self.judge_loss(excessive);
         } else if self.used {
             self.rise(queue > part(allowed, 2), srtt);
         }
-        if !congested && self.excess == Excess::None {
+        if !congested && !excessive {
             self.learn_usual();
         }
         self.rate = self.rate.clamp(self.floor(srtt), self.ceiling);
+        #[cfg(test)]
+        if std::env::var("TRACE").is_ok() { std::println!("{now:?} rate {} queue {queue:?} allowed {allowed:?} base {base:?} reached {} calm {} used {} loss {:?} usual {} ex {:?}", self.rate*8/1000, self.reached*8/1000, self.calm, self.used, self.epoch_loss, self.usual_ppm, self.excess); }
         self.begin(now, next, total);
     }
 
@@ -242,9 +281,9 @@ impl Congestion {
         self.started = now;
         self.started_total = total;
         self.end = None;
+        self.half = now;
         self.used = false;
-        self.acked = 0;
-        self.lost = 0;
+        self.epoch_loss = Tally::ZERO;
         self.first = None;
         self.last = None;
         self.least = Duration::MAX;
@@ -272,14 +311,17 @@ impl Congestion {
         Some(rate_of(last.total - first.total, arrivals))
     }
 
-    fn judge_start(&mut self, stop: bool, queue: Duration, base: Duration, srtt: Duration) {
-        if stop {
+    fn judge_start(&mut self, congested: bool, excessive: bool, queue: Duration, base: Duration, srtt: Duration) {
+        if congested || excessive {
             self.starting = false;
+            // The rate before the last doubling was fine; the bottleneck may lie between.
             let half = self.rate / 2;
-            let arrival = self.arrival_rate(srtt).unwrap_or(half);
+            let arrival = if congested { self.arrival_rate(srtt).unwrap_or(half) } else { half };
             self.rate = arrival.clamp(half, self.rate);
+            self.reached = self.rate;
             self.drain(queue, base);
-            self.step = self.least_step(srtt);
+            self.step = 0;
+            self.calm = 0;
         } else if self.used {
             self.rate = self.rate.saturating_mul(2);
         }
@@ -289,117 +331,125 @@ impl Congestion {
     fn drain(&mut self, queue: Duration, base: Duration) {
         let whole = (base + queue).as_micros().max(1).saturating_mul(2);
         let keep = whole.saturating_sub(queue.as_micros());
-        self.rate = Duration::from_micros(self.rate)
-            .mul_ratio(keep, whole)
-            .as_micros();
+        let rate = u128::from(self.rate) * u128::from(keep) / u128::from(whole);
+        self.rate = u64::try_from(rate).unwrap_or(u64::MAX);
+        self.draining = DRAIN_EPOCHS;
     }
 
-    fn yield_to(&mut self, queue: Duration, base: Duration, srtt: Duration) {
-        self.step = self.least_step(srtt);
+    fn yield_to(&mut self, excessive: bool, queue: Duration, base: Duration, srtt: Duration) {
+        self.calm = 0;
         self.excess = Excess::None;
-        let draining = match (self.first, self.last) {
-            (Some(first), Some(last)) => last.delay + QUEUE_FREE < first.delay,
+        let falling = match (self.first, self.last) {
+            (Some(first), Some(last)) => last.delay < first.delay,
             (_, _) => false,
         };
-        if draining {
+        if self.draining > 0 && falling {
+            self.draining -= 1;
             return;
         }
         if let Some(arrival) = self.arrival_rate(srtt) {
             self.rate = self.rate.min(arrival);
         }
+        if excessive {
+            // The queue is full: what it drops does not show in the delay.
+            self.rate = self.rate_through(self.epoch_loss.ppm());
+        }
+        self.reached = self.rate;
         self.drain(queue, base);
     }
 
+    /// Back at once to near the rate that last filled the queue; around it by equal steps, so that
+    /// flows converge; by growing ones where that takes too long, and boldly only when the rate has
+    /// clearly left it behind.
     fn rise(&mut self, gently: bool, srtt: Duration) {
         let least = self.least_step(srtt);
-        if gently {
-            self.step = least;
-        }
-        self.step = self.step.max(least).min(self.rate / 4 + 1);
-        self.rate = self.rate.saturating_add(self.step);
-        self.step = self.step.saturating_mul(2);
-    }
-
-    fn loss_ppm(&self) -> u64 {
-        let count = u64::from(self.acked) + u64::from(self.lost);
-        u64::from(self.lost) * ONE / count.max(1)
+        self.draining = 0;
+        self.calm = if gently { 0 } else { self.calm.saturating_add(1) };
+        self.step = if self.calm > CALM_EPOCHS { self.step.saturating_mul(2) } else { least };
+        let most = if self.rate > self.reached / 8 * 9 { self.rate / 8 } else { self.rate / 64 };
+        self.step = self.step.min(most).max(least);
+        let near = self.reached / 16 * 15;
+        let back = if gently { 0 } else { near.saturating_sub(self.rate) / 2 };
+        self.rate = self.rate.saturating_add(self.step.max(back));
     }
 
     /// More lost than the usual share by more than three standard deviations and two packets.
-    fn is_loss_excessive(&self) -> bool {
+    fn is_excessive(&self, tally: Tally) -> bool {
         if self.usual_weight == 0 {
             return false;
         }
-        let count = u64::from(self.acked) + u64::from(self.lost);
-        let usual = self.usual_ppm;
-        let expected = count * usual;
-        // Variance of this epoch and of the usual share itself, in packets squared times 10^12.
-        let one = u128::from(count) * u128::from(usual) * u128::from(ONE - usual.min(ONE));
-        let both = one + one * u128::from(count) / u128::from(self.usual_weight);
-        let deviation = isqrt(u64::try_from(both).unwrap_or(u64::MAX));
-        u64::from(self.lost) * ONE > expected + 3 * deviation + 2 * ONE
+        // Two shares compared: the deviation is that of the share of both taken together.
+        let all = self.usual_weight + tally.count;
+        let both = (self.usual_ppm * self.usual_weight + ONE * tally.lost) / all.max(1);
+        let one = u128::from(tally.count) * u128::from(both) * u128::from(ONE.saturating_sub(both));
+        let variance = one + one * u128::from(tally.count) / u128::from(self.usual_weight);
+        let deviation = isqrt(u64::try_from(variance).unwrap_or(u64::MAX));
+        tally.lost * ONE > tally.count * self.usual_ppm + 3 * deviation + 2 * ONE
     }
 
+    /// Lets what was lost become the usual, once it is enough to go by.
     fn learn_usual(&mut self) {
-        let count = u64::from(self.acked) + u64::from(self.lost);
-        if count == 0 {
+        let window = self.window_loss;
+        let least = if self.starting { 1 } else { LEARN_PACKETS };
+        if window.count < least {
             return;
         }
-        let all = self.usual_weight + count;
-        self.usual_ppm = (self.usual_ppm * self.usual_weight + ONE * u64::from(self.lost)) / all;
+        let all = self.usual_weight + window.count;
+        self.usual_ppm = (self.usual_ppm * self.usual_weight + ONE * window.lost) / all;
         self.usual_weight = all.min(USUAL_MEMORY);
+        self.window_loss = Tally::ZERO;
     }
 
-    fn judge_loss(&mut self, excessive: bool, srtt: Duration) {
-        let ppm = self.loss_ppm();
-        self.step = self.least_step(srtt);
+    fn judge_loss(&mut self, excessive: bool) {
+        let epoch = self.epoch_loss;
+        self.calm = 0;
+        if self.excess != Excess::None {
+            self.window_loss = Tally::ZERO;
+        }
         self.excess = match self.excess {
             Excess::None => Excess::Seen,
             Excess::Seen if !excessive => Excess::None,
-            Excess::Seen => self.try_less(ppm),
+            Excess::Seen => self.try_less(epoch.ppm()),
             Excess::Tried { .. } if !excessive => Excess::None,
-            Excess::Tried {
-                ppm: before,
-                hoped_ppm,
-                from,
-            } => {
-                if ppm <= hoped_ppm.midpoint(before) {
-                    self.try_less(ppm)
+            Excess::Tried { .. } if epoch.count < JUDGE_PACKETS => self.excess,
+            Excess::Tried { ppm, hoped_ppm, from } => {
+                if epoch.ppm() <= hoped_ppm.midpoint(ppm) {
+                    self.try_less(epoch.ppm())
                 } else {
                     self.rate = from;
-                    self.usual_ppm = ppm;
-                    self.usual_weight = u64::from(self.acked) + u64::from(self.lost);
+                    self.reached = from;
+                    self.usual_ppm = epoch.ppm();
+                    self.usual_weight = epoch.count;
                     Excess::None
                 }
             }
         };
     }
 
-    /// Lowers the rate to what would have got through, at most by half.
-    fn try_less(&mut self, ppm: u64) -> Excess {
-        let from = self.rate;
-        let through = ONE - ppm.min(ONE);
-        let usual_through = (ONE - self.usual_ppm.min(ONE)).max(1);
-        let less = u128::from(from) * u128::from(through) * 31 / (u128::from(usual_through) * 32);
-        self.rate = (less as u64).clamp(from / 2, from).max(1);
-        // What arrives stays the same, if it is the queue that loses.
-        let arrives = u128::from(through) * u128::from(from) / u128::from(self.rate);
-        let hoped = ONE.saturating_sub(arrives as u64).max(self.usual_ppm);
-        Excess::Tried {
-            from,
-            ppm,
-            hoped_ppm: hoped,
-        }
+    /// What of the rate gets through while `ppm` are lost, had only the usual been lost; at least half.
+    fn rate_through(&self, ppm: u64) -> u64 {
+        let through = u128::from(ONE - ppm.min(ONE));
+        let usual = u128::from(ONE.saturating_sub(self.usual_ppm).max(1));
+        let less = u128::from(self.rate) * through / usual;
+        u64::try_from(less).unwrap_or(u64::MAX).clamp(self.rate / 2, self.rate).max(1)
     }
 
-    /// The path works again.
-    pub(super) fn on_revival(&mut self) {
+    /// Lowers the rate a little below what gets through.
+    fn try_less(&mut self, ppm: u64) -> Excess {
+        let from = self.rate;
+        self.rate = (self.rate_through(ppm) / 32 * 31).max(1);
+        self.reached = self.rate;
+        // As much as before arrives, if it is the queue that loses.
+        let arrives = u128::from(ONE - ppm.min(ONE)) * u128::from(from) / u128::from(self.rate);
+        let hoped = u128::from(ONE).saturating_sub(arrives) as u64;
+        Excess::Tried { from, ppm, hoped_ppm: hoped.max(self.usual_ppm) }
+    }
+
+    /// The path answers again. After a real outage an unknown link may have changed.
+    pub(super) fn on_revival(&mut self, was_dead: bool) {
         if let Some(before) = self.before_silence.take() {
-            self.rate = if self.known_rate.is_some() {
-                before
-            } else {
-                self.rate.max(before / 2)
-            };
+            let whole = self.known_rate.is_some() || !was_dead;
+            self.rate = if whole { before } else { self.rate.max(before / 2) };
         }
     }
 

@@ -13,7 +13,7 @@ use crate::time::{Duration, Instant};
 const LEAST_SILENCE: Duration = Duration::from_millis(300);
 /// Dead paths are asked at first this often, and never more rarely than the second value.
 const FIRST_PROBE: Duration = Duration::from_millis(50);
-const LAST_PROBE: Duration = Duration::from_secs(1);
+const LAST_PROBE: Duration = Duration::from_millis(500);
 
 /// What the path knows of itself for each judgement.
 #[derive(Clone, Copy, Debug)]

@@ -32,7 +32,7 @@ use congestion::{Congestion, time_of};
 use liveness::{Liveness, Pulse};
 use loss::Loss;
 use pacer::Pacer;
-use received::{Received, max_ack_delay};
+use received::Received;
 use rtt::{Rtt, part, times};
 use sent::{News, SentLog};
 
@@ -118,7 +118,7 @@ impl Path {
             self.judged_loss = judged;
             self.sure_after = self.loss.packets_to_be_sure(judged.1);
         }
-        let span = times(self.rtt.patience() + max_ack_delay(self.rtt.smoothed()), 2);
+        let span = times(self.rtt.patience(), 2);
         let bytes = u128::from(self.congestion.rate()) * u128::from(span.as_micros()) / 1_000_000;
         let least = LEAST_WINDOW_PACKETS * u64::from(self.mtu);
         self.window = u64::try_from(bytes).unwrap_or(u64::MAX).max(least);
@@ -208,7 +208,9 @@ impl Path {
         }
         if news.acked > 0 {
             self.backoff = 0;
-            if self.liveness.on_answered() {
+            let was_dead = self.liveness.on_answered();
+            self.congestion.on_revival(was_dead);
+            if was_dead {
                 self.sent.forgive_overdue();
             }
         }
@@ -243,7 +245,7 @@ impl Path {
     /// How long an acknowledgement may take to come before the packet's contents are sent again.
     fn patience(&self) -> Duration {
         let srtt = self.rtt.smoothed();
-        let once = self.rtt.patience() + max_ack_delay(srtt);
+        let once = self.rtt.patience();
         let most = LONGEST_PATIENCE.max(times(srtt, 4)).max(once);
         times(once, 1 << self.backoff.min(16)).min(most)
     }
@@ -282,9 +284,12 @@ impl Path {
             let until = (now - patience) + part(self.rtt.smoothed(), 8);
             self.sent.overdue(until, fate);
             if self.liveness.unanswered() >= self.sure_after {
+                // The first time it may be a late acknowledgement.
+                if self.backoff > 0 {
+                    self.congestion.on_silence(self.rtt.smoothed());
+                    self.refresh();
+                }
                 self.backoff = self.backoff.saturating_add(1);
-                self.congestion.on_silence(self.rtt.smoothed());
-                self.refresh();
             }
         }
         if self.liveness.on_timeout(now, self.pulse()) {
@@ -336,7 +341,7 @@ impl Path {
         let lossy = self.loss.is_known() && self.loss.ppm() > 500_000;
         if self.liveness.on_heard(now, lossy) {
             self.sent.forgive_overdue();
-            self.congestion.on_revival();
+            self.congestion.on_revival(true);
             self.backoff = 0;
         }
         self.received

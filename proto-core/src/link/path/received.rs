@@ -9,7 +9,7 @@
 
 use super::loss::copies;
 use super::ranges::Ranges;
-use super::rtt::part;
+use super::rtt::{max_ack_delay, part};
 use crate::time::{Duration, Instant};
 
 /// The most packets that wait for one acknowledgement (the peers measured in `figures` use 10 to 64).
@@ -108,7 +108,8 @@ impl Received {
         };
         self.arrived += 1;
         self.expected = self.expected.saturating_add(step.min(1_000) as u32);
-        if self.expected >= 64 {
+        let enough = if self.lost_ppm.is_some() { 64 } else { 16 };
+        if self.expected >= enough {
             let arrived = u64::from(self.arrived.min(self.expected));
             let lost = 1_000_000 - arrived * 1_000_000 / u64::from(self.expected);
             let old = u64::from(self.lost_ppm.unwrap_or(lost as u32));
@@ -209,11 +210,4 @@ impl Received {
             "eliciting packets wait without a deadline"
         );
     }
-}
-
-/// How long an acknowledgement may be held back: a quarter round trip, from 1 ms (timers are no
-/// finer) to 25 ms (RFC 9000's default), or a sixteenth round trip where that is longer (a radio).
-pub(super) fn max_ack_delay(srtt: Duration) -> Duration {
-    let most = Duration::from_millis(25).max(part(srtt, 16));
-    part(srtt, 4).min(most).max(Duration::from_millis(1))
 }

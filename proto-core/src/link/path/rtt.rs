@@ -59,12 +59,21 @@ impl WindowedMin {
     }
 }
 
+/// How long an acknowledgement may be held back: a quarter round trip, from 1 ms (timers are no
+/// finer) to 25 ms (RFC 9000's default), or a sixteenth round trip where that is longer (a radio).
+pub(super) fn max_ack_delay(srtt: Duration) -> Duration {
+    let most = Duration::from_millis(25).max(part(srtt, 16));
+    part(srtt, 4).min(most).max(Duration::from_millis(1))
+}
+
 /// Smoothed round-trip time and its variation.
 #[derive(Clone, Debug)]
 pub(super) struct Rtt {
     smoothed: Duration,
     var: Duration,
     latest: Duration,
+    /// How long the peer holds acknowledgements back: the longest lately, fading.
+    held: Duration,
     min: WindowedMin,
 }
 
@@ -76,6 +85,7 @@ impl Rtt {
             smoothed: initial,
             var: part(initial, 2),
             latest: initial,
+            held: Duration::ZERO,
             min: WindowedMin::new(),
         }
     }
@@ -92,6 +102,7 @@ impl Rtt {
         let window = Duration::from_secs(10).max(times(self.smoothed, 16));
         self.min.update(now, sample, window);
         self.latest = sample;
+        self.held = self.held.saturating_sub(part(self.held, 16)).max(ack_delay.min(sample));
         let least = self.min();
         // Never below the minimum, whatever the peer says (section 5.3).
         let adjusted = sample.saturating_sub(ack_delay).max(least);
@@ -125,10 +136,10 @@ impl Rtt {
         part(times(self.smoothed.max(self.latest), 9), 8).max(GRANULARITY)
     }
 
-    /// After this time an acknowledgement has to have come, apart from how long the peer holds it
-    /// back (RFC 9002, section 6.2.1).
+    /// After this time an acknowledgement has to have come (RFC 9002, section 6.2.1).
     pub(super) fn patience(&self) -> Duration {
-        self.smoothed + times(self.var, 4).max(GRANULARITY)
+        let held = max_ack_delay(self.smoothed).max(self.held);
+        self.smoothed + times(self.var, 4).max(GRANULARITY) + held
     }
 }
 

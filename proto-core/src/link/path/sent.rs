@@ -59,6 +59,8 @@ pub(super) struct News {
     pub(super) epoch_acked: u32,
     /// See `epoch_acked`.
     pub(super) epoch_lost: u32,
+    /// Packets of the epoch that had been counted as lost and are not.
+    pub(super) epoch_late: u32,
     /// The highest packet, if its arrival is news and it was eliciting.
     pub(super) newest: Option<Sent>,
 }
@@ -298,6 +300,7 @@ impl SentLog {
                 State::Free | State::Acked => {}
                 State::Lost => {
                     news.late += 1;
+                    news.epoch_late += u32::from(number >= epoch);
                     let over = self
                         .largest_acked
                         .map_or(0, |largest| largest.saturating_sub(number));

@@ -1,0 +1,197 @@
+//! Single steps.
+
+use std::vec;
+use std::vec::Vec;
+
+use super::world::link;
+use crate::codec::Writer;
+use crate::ids::PathId;
+use crate::limits::Limits;
+use crate::link::frame::{AckFrame, Frame, Frames, write_ack};
+use crate::link::path::{Fate, Path, Piece, UnsentAcked};
+use crate::time::Instant;
+use crate::wake::{Reason, Wake};
+use crate::zoo::Zoo;
+
+fn at(us: u64) -> Instant {
+    Instant::from_micros(us)
+}
+
+fn path() -> Path {
+    Path::new(&link(None, 1_200, 25), &Limits::SERVER, at(0))
+}
+
+fn with_ack<T>(ranges: &[(u64, u64)], take: impl FnOnce(&AckFrame<'_>) -> T) -> T {
+    let mut buf = vec![0; 4_000];
+    let mut writer = Writer::new(&mut buf);
+    write_ack(&mut writer, PathId(0), 0, ranges.iter().copied()).unwrap();
+    let Some(Ok(Frame::Ack(ack))) = Frames::new(writer.written()).next() else { panic!() };
+    take(&ack)
+}
+
+fn acked(path: &mut Path, now: u64, ranges: &[(u64, u64)]) -> Vec<(u32, Fate)> {
+    let mut fates = vec![];
+    let result = with_ack(ranges, |ack| {
+        path.on_ack(at(now), Zoo::none(), ack, &mut |piece, fate| fates.push((handle(piece), fate)))
+    });
+    result.unwrap();
+    path.check();
+    fates
+}
+
+fn handle(piece: Piece) -> u32 {
+    match piece {
+        Piece::Message { handle, .. } => handle,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn send(path: &mut Path, now: u64, number: u64) {
+    let pieces = [Piece::Message { handle: number as u32, symbol: 0 }];
+    path.on_sent(at(now), number, 1_200, true, &pieces);
+    path.check();
+}
+
+#[test]
+fn three_newer_packets_make_an_older_one_lost() {
+    let mut path = path();
+    for number in 0..5 {
+        send(&mut path, number * 100, number);
+    }
+    assert_eq!(acked(&mut path, 50_000, &[(1, 2)]), [(1, Fate::Acked), (2, Fate::Acked)]);
+    assert_eq!(acked(&mut path, 50_100, &[(1, 3)]), [(3, Fate::Acked), (0, Fate::Lost)]);
+    assert_eq!(acked(&mut path, 50_200, &[(0, 3)]), [(0, Fate::Acked)], "it was only late");
+    assert_eq!(acked(&mut path, 50_300, &[(0, 4)]), [(4, Fate::Acked)]);
+    assert_eq!(path.in_flight_bytes(), 0);
+}
+
+#[test]
+fn an_overtaken_packet_is_lost_after_nine_eighths_of_a_round_trip() {
+    let mut path = path();
+    send(&mut path, 0, 0);
+    send(&mut path, 0, 1);
+    assert_eq!(acked(&mut path, 80_000, &[(1, 1)]), [(1, Fate::Acked)]);
+    assert_eq!(path.next_wake(), Wake::At(at(90_000), Reason::LossDetection));
+    let mut fates = vec![];
+    path.on_timeout(at(89_999), &mut |piece, fate| fates.push((handle(piece), fate)));
+    assert!(fates.is_empty());
+    path.on_timeout(at(90_000), &mut |piece, fate| fates.push((handle(piece), fate)));
+    assert_eq!(fates, [(0, Fate::Lost)]);
+}
+
+#[test]
+fn without_any_answer_contents_are_sent_again_and_a_late_answer_counts() {
+    let mut path = path();
+    send(&mut path, 0, 0);
+    let due = at(3 * 50_000 + 12_500); // three assumed round trips and an ack delay
+    let mut fates = vec![];
+    path.on_timeout(at(due.as_micros() - 1), &mut |piece, fate| fates.push((handle(piece), fate)));
+    assert!(fates.is_empty());
+    path.on_timeout(due, &mut |piece, fate| fates.push((handle(piece), fate)));
+    assert_eq!(fates, [(0, Fate::Lost)]);
+    assert_eq!(path.loss_ppm(), 0, "silence is not a loss rate");
+    assert_eq!(acked(&mut path, due.as_micros() + 1, &[(0, 0)]), [(0, Fate::Acked)]);
+}
+
+#[test]
+fn an_acknowledgement_of_an_unsent_packet_changes_nothing() {
+    let mut path = path();
+    send(&mut path, 0, 0);
+    let result = with_ack(&[(0, 1)], |ack| path.on_ack(at(1), Zoo::none(), ack, &mut |_, _| panic!()));
+    assert_eq!(result, Err(UnsentAcked));
+    assert_eq!(path.largest_acked(), None);
+}
+
+#[cfg(feature = "zoo")]
+#[test]
+fn the_planted_bug_believes_it() {
+    let mut path = path();
+    send(&mut path, 0, 0);
+    let zoo = Zoo::with(crate::zoo::Bug::AckUnsent);
+    let result = with_ack(&[(0, 100)], |ack| path.on_ack(at(1), zoo, ack, &mut |_, _| {}));
+    assert_eq!((result, path.largest_acked()), (Ok(()), Some(100)));
+    send(&mut path, 2, 1);
+    path.on_timeout(at(1_000_000), &mut |_, _| {});
+}
+
+#[test]
+fn every_second_packet_is_acknowledged_and_a_gap_at_once() {
+    let mut path = path();
+    let ack = |path: &mut Path, now: u64| {
+        let mut buf = [0; 100];
+        let mut writer = Writer::new(&mut buf);
+        path.write_ack(at(now), PathId(2), &mut writer).unwrap();
+        path.check();
+        let Some(Ok(Frame::Ack(ack))) = Frames::new(writer.written()).next() else { panic!() };
+        (ack.path.0, ack.delay_us, ack.ranges().collect::<Vec<_>>())
+    };
+    path.on_received(at(0), 10, true);
+    assert!(!path.ack_due(at(0)) && path.ack_pending());
+    assert_eq!(path.next_wake(), Wake::At(at(12_500), Reason::AckDelay), "a quarter round trip");
+    path.on_received(at(160), 11, true);
+    assert!(path.ack_due(at(160)));
+    assert_eq!(ack(&mut path, 240), (2, 80, vec![(10, 11)]));
+    assert!(!path.ack_pending());
+    path.on_received(at(50_000), 13, true);
+    assert!(path.ack_due(at(50_000)), "12 is missing");
+    assert_eq!(ack(&mut path, 50_000), (2, 0, vec![(13, 13), (10, 11)]));
+    path.on_received(at(50_100), 15, true);
+    assert!(!path.ack_due(at(50_100)), "not twice within a sixteenth of a round trip");
+    path.on_ack_acked(13);
+    assert_eq!(ack(&mut path, 60_000), (2, 9_896, vec![(15, 15)]));
+    path.on_received(at(70_000), 16, false);
+    assert!(!path.ack_pending(), "nobody waits for this one");
+}
+
+#[test]
+fn acknowledgements_become_rare_in_a_fast_stream() {
+    let mut path = path();
+    let mut acks = 0;
+    for number in 0..100_000u64 {
+        let now = at(number);
+        path.on_received(now, number, true);
+        if path.ack_due(now) {
+            acks += 1;
+            let mut buf = [0; 100];
+            path.write_ack(now, PathId(0), &mut Writer::new(&mut buf)).unwrap();
+        }
+    }
+    assert!(acks < 100_000 / 32 + 100, "{acks}");
+}
+
+#[test]
+fn records_stay_within_their_bound_and_nothing_is_forgotten() {
+    let limits = Limits { in_flight: 16, ..Limits::TINY };
+    let mut path = Path::new(&link(None, 1_200, 25), &limits, at(0));
+    for number in 0..100 {
+        send(&mut path, number, number);
+    }
+    let mut fates = vec![];
+    path.on_timeout(at(100), &mut |piece, fate| fates.push((handle(piece), fate)));
+    assert_eq!(fates.len(), 84);
+    assert_eq!(acked(&mut path, 200, &[(84, 99)]).len(), 16);
+}
+
+#[test]
+fn an_unused_path_is_small() {
+    std::println!("a path takes {} bytes before traffic", size_of::<Path>());
+    assert!(size_of::<Path>() < 800);
+}
+
+#[test]
+fn odd_calls_do_no_harm() {
+    let mut path = path();
+    send(&mut path, 5, 1_000_000);
+    send(&mut path, 4, 7);
+    send(&mut path, 3, 1_000_003);
+    path.on_sent(at(9), 1_000_004, usize::MAX, false, &[]);
+    path.on_received(at(1), u64::MAX >> 2, true);
+    path.on_received(at(0), 0, true);
+    path.on_received(at(0), 0, true);
+    path.on_ack_acked(u64::MAX);
+    path.on_timeout(at(u64::MAX), &mut |_, _| {});
+    let _ = path.may_send(at(u64::MAX), usize::MAX);
+    acked(&mut path, 0, &[(1_000_000, 1_000_004), (3, 9)]);
+    path.check();
+    path.trim();
+}
