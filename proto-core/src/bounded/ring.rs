@@ -77,6 +77,36 @@ impl Window {
         }
     }
 
+    /// The first number from `from` on that was not seen; numbers that are too old count as seen.
+    #[must_use]
+    pub fn next_clear(&self, from: u64) -> u64 {
+        let oldest = self.end.saturating_sub(self.width());
+        self.scan(from.max(oldest), false).unwrap_or(from.max(self.end))
+    }
+
+    /// The first number from `from` on that was seen and is not too old.
+    #[must_use]
+    pub fn next_set(&self, from: u64) -> Option<u64> {
+        let oldest = self.end.saturating_sub(self.width());
+        self.scan(from.max(oldest), true)
+    }
+
+    /// The first number in `from..end` whose bit equals `wanted`, a word at a time.
+    fn scan(&self, from: u64, wanted: bool) -> Option<u64> {
+        let mut at = from;
+        while at < self.end {
+            let (word, _) = self.position(at);
+            let bits = self.bits.get(word).copied().unwrap_or(0);
+            let bits = (if wanted { bits } else { !bits }) & (u64::MAX << (at % 64));
+            if bits != 0 {
+                let found = (at & !63) + u64::from(bits.trailing_zeros());
+                return (found < self.end).then_some(found);
+            }
+            at = (at & !63) + 64;
+        }
+        None
+    }
+
     /// Clears the bits between the old end and `number`, and makes `number` the last one covered.
     fn advance(&mut self, number: u64) {
         let words = self.bits.len() as u64;
@@ -131,6 +161,12 @@ mod tests {
                     marked.insert(number);
                     prop_assert_eq!(window.check(number), Seen::Duplicate);
                 }
+                let seen = |n: &u64| window.check(*n) != Seen::Fresh;
+                let oldest = window.end().saturating_sub(window.width());
+                let from = number.saturating_sub(step);
+                let clear = (from.max(oldest)..window.end()).find(|n| !seen(n)).unwrap_or(from.max(window.end()));
+                prop_assert_eq!(window.next_clear(from), clear);
+                prop_assert_eq!(window.next_set(from), (from.max(oldest)..window.end()).find(seen));
                 head = head.max(number);
             }
         }

@@ -9,7 +9,7 @@
 //! kinds of 0x80 and above carry a length, so an old node skips what a newer one added; an unknown
 //! kind below that makes the whole packet a violation.
 
-use crate::codec::{Malformed, NoRoom, Reader, Writer, varint_len};
+use crate::codec::{Malformed, Reader, varint_len};
 use crate::ids::PathId;
 
 /// First byte of each frame.
@@ -110,10 +110,7 @@ impl Frame<'_> {
     /// Whether a packet with this frame has to be acknowledged.
     #[must_use]
     pub const fn is_eliciting(&self) -> bool {
-        !matches!(
-            self,
-            Frame::Padding(_) | Frame::Ack(_) | Frame::Close { .. }
-        )
+        !matches!(self, Frame::Padding(_) | Frame::Ack(_) | Frame::Close { .. })
     }
 }
 
@@ -156,10 +153,7 @@ impl AckRanges<'_> {
     fn step(&mut self, first: u64) -> Result<(u64, u64), Malformed> {
         let gap = self.reader.varint()?;
         let len = self.reader.varint()?;
-        let last = first
-            .checked_sub(gap)
-            .and_then(|n| n.checked_sub(2))
-            .ok_or(Malformed)?;
+        let last = first.checked_sub(gap).and_then(|n| n.checked_sub(2)).ok_or(Malformed)?;
         Ok((last.checked_sub(len).ok_or(Malformed)?, last))
     }
 }
@@ -192,11 +186,7 @@ impl<'a> ReceiptFrame<'a> {
     /// The messages above the floor that arrived, as inclusive ranges `(first, last)`, lowest first.
     #[must_use]
     pub fn ranges(&self) -> ReceiptRanges<'a> {
-        ReceiptRanges {
-            missing: self.floor,
-            left: self.count,
-            reader: Reader::new(self.rest),
-        }
+        ReceiptRanges { missing: self.floor, left: self.count, reader: Reader::new(self.rest) }
     }
 }
 
@@ -213,11 +203,7 @@ impl ReceiptRanges<'_> {
     fn step(&mut self) -> Result<(u64, u64), Malformed> {
         let gap = self.reader.varint()?;
         let len = self.reader.varint()?;
-        let first = self
-            .missing
-            .checked_add(1)
-            .and_then(|n| n.checked_add(gap))
-            .ok_or(Malformed)?;
+        let first = self.missing.checked_add(1).and_then(|n| n.checked_add(gap)).ok_or(Malformed)?;
         let last = first.checked_add(len).ok_or(Malformed)?;
         self.missing = last.checked_add(1).ok_or(Malformed)?;
         Ok((first, last))
@@ -288,10 +274,7 @@ impl<'a> Frames<'a> {
     /// The frames in the decrypted `payload` of a packet.
     #[must_use]
     pub const fn new(payload: &'a [u8]) -> Self {
-        Frames {
-            reader: Reader::new(payload),
-            failed: false,
-        }
+        Frames { reader: Reader::new(payload), failed: false }
     }
 }
 
@@ -312,11 +295,7 @@ fn parse<'a>(reader: &mut Reader<'a>) -> Result<Frame<'a>, FrameError> {
     let first = reader.u8()?;
     Ok(match first {
         kind::PADDING => {
-            let zeros = reader
-                .rest()
-                .iter()
-                .take_while(|&&byte| byte == kind::PADDING)
-                .count();
+            let zeros = reader.rest().iter().take_while(|&&byte| byte == kind::PADDING).count();
             reader.take(zeros)?;
             Frame::Padding(zeros + 1)
         }
@@ -325,19 +304,11 @@ fn parse<'a>(reader: &mut Reader<'a>) -> Result<Frame<'a>, FrameError> {
         kind::DATAGRAM => Frame::Datagram(reader.take_rest()),
         kind::DATAGRAM_LEN => Frame::Datagram(reader.prefixed()?),
         kind::RECEIPT => Frame::Receipt(parse_receipt(reader)?),
-        kind::FLOOR => Frame::Floor {
-            space: parse_space(reader)?,
-            floor: reader.varint()?,
-        },
+        kind::FLOOR => Frame::Floor { space: parse_space(reader)?, floor: reader.varint()? },
         kind::CHALLENGE => Frame::Challenge(reader.array()?),
         kind::RESPONSE => Frame::Response(reader.array()?),
-        kind::CLOSE => Frame::Close {
-            reason: reader.u8()?,
-        },
-        kind::REFUSED => Frame::Refused {
-            space: parse_space(reader)?,
-            seq: reader.varint()?,
-        },
+        kind::CLOSE => Frame::Close { reason: reader.u8()? },
+        kind::REFUSED => Frame::Refused { space: parse_space(reader)?, seq: reader.varint()? },
         kind::MESSAGE..=kind::MESSAGE_LAST => parse_message(first, reader)?,
         kind::SKIPPABLE.. => {
             reader.prefixed()?;
@@ -365,23 +336,12 @@ fn parse_ack<'a>(reader: &mut Reader<'a>) -> Result<AckFrame<'a>, Malformed> {
     let first_len = reader.varint()?;
     let start = reader.rest();
     let mut first = largest.checked_sub(first_len).ok_or(Malformed)?;
-    let mut walk = AckRanges {
-        next: None,
-        left: 0,
-        reader: reader.clone(),
-    };
+    let mut walk = AckRanges { next: None, left: 0, reader: reader.clone() };
     for _ in 0..count {
         first = walk.step(first)?.0;
     }
     let rest = reader.take(start.len() - walk.reader.rest().len())?;
-    Ok(AckFrame {
-        path: PathId(path),
-        largest,
-        delay_us,
-        first_len,
-        count,
-        rest,
-    })
+    Ok(AckFrame { path: PathId(path), largest, delay_us, first_len, count, rest })
 }
 
 fn parse_receipt<'a>(reader: &mut Reader<'a>) -> Result<ReceiptFrame<'a>, Malformed> {
@@ -389,54 +349,21 @@ fn parse_receipt<'a>(reader: &mut Reader<'a>) -> Result<ReceiptFrame<'a>, Malfor
     let floor = reader.varint()?;
     let count = reader.varint()?;
     let start = reader.rest();
-    let mut walk = ReceiptRanges {
-        missing: floor,
-        left: 0,
-        reader: reader.clone(),
-    };
+    let mut walk = ReceiptRanges { missing: floor, left: 0, reader: reader.clone() };
     for _ in 0..count {
         walk.step()?;
     }
     let rest = reader.take(start.len() - walk.reader.rest().len())?;
-    Ok(ReceiptFrame {
-        space,
-        floor,
-        count,
-        rest,
-    })
+    Ok(ReceiptFrame { space, floor, count, rest })
 }
 
 fn parse_message<'a>(first: u8, reader: &mut Reader<'a>) -> Result<Frame<'a>, Malformed> {
-    let space = if first & kind::DURABLE == 0 {
-        ORDINARY
-    } else {
-        DURABLE
-    };
+    let space = if first & kind::DURABLE == 0 { ORDINARY } else { DURABLE };
     let seq = reader.varint()?;
-    let back = if first & kind::ORDERED == 0 {
-        None
-    } else {
-        Some(reader.varint_up_to(seq)?)
-    };
-    let fragment = if first & kind::FRAGMENT == 0 {
-        None
-    } else {
-        Some(parse_fragment(reader)?)
-    };
-    let data = if first & kind::LEN == 0 {
-        reader.take_rest()
-    } else {
-        reader.prefixed()?
-    };
-    Ok(Frame::Message {
-        header: MessageHeader {
-            space,
-            seq,
-            back,
-            fragment,
-        },
-        data,
-    })
+    let back = if first & kind::ORDERED == 0 { None } else { Some(reader.varint_up_to(seq)?) };
+    let fragment = if first & kind::FRAGMENT == 0 { None } else { Some(parse_fragment(reader)?) };
+    let data = if first & kind::LEN == 0 { reader.take_rest() } else { reader.prefixed()? };
+    Ok(Frame::Message { header: MessageHeader { space, seq, back, fragment }, data })
 }
 
 fn parse_fragment(reader: &mut Reader<'_>) -> Result<Fragment, Malformed> {
@@ -447,253 +374,15 @@ fn parse_fragment(reader: &mut Reader<'_>) -> Result<Fragment, Malformed> {
     if symbol_size == 0 {
         return Err(Malformed);
     }
-    Ok(Fragment {
-        total_len,
-        symbol_size,
-        block,
-        symbol,
-    })
+    Ok(Fragment { total_len, symbol_size, block, symbol })
 }
 
-/// Runs `write`; when it runs out of room, nothing of it stays.
-fn whole<T>(
-    writer: &mut Writer<'_>,
-    write: impl FnOnce(&mut Writer<'_>) -> Result<T, NoRoom>,
-) -> Result<T, NoRoom> {
-    let start = writer.len();
-    let result = write(writer);
-    if result.is_err() {
-        writer.truncate(start);
-    }
-    result
-}
+mod write;
 
-/// Fills the room that is left with padding, up to `len` bytes of it.
-pub fn write_padding(writer: &mut Writer<'_>, len: usize) {
-    for _ in 0..len {
-        if writer.u8(kind::PADDING).is_err() {
-            return;
-        }
-    }
-}
-
-/// Writes a PING.
-///
-/// # Errors
-/// [`NoRoom`]; nothing is written then, here and in every other writer.
-pub fn write_ping(writer: &mut Writer<'_>) -> Result<(), NoRoom> {
-    writer.u8(kind::PING)
-}
-
-/// Writes an ACK with as many `ranges` as fit: inclusive `(first, last)`, highest first, with at
-/// least one missing number between two. Returns how many ranges were written, at least one.
-///
-/// # Errors
-/// [`NoRoom`] when not even the first range fits, or there is none.
-pub fn write_ack(
-    writer: &mut Writer<'_>,
-    path: PathId,
-    delay_us: u64,
-    ranges: impl Iterator<Item = (u64, u64)> + Clone,
-) -> Result<u64, NoRoom> {
-    let mut walk = ranges;
-    let (first, largest) = walk.next().ok_or(NoRoom)?;
-    let delay = delay_us / 8;
-    let head = 2 + varint_len(largest) + varint_len(delay) + varint_len(largest - first);
-    let (count, _) = fitting(writer.room(), head, walk.clone().scan(first, ack_step));
-    whole(writer, |w| {
-        w.u8(kind::ACK)?;
-        w.u8(path.0)?;
-        w.varint(largest)?;
-        w.varint(delay)?;
-        w.varint(count)?;
-        w.varint(largest - first)?;
-        for (gap, len) in walk.scan(first, ack_step).take(count as usize) {
-            w.varint(gap)?;
-            w.varint(len)?;
-        }
-        Ok(count + 1)
-    })
-}
-
-/// Gap and length of a range below the one that starts at `above`.
-fn ack_step(above: &mut u64, (first, last): (u64, u64)) -> Option<(u64, u64)> {
-    let gap = above.checked_sub(last)?.checked_sub(2)?;
-    *above = first;
-    Some((gap, last.checked_sub(first)?))
-}
-
-/// Gap and length of a range above the missing number `missing`.
-fn receipt_step(missing: &mut u64, (first, last): (u64, u64)) -> Option<(u64, u64)> {
-    let gap = first.checked_sub(*missing)?.checked_sub(1)?;
-    *missing = last.checked_add(1)?;
-    Some((gap, last.checked_sub(first)?))
-}
-
-/// How many `(gap, len)` pairs fit into `room` bytes after `head` bytes and their own count, and
-/// whether that is all of them.
-fn fitting(room: usize, head: usize, pairs: impl Iterator<Item = (u64, u64)>) -> (u64, bool) {
-    let mut used = head;
-    let mut count = 0;
-    for (gap, len) in pairs {
-        used += varint_len(gap) + varint_len(len);
-        if used + varint_len(count + 1) > room {
-            return (count, false);
-        }
-        count += 1;
-    }
-    (count, true)
-}
-
-/// Writes a RECEIPT with as many `ranges` above `floor` as fit: inclusive `(first, last)`, lowest
-/// first, each with at least one missing number before it. Returns how many ranges were written.
-///
-/// # Errors
-/// [`NoRoom`] when not even the floor fits.
-pub fn write_receipt(
-    writer: &mut Writer<'_>,
-    space: u8,
-    floor: u64,
-    ranges: impl Iterator<Item = (u64, u64)> + Clone,
-) -> Result<u64, NoRoom> {
-    let pairs = ranges.scan(floor, receipt_step);
-    let (count, _) = fitting(writer.room(), 2 + varint_len(floor), pairs.clone());
-    whole(writer, |w| {
-        w.u8(kind::RECEIPT)?;
-        w.u8(space)?;
-        w.varint(floor)?;
-        w.varint(count)?;
-        for (gap, len) in pairs.take(count as usize) {
-            w.varint(gap)?;
-            w.varint(len)?;
-        }
-        Ok(count)
-    })
-}
-
-/// Writes a FLOOR.
-///
-/// # Errors
-/// [`NoRoom`].
-pub fn write_floor(writer: &mut Writer<'_>, space: u8, floor: u64) -> Result<(), NoRoom> {
-    write_numbered(writer, kind::FLOOR, space, floor)
-}
-
-/// Writes a REFUSED.
-///
-/// # Errors
-/// [`NoRoom`].
-pub fn write_refused(writer: &mut Writer<'_>, space: u8, seq: u64) -> Result<(), NoRoom> {
-    write_numbered(writer, kind::REFUSED, space, seq)
-}
-
-fn write_numbered(writer: &mut Writer<'_>, kind: u8, space: u8, number: u64) -> Result<(), NoRoom> {
-    whole(writer, |w| {
-        w.u8(kind)?;
-        w.u8(space)?;
-        w.varint(number)
-    })
-}
-
-/// Writes a PATH_CHALLENGE.
-///
-/// # Errors
-/// [`NoRoom`].
-pub fn write_challenge(writer: &mut Writer<'_>, bytes: [u8; 8]) -> Result<(), NoRoom> {
-    whole(writer, |w| {
-        w.u8(kind::CHALLENGE)?;
-        w.put(&bytes)
-    })
-}
-
-/// Writes a PATH_RESPONSE.
-///
-/// # Errors
-/// [`NoRoom`].
-pub fn write_response(writer: &mut Writer<'_>, bytes: [u8; 8]) -> Result<(), NoRoom> {
-    whole(writer, |w| {
-        w.u8(kind::RESPONSE)?;
-        w.put(&bytes)
-    })
-}
-
-/// Writes a CLOSE.
-///
-/// # Errors
-/// [`NoRoom`].
-pub fn write_close(writer: &mut Writer<'_>, reason: u8) -> Result<(), NoRoom> {
-    whole(writer, |w| {
-        w.u8(kind::CLOSE)?;
-        w.u8(reason)
-    })
-}
-
-/// Writes a DATAGRAM; as the `last` frame of a packet it needs no length.
-///
-/// # Errors
-/// [`NoRoom`].
-pub fn write_datagram(writer: &mut Writer<'_>, last: bool, payload: &[u8]) -> Result<(), NoRoom> {
-    whole(writer, |w| {
-        if last {
-            w.u8(kind::DATAGRAM)?;
-            w.put(payload)
-        } else {
-            w.u8(kind::DATAGRAM_LEN)?;
-            w.prefixed(payload)
-        }
-    })
-}
-
-/// Writes everything of a MESSAGE but its data, which the caller puts right behind it: exactly `len`
-/// bytes, or with `None` all bytes up to the end of the packet.
-///
-/// # Errors
-/// [`NoRoom`] when the header does not fit.
-pub fn write_message_header(
-    writer: &mut Writer<'_>,
-    header: &MessageHeader,
-    len: Option<usize>,
-) -> Result<(), NoRoom> {
-    let bit = |set: bool, bit: u8| if set { bit } else { 0 };
-    let kind = kind::MESSAGE
-        | bit(len.is_some(), kind::LEN)
-        | bit(header.space == DURABLE, kind::DURABLE)
-        | bit(header.back.is_some(), kind::ORDERED)
-        | bit(header.fragment.is_some(), kind::FRAGMENT);
-    whole(writer, |w| {
-        w.u8(kind)?;
-        w.varint(header.seq)?;
-        if let Some(back) = header.back {
-            w.varint(back)?;
-        }
-        if let Some(fragment) = header.fragment {
-            w.varint(u64::from(fragment.total_len))?;
-            w.varint(u64::from(fragment.symbol_size))?;
-            w.varint(u64::from(fragment.block))?;
-            w.varint(u64::from(fragment.symbol))?;
-        }
-        match len {
-            Some(len) => w.varint(len as u64),
-            None => Ok(()),
-        }
-    })
-}
-
-/// Writes a MESSAGE with its data; as the `last` frame of a packet it needs no length.
-///
-/// # Errors
-/// [`NoRoom`].
-pub fn write_message(
-    writer: &mut Writer<'_>,
-    header: &MessageHeader,
-    last: bool,
-    data: &[u8],
-) -> Result<(), NoRoom> {
-    whole(writer, |w| {
-        write_message_header(w, header, if last { None } else { Some(data.len()) })?;
-        w.put(data)
-    })
-}
+pub use write::{
+    write_ack, write_challenge, write_close, write_datagram, write_floor, write_message,
+    write_message_header, write_padding, write_ping, write_receipt, write_refused, write_response,
+};
 
 #[cfg(test)]
 mod tests;

@@ -1,1 +1,646 @@
-//! session.
+//! Sessions: who is at the other end, and keys that only the two of us hold.
+//!
+//! Two ships meet in fog. They cannot see each other, most shouts are lost in the wind, and there are
+//! pirates who repeat what they overheard. So each ship calls the same words over and over, in the
+//! cipher of the fleet; who is not of the fleet hears noise and gets no answer. The other ship
+//! answers every call with the same words, so it does not matter which call got through. With one call
+//! and one answer heard, both hold the same fresh key, and the logbook that each keeps of the other
+//! says whether this is the ship it spoke with yesterday, the same ship after a night in port
+//! (a restart), or a second ship painted like the first (a clone), which is told to go away.
+//!
+//! Sources: Noise Protocol Framework revision 34 (IKpsk0 and XXpsk0); WireGuard (Donenfeld 2017) for
+//! silence towards strangers, cookies, indices and rekeying; RFC 9000 for packet numbers. Departures:
+//! no timestamp in the first message (a device may have no clock): nothing changes for a peer before
+//! the other side has proved with a packet under the new keys that it is there now, so a replayed
+//! first message costs a slot and nothing else.
+//!
+//! Invariants, checked by [`Sessions::check`] and the tests:
+//! - A key and nonce seal one plaintext: packet numbers of a path only rise within an [association];
+//!   keys are fresh for each handshake; ephemerals differ even between clones of one generator state.
+//! - The responder sends nothing under new keys before the initiator has.
+//! - An answer to an address that has not proved itself is never larger than the question.
+//! - A packet number is accepted once.
+//! - Nothing is stored for whoever has not shown the network's key, beyond one reassembly slot a link.
+//!
+//! Messages: [`message`]. Durable: [`Record::Peer`]. At its limits: handshakes beyond
+//! `limits.handshakes` replace the oldest unconfirmed ones; peers beyond `limits.peers` replace idle
+//! strangers or are not answered. It assumes of the node that `Setup::boot` rises durably with every
+//! start, and that whoever calls [`Sessions::seal`] gives up on `None`.
+//!
+//! [association]: peers::Association
+
+mod answer;
+mod cookie;
+mod dial;
+mod fragment;
+mod keys;
+mod message;
+mod payload;
+mod peers;
+mod service;
+mod settle;
+mod transport;
+mod trust;
+mod view;
+
+#[cfg(test)]
+mod tests;
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+use crate::bounded::Deadlines;
+use crate::crypto::hash;
+use crate::crypto::secret::Secret;
+use crate::drops::Drop;
+use crate::identity::{
+    DeviceCertificate, IdentityError, Installed, LocalIdentity, Network, Revocations, Taken,
+};
+use crate::ids::{Addr, DeviceId, LinkId, NodeId, PeerSlot};
+use crate::limits::Limits;
+use crate::machine::{Cx, Machine};
+use crate::node::{DownReason, LinkInfo, PeerSpec};
+use crate::params::PeerParams;
+use crate::store::record::{Key, Record};
+use crate::time::WallTime;
+use crate::wake::Wake;
+use crate::zoo::Bug;
+
+use answer::Answer;
+use cookie::{Bucket, Jar};
+use dial::Dial;
+use keys::{Holder, Table};
+use message::{Body, Builder, Kind, Packet, Unchecked};
+pub use message::{MAX_HANDSHAKE_BYTES, Versions};
+use peers::{Peer, Peers, Place, Slots};
+pub use transport::{Opened, Sealed};
+use trust::Trust;
+
+/// The lowest protocol version this software speaks.
+pub const MIN_VERSION: u8 = 1;
+/// The highest protocol version this software speaks.
+pub const VERSION: u8 = 1;
+
+/// Answers a second to packets of unproved senders that are neither Init nor demand a cookie: hints and
+/// notes of incompatibility. A guess; one a second for each of 16 peers.
+const ANSWERS_PER_S: u16 = 16;
+
+/// What a node's sessions start from.
+pub struct Setup {
+    /// Who we are.
+    pub identity: LocalIdentity,
+    /// Our network.
+    pub network: Network,
+    /// What is revoked.
+    pub revocations: Revocations,
+    /// How often this device has started, this time included; durable before anything is sent.
+    pub boot: u32,
+    /// The protocol versions to speak; [`MIN_VERSION`] and [`VERSION`] unless a test wants others.
+    pub versions: Versions,
+    /// What we can do.
+    pub params: PeerParams,
+    /// Peers known from disk: node, device certificate, highest start count proved.
+    pub known: Vec<(NodeId, Bytes, u32)>,
+}
+
+/// What can happen to the sessions.
+pub enum Input<'a> {
+    /// A link works, or has changed.
+    LinkUp {
+        /// Which.
+        link: LinkId,
+        /// What it can do.
+        info: LinkInfo,
+    },
+    /// A link does not work.
+    LinkDown {
+        /// Which.
+        link: LinkId,
+    },
+    /// Keep a session with this peer.
+    Connect {
+        /// Who and where.
+        spec: PeerSpec,
+    },
+    /// End the session with this peer and forget it; the slot may be used for another.
+    Forget {
+        /// Which.
+        peer: PeerSlot,
+    },
+    /// A packet of the handshake family arrived.
+    Packet {
+        /// Over which link.
+        link: LinkId,
+        /// From where, unproved.
+        from: Addr,
+        /// The packet.
+        bytes: &'a [u8],
+    },
+    /// Nothing has been heard of the peer on any path although it should have answered.
+    Silent {
+        /// Which.
+        peer: PeerSlot,
+    },
+    /// A signed statement to take over. See also [`Sessions::install`].
+    Install {
+        /// Its bytes.
+        bytes: &'a [u8],
+    },
+    /// The calendar time.
+    WallClock(WallTime),
+}
+
+/// What the sessions want done.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Action {
+    /// Send this packet.
+    Transmit {
+        /// Over which link.
+        link: LinkId,
+        /// To whom.
+        to: Addr,
+        /// What.
+        packet: Bytes,
+    },
+    /// A handshake has been completed: there is a session, or there are new keys for one.
+    Established {
+        /// With whom.
+        peer: PeerSlot,
+        /// Its node.
+        node: NodeId,
+        /// Its device.
+        device: DeviceId,
+        /// The other side begins anew: what was shared with it is void, packet numbers start from zero.
+        restarted: bool,
+        /// The session was up already; only keys were exchanged, or a place was proved.
+        rekey: bool,
+        /// The protocol version.
+        version: u8,
+        /// What it can do.
+        params: PeerParams,
+        /// The link over which the handshake went.
+        link: LinkId,
+        /// Its address there.
+        addr: Addr,
+    },
+    /// There is no session any more.
+    Closed {
+        /// With whom.
+        peer: PeerSlot,
+        /// Its node.
+        node: NodeId,
+        /// Why.
+        reason: DownReason,
+    },
+    /// A node of our network speaks only versions that we do not.
+    Incompatible {
+        /// The link it was heard on.
+        link: LinkId,
+        /// Its address there.
+        from: Addr,
+        /// What it speaks.
+        theirs: Versions,
+        /// What we speak.
+        ours: Versions,
+    },
+    /// A second running instance of an identity was met; our own when we are it.
+    CloneDetected {
+        /// Whose identity.
+        node: NodeId,
+        /// Which device.
+        device: DeviceId,
+    },
+    /// Keep this for the next start. Nothing waits for it.
+    Store(Record),
+}
+
+/// A link as far as handshakes need it.
+struct Link {
+    info: LinkInfo,
+    slot: fragment::Slot,
+}
+
+/// A peer known from disk and not in the table.
+struct Known {
+    boot: u32,
+    dh_key: Option<[u8; 32]>,
+}
+
+/// All sessions of a node.
+pub struct Sessions {
+    trust: Trust,
+    boot: u32,
+    versions: Versions,
+    params: PeerParams,
+    /// Our instance, drawn when the first link comes up.
+    instance: Option<u64>,
+    instance_seed: [u8; 32],
+    links: BTreeMap<LinkId, Link>,
+    known: BTreeMap<NodeId, Known>,
+    peers: Peers,
+    table: Table,
+    dials: Slots<Dial>,
+    answers: Slots<Answer>,
+    peer_timers: Deadlines,
+    answer_timers: Deadlines,
+    actions: VecDeque<Action>,
+    /// Counts what happens, so that "before" and "after" are exact within one microsecond.
+    step: u64,
+    jar: Jar,
+    free: Bucket,
+    hints: Bucket,
+    complaints: Bucket,
+    reported_self: bool,
+}
+
+impl Sessions {
+    /// Sessions of a node that has just started.
+    #[must_use]
+    pub fn new(setup: Setup, cx: &mut Cx<'_>) -> Sessions {
+        let mut instance_seed = [0; 32];
+        let mut cookie_secret = [0; 32];
+        cx.rng.fill(&mut instance_seed);
+        cx.rng.fill(&mut cookie_secret);
+        let known =
+            setup.known.into_iter().take(usize::from(cx.limits.peers)).map(|(node, certificate, boot)| {
+                let verified =
+                    DeviceCertificate::verify(&certificate).ok().filter(|verified| verified.node == node);
+                (node, Known { boot, dh_key: verified.map(|verified| verified.dh_key) })
+            });
+        let indices = usize::from(cx.limits.peers) * 4 + usize::from(cx.limits.handshakes) * 2;
+        Sessions {
+            trust: Trust::new(setup.identity, setup.network, setup.revocations),
+            boot: setup.boot,
+            versions: setup.versions,
+            params: setup.params,
+            instance: None,
+            instance_seed,
+            links: BTreeMap::new(),
+            known: known.collect(),
+            peers: Peers::new(),
+            table: Table::new(indices),
+            dials: Slots::new(),
+            answers: Slots::new(),
+            peer_timers: Deadlines::new(),
+            answer_timers: Deadlines::new(),
+            actions: VecDeque::new(),
+            step: 0,
+            jar: Jar::new(cookie_secret),
+            free: Bucket::new(cx.now, cx.limits.free_handshakes_per_s),
+            hints: Bucket::new(cx.now, ANSWERS_PER_S),
+            complaints: Bucket::new(cx.now, ANSWERS_PER_S),
+            reported_self: false,
+        }
+    }
+
+    /// The slot of a peer with this node id.
+    #[must_use]
+    pub fn slot_of(&self, node: &NodeId) -> Option<PeerSlot> {
+        self.peers.slot_of(node)
+    }
+
+    /// The node in a slot, once it is known.
+    #[must_use]
+    pub fn node_of(&self, peer: PeerSlot) -> Option<NodeId> {
+        self.peers.get(peer)?.node
+    }
+
+    /// Whether packets can be sealed for this peer.
+    #[must_use]
+    pub fn is_up(&self, peer: PeerSlot) -> bool {
+        self.peers.get(peer).is_some_and(Peer::is_up)
+    }
+
+    /// Where this peer may be reached: what the application gave, and where it was met.
+    pub fn endpoints(&self, peer: PeerSlot) -> impl Iterator<Item = (LinkId, Addr)> + '_ {
+        let endpoints = self.peers.get(peer).map_or(&[][..], |peer| &peer.endpoints);
+        endpoints.iter().map(|endpoint| (endpoint.place.link, endpoint.place.addr))
+    }
+
+    /// Our own identity.
+    #[must_use]
+    pub fn identity(&self) -> &LocalIdentity {
+        &self.trust.identity
+    }
+
+    /// Our network.
+    #[must_use]
+    pub fn network(&self) -> &Network {
+        &self.trust.network
+    }
+
+    /// Verifies a signed statement, takes it over, asks to store it, and ends sessions that it voids.
+    ///
+    /// # Errors
+    /// Why it was refused; nothing has changed then.
+    pub fn install(&mut self, cx: &mut Cx<'_>, bytes: &[u8]) -> Result<Installed, IdentityError> {
+        let installed = self.trust.install(bytes)?;
+        match installed.taken {
+            Taken::Known => return Ok(installed),
+            Taken::Rotated(node) | Taken::Revoked(node) | Taken::Excluded(node) => {
+                self.recheck(cx, Some(node))
+            }
+            Taken::Membership | Taken::NetworkKey(_) => {}
+        }
+        self.push(Action::Store(Record::Statement { bytes: Bytes::copy_from_slice(bytes) }));
+        if let Some(old) = installed.replaces {
+            self.push(Action::Store(Record::Erased { key: Key::Statement(old) }));
+        }
+        Ok(installed)
+    }
+
+    /// Ends sessions whose papers no longer hold: those of one node, or all that may have expired.
+    fn recheck(&mut self, cx: &mut Cx<'_>, node: Option<NodeId>) {
+        let bad = |peer: &Peer| {
+            peer.papers.as_ref().is_some_and(|papers| match node {
+                Some(node) => papers.node == node && !self.trust.still_valid(papers),
+                None => self.trust.has_expired(papers),
+            })
+        };
+        let void: Vec<PeerSlot> =
+            self.peers.iter().filter(|(_, peer)| bad(peer)).map(|(slot, _)| slot).collect();
+        for slot in void {
+            if let Some(peer) = self.peers.get_mut(slot) {
+                peer.papers = None;
+            }
+            self.close(cx, slot, DownReason::Revoked);
+        }
+    }
+
+    fn link_up(&mut self, cx: &mut Cx<'_>, link: LinkId, info: LinkInfo) {
+        if self.instance.is_none() {
+            // Hedged like the ephemerals: clones with one generator state are still two instances.
+            let local = padded(&info.local);
+            let hash = hash::derive(
+                "thallus session instance v1",
+                &[&self.instance_seed, &cx.now.as_micros().to_le_bytes(), &link.0.to_le_bytes(), &local],
+            );
+            self.instance = hash.first_chunk().map(|bytes| u64::from_le_bytes(*bytes) | 1);
+        }
+        let room = self.links.len() < usize::from(cx.limits.links);
+        match self.links.get_mut(&link) {
+            Some(known) => known.info = info,
+            None if room => {
+                self.links.insert(link, Link { info, slot: fragment::Slot::default() });
+            }
+            None => return,
+        }
+        let slots: Vec<PeerSlot> = self.peers.iter().map(|(slot, _)| slot).collect();
+        for slot in slots {
+            self.encourage(cx, slot, Some(link));
+        }
+    }
+
+    fn packet(&mut self, cx: &mut Cx<'_>, link: LinkId, from: Addr, bytes: &[u8]) -> Result<(), Drop> {
+        if !self.links.contains_key(&link) {
+            return Err(Drop::UnknownLink);
+        }
+        let place = Place { link, addr: from };
+        let (epoch, packet) = self.trust.admit(&Unchecked::parse(bytes)?).ok_or(Drop::ForeignNetwork)?;
+        if packet.kind != Kind::Fragment {
+            return self.whole(cx, place, epoch, &packet, bytes.len());
+        }
+        let Some(bytes) = self.reassemble(cx, place, &packet)? else { return Ok(()) };
+        let (epoch, packet) = self.trust.admit(&Unchecked::parse(&bytes)?).ok_or(Drop::ForeignNetwork)?;
+        if packet.kind == Kind::Fragment {
+            return Err(Drop::Malformed);
+        }
+        self.whole(cx, place, epoch, &packet, bytes.len())
+    }
+
+    fn reassemble(
+        &mut self,
+        cx: &Cx<'_>,
+        place: Place,
+        packet: &Packet<'_>,
+    ) -> Result<Option<Vec<u8>>, Drop> {
+        let Ok(Body::Fragment { id, total, offset, data }) = packet.body() else {
+            return Err(Drop::Malformed);
+        };
+        let link = self.links.get_mut(&place.link).ok_or(Drop::UnknownLink)?;
+        let patience = dial::patience(&link.info);
+        let piece = fragment::Piece { from: place.addr, id, total, offset, data };
+        link.slot.add(cx.now, patience, &piece).map_err(|rejected| match rejected {
+            fragment::Rejected::Malformed => Drop::Malformed,
+            fragment::Rejected::Busy => Drop::ReassemblyFull,
+        })
+    }
+
+    fn whole(
+        &mut self,
+        cx: &mut Cx<'_>,
+        place: Place,
+        epoch: u32,
+        packet: &Packet<'_>,
+        len: usize,
+    ) -> Result<(), Drop> {
+        if packet.kind != Kind::Incompatible && self.versions.common(packet.versions).is_none() {
+            self.complain(cx, place, epoch, packet);
+            return Err(Drop::Incompatible);
+        }
+        match packet.body().map_err(|_| Drop::Malformed)? {
+            Body::Init { pattern, noise, cookie, question } => {
+                let init = answer::Init { pattern, noise, cookie, question, len, epoch };
+                self.on_init(cx, place, packet, &init)
+            }
+            Body::Response { receiver, echo, noise } => {
+                self.on_response(cx, place, packet, (receiver, echo), noise, epoch)
+            }
+            Body::Finish { receiver, noise } => self.on_finish(cx, place, packet, receiver, noise),
+            Body::Cookie { receiver, echo, cookie } => {
+                self.on_cookie(cx, place, receiver, echo, cookie, epoch)
+            }
+            Body::Incompatible { receiver, echo } => self.on_incompatible(cx, place, packet, receiver, echo),
+            Body::Refusal { receiver, sealed, aad } => self.on_refusal(cx, receiver, &sealed, aad),
+            Body::UnknownSession => self.on_hint(cx, place, packet.sender),
+            Body::Fragment { .. } => Err(Drop::Malformed),
+        }
+    }
+
+    /// Tells a node of our network that we have no version in common: 33 bytes, less than any Init.
+    fn complain(&mut self, cx: &mut Cx<'_>, place: Place, epoch: u32, packet: &Packet<'_>) {
+        let question = matches!(packet.kind, Kind::InitIk | Kind::InitXx);
+        if !question || !self.complaints.take(cx.now, ANSWERS_PER_S) {
+            return;
+        }
+        let answer = Builder::new(Kind::Incompatible, self.versions, 0)
+            .index(packet.sender)
+            .put(&packet.echo())
+            .seal(&self.trust.hello(epoch));
+        self.send(cx, place, answer.into(), epoch);
+        self.push(Action::Incompatible {
+            link: place.link,
+            from: place.addr,
+            theirs: packet.versions,
+            ours: self.versions,
+        });
+    }
+
+    /// The secret of an ephemeral key: the generator's word, and everything that sets this moment
+    /// apart from any other. Two clones that woke with one generator state have different addresses,
+    /// or meet different ones, or answer different messages.
+    fn ephemeral(&self, cx: &mut Cx<'_>, place: Place, answering: &[u8; 16]) -> Secret {
+        let mut drawn = zeroize::Zeroizing::new([0; 32]);
+        cx.rng.fill(&mut *drawn);
+        if cx.zoo.has(Bug::EphemeralUnhedged) {
+            return Secret::new(*drawn);
+        }
+        let local =
+            self.links.get(&place.link).map_or([0; 1 + Addr::MAX_LEN], |link| padded(&link.info.local));
+        Secret::new(hash::derive(
+            "thallus session ephemeral v1",
+            &[
+                &*drawn,
+                &cx.now.as_micros().to_le_bytes(),
+                &place.link.0.to_le_bytes(),
+                &local,
+                &padded(&place.addr),
+                answering,
+            ],
+        ))
+    }
+
+    /// Sends a packet, in fragments where the link asks for it.
+    fn send(&mut self, cx: &Cx<'_>, place: Place, packet: Bytes, epoch: u32) {
+        let Some(link) = self.links.get(&place.link) else { return };
+        let mtu = usize::from(link.info.mtu).min(cx.limits.packet_bytes as usize);
+        let (to, link) = (place.addr, place.link);
+        if packet.len() <= mtu {
+            self.transmit(cx, Action::Transmit { link, to, packet });
+            return;
+        }
+        let hello = self.trust.hello(epoch);
+        for fragment in fragment::split(&packet, mtu, self.versions, 0, &hello) {
+            self.transmit(cx, Action::Transmit { link, to, packet: fragment.into() });
+        }
+    }
+
+    /// A packet that finds no room is as good as lost on the way: whatever matters is sent again.
+    fn transmit(&mut self, cx: &Cx<'_>, action: Action) {
+        if self.actions.len() < cx.limits.outputs as usize {
+            self.actions.push_back(action);
+        }
+    }
+
+    fn push(&mut self, action: Action) {
+        self.actions.push_back(action);
+    }
+
+    /// Verifies what must always hold.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn check(&self) {
+        for (slot, peer) in self.peers.iter() {
+            if let Some(node) = peer.node {
+                assert_eq!(self.peers.slot_of(&node), Some(slot), "node index");
+            }
+            for dial in peer.endpoints.iter().filter_map(|endpoint| endpoint.dial) {
+                assert!(self.dials.get(dial).is_some_and(|dial| dial.peer == slot), "endpoint's handshake");
+            }
+            let Some(association) = &peer.association else { continue };
+            assert!(
+                !association.up || association.keys.contains(&association.sending),
+                "sending key is held"
+            );
+            assert_eq!(association.up, association.sending != 0, "up means sending");
+            for &index in association.keys.iter().filter(|&&index| index != 0) {
+                assert_eq!(self.table.holder(index), Some(Holder::Peer(slot)), "key's holder");
+            }
+            let sending = self.table.keys(association.sending);
+            assert!(sending.is_none_or(|keys| keys.ours || keys.heard), "confirmed before sending");
+        }
+        for (index, holder) in self.table.iter() {
+            match holder {
+                Holder::Dial(dial) => {
+                    assert!(self.dials.get(dial).is_some_and(|d| d.index == index), "dial index")
+                }
+                Holder::Answer(answer) => {
+                    assert!(self.answers.get(answer).is_some_and(|a| a.index == index), "answer index");
+                }
+                Holder::Peer(slot) => {
+                    let association = self.peers.get(slot).and_then(|peer| peer.association.as_ref());
+                    assert!(association.is_some_and(|a| a.keys.contains(&index)), "peer index");
+                }
+            }
+        }
+    }
+
+    /// The most bytes that all sessions together take under `limits`, apart from revocations.
+    #[must_use]
+    pub fn worst_case_bytes(limits: &Limits) -> usize {
+        let window = usize::from(limits.replay_window).div_ceil(64) * 8 + 8;
+        let papers = crate::identity::MAX_CERTIFICATE_BYTES.min(MAX_HANDSHAKE_BYTES);
+        let peer = size_of::<Peer>()
+            + size_of::<peers::Association>()
+            + usize::from(limits.paths_per_peer) * size_of::<peers::Endpoint>()
+            + peers::PathNumbers::SENDERS * window
+            + papers
+            + 4 * (size_of::<keys::Keys>() + 32)
+            + 256;
+        let handshake = size_of::<Dial>().max(size_of::<Answer>()) + 2 * MAX_HANDSHAKE_BYTES + 4096;
+        let link = size_of::<Link>() + MAX_HANDSHAKE_BYTES + 256;
+        usize::from(limits.peers) * (peer + size_of::<Known>() + 96)
+            + usize::from(limits.handshakes) * handshake
+            + usize::from(limits.links) * link
+            + limits.outputs as usize * (size_of::<Action>() + 128)
+            + 4096
+    }
+}
+
+/// An address at a fixed length, as hashes want it.
+fn padded(addr: &Addr) -> [u8; 1 + Addr::MAX_LEN] {
+    let mut bytes = [0; 1 + Addr::MAX_LEN];
+    for (to, from) in
+        bytes.iter_mut().zip(core::iter::once(&(addr.as_bytes().len() as u8)).chain(addr.as_bytes()))
+    {
+        *to = *from;
+    }
+    bytes
+}
+
+impl Machine for Sessions {
+    type Input<'a> = Input<'a>;
+    type Action = Action;
+
+    fn handle(&mut self, cx: &mut Cx<'_>, input: Input<'_>) {
+        self.step += 1;
+        match input {
+            Input::LinkUp { link, info } => self.link_up(cx, link, info),
+            Input::LinkDown { link } => {
+                self.links.remove(&link);
+            }
+            Input::Connect { spec } => self.connect(cx, spec),
+            Input::Forget { peer } => self.forget(cx, peer),
+            Input::Packet { link, from, bytes } => {
+                if let Err(reason) = self.packet(cx, link, from, bytes) {
+                    cx.drops.count(reason);
+                }
+            }
+            Input::Silent { peer } => self.redial(cx, peer),
+            Input::Install { bytes } => {
+                if self.install(cx, bytes).is_err() {
+                    cx.drops.count(Drop::CertificateInvalid);
+                }
+            }
+            Input::WallClock(wall) => {
+                self.trust.wall = Some(wall);
+                self.recheck(cx, None);
+            }
+        }
+    }
+
+    fn wake(&mut self, cx: &mut Cx<'_>) {
+        self.step += 1;
+        self.service(cx);
+    }
+
+    fn next_wake(&self) -> Wake {
+        self.peer_timers.next().min(self.answer_timers.next())
+    }
+
+    fn poll(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+}

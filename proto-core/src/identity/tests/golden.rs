@@ -13,12 +13,8 @@ fn vectors() -> Vec<(&'static str, Vec<u8>)> {
     let network = closed_network();
     let dated = Validity { not_before_s: 1_700_000_000, not_after_s: 1_900_000_000 };
     let second = root(1).rotate(&secret(2)).unwrap();
-    let list = RevocationList {
-        sequence: 2,
-        below_serial: 3,
-        devices: vec![(device(10).id(), 5)],
-        retired: true,
-    };
+    let list =
+        RevocationList { sequence: 2, below_serial: 3, devices: vec![(device(10).id(), 5)], retired: true };
     let key = Endorsement::network_key(network.id(), 2, &secret(60), 1);
     vec![
         ("node-id", node.0.to_vec()),
@@ -33,7 +29,10 @@ fn vectors() -> Vec<(&'static str, Vec<u8>)> {
         ("genesis-closed", genesis(true).encode().unwrap().to_vec()),
         ("membership", membership(&network, node, 3).certificate().to_vec()),
         ("membership-statement", membership(&network, node, 3).statement().to_vec()),
-        ("exclusion", endorse(Endorsement::exclusion(network.id(), node, 3), &[0, 1, 2]).statement().to_vec()),
+        (
+            "exclusion",
+            endorse(Endorsement::exclusion(network.id(), node, 3), &[0, 1, 2]).statement().to_vec(),
+        ),
         ("network-key", endorse(key, &[0, 1, 2]).statement().to_vec()),
         ("session-psk", network.psk(1).unwrap().to_vec()),
         ("hello-key", network.hello_key(1).unwrap().to_vec()),
@@ -76,6 +75,9 @@ fn golden_vectors_are_still_understood() {
         assert_ne!(home.install(&bytes(name)).unwrap().taken, Taken::Known, "{name}");
     }
     assert!(Membership::verify(&bytes("membership"), &home.network.id(), home.network.genesis()).is_ok());
-    assert_eq!(Network::open(bytes("genesis-open").into()).unwrap().id().0.to_vec(), bytes("open-network-id"));
+    assert_eq!(
+        Network::open(bytes("genesis-open").into()).unwrap().id().0.to_vec(),
+        bytes("open-network-id")
+    );
     assert!(open(&bytes("key-file"), b"passphrase", CostLimit::TINY).is_ok());
 }

@@ -9,7 +9,8 @@ use crate::identity::keyfile::{CostLimit, open, seal};
 fn samples() -> Vec<Bytes> {
     let network = closed_network();
     let second = root(1).rotate(&secret(2)).unwrap();
-    let list = RevocationList { sequence: 1, devices: vec![(device(10).id(), 5)], ..RevocationList::default() };
+    let list =
+        RevocationList { sequence: 1, devices: vec![(device(10).id(), 5)], ..RevocationList::default() };
     vec![
         certificate(&second),
         second.rotation_statement().unwrap(),

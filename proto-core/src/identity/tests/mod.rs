@@ -89,7 +89,8 @@ pub(super) struct Home {
 
 impl Home {
     pub(super) fn new(network: Network) -> Home {
-        let local = LocalIdentity::new(device(20), certify(&root(2), &device(20), 1, Validity::ALWAYS)).unwrap();
+        let local =
+            LocalIdentity::new(device(20), certify(&root(2), &device(20), 1, Validity::ALWAYS)).unwrap();
         Home { local, network, revocations: Revocations::new(4) }
     }
 

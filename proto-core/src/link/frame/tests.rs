@@ -1,4 +1,6 @@
+use super::write::whole;
 use super::*;
+use crate::codec::{NoRoom, Writer};
 use proptest::prelude::*;
 use std::vec;
 use std::vec::Vec;
@@ -8,17 +10,9 @@ use std::vec::Vec;
 enum Said {
     Padding(usize),
     Ping,
-    Ack {
-        path: u8,
-        delay_us: u64,
-        ranges: Vec<(u64, u64)>,
-    },
+    Ack { path: u8, delay_us: u64, ranges: Vec<(u64, u64)> },
     Datagram(Vec<u8>),
-    Receipt {
-        space: u8,
-        floor: u64,
-        ranges: Vec<(u64, u64)>,
-    },
+    Receipt { space: u8, floor: u64, ranges: Vec<(u64, u64)> },
     Floor(u8, u64),
     Challenge([u8; 8]),
     Response([u8; 8]),
@@ -33,11 +27,9 @@ impl Said {
         match frame {
             Frame::Padding(len) => Said::Padding(*len),
             Frame::Ping => Said::Ping,
-            Frame::Ack(ack) => Said::Ack {
-                path: ack.path.0,
-                delay_us: ack.delay_us,
-                ranges: ack.ranges().collect(),
-            },
+            Frame::Ack(ack) => {
+                Said::Ack { path: ack.path.0, delay_us: ack.delay_us, ranges: ack.ranges().collect() }
+            }
             Frame::Datagram(payload) => Said::Datagram(payload.to_vec()),
             Frame::Receipt(receipt) => Said::Receipt {
                 space: receipt.space,
@@ -61,17 +53,13 @@ impl Said {
                 Ok(())
             }
             Said::Ping => write_ping(w),
-            Said::Ack {
-                path,
-                delay_us,
-                ranges,
-            } => write_ack(w, PathId(*path), *delay_us, ranges.iter().copied()).map(|_| ()),
+            Said::Ack { path, delay_us, ranges } => {
+                write_ack(w, PathId(*path), *delay_us, ranges.iter().copied()).map(|_| ())
+            }
             Said::Datagram(payload) => write_datagram(w, last, payload),
-            Said::Receipt {
-                space,
-                floor,
-                ranges,
-            } => write_receipt(w, *space, *floor, ranges.iter().copied()).map(|_| ()),
+            Said::Receipt { space, floor, ranges } => {
+                write_receipt(w, *space, *floor, ranges.iter().copied()).map(|_| ())
+            }
             Said::Floor(space, floor) => write_floor(w, *space, *floor),
             Said::Challenge(bytes) => write_challenge(w, *bytes),
             Said::Response(bytes) => write_response(w, *bytes),
@@ -96,95 +84,38 @@ fn encode(frames: &[Said]) -> Vec<u8> {
 }
 
 fn decode(bytes: &[u8]) -> Result<Vec<Said>, FrameError> {
-    Frames::new(bytes)
-        .map(|frame| frame.map(|frame| Said::of(&frame)))
-        .collect()
+    Frames::new(bytes).map(|frame| frame.map(|frame| Said::of(&frame))).collect()
 }
 
 fn hex(bytes: &[u8]) -> std::string::String {
-    bytes
-        .iter()
-        .map(|byte| std::format!("{byte:02x}"))
-        .collect()
+    bytes.iter().map(|byte| std::format!("{byte:02x}")).collect()
 }
 
 /// The encoding of every frame, byte for byte. A change here is a change of the protocol.
 #[test]
 fn golden_vectors() {
-    let part = Fragment {
-        total_len: 1_048_576,
-        symbol_size: 1_150,
-        block: 2,
-        symbol: 1_030,
-    };
-    let plain = MessageHeader {
-        space: ORDINARY,
-        seq: 5,
-        back: None,
-        fragment: None,
-    };
+    let part = Fragment { total_len: 1_048_576, symbol_size: 1_150, block: 2, symbol: 1_030 };
+    let plain = MessageHeader { space: ORDINARY, seq: 5, back: None, fragment: None };
     let cases: [(Said, &str); 16] = [
         (Said::Padding(3), "000000"),
         (Said::Ping, "01"),
+        (Said::Ack { path: 3, delay_us: 8_000, ranges: vec![(100, 107)] }, "0203406b43e80007"),
         (
-            Said::Ack {
-                path: 3,
-                delay_us: 8_000,
-                ranges: vec![(100, 107)],
-            },
-            "0203406b43e80007",
-        ),
-        (
-            Said::Ack {
-                path: 0,
-                delay_us: 0,
-                ranges: vec![(20_000, 20_000), (90, 95), (7, 7)],
-            },
+            Said::Ack { path: 0, delay_us: 0, ranges: vec![(20_000, 20_000), (90, 95), (7, 7)] },
             "0200 80004e20 00 02 00 80004dbf05 405100",
         ),
         (Said::Datagram(vec![0xaa, 0xbb]), "0402aabb"),
-        (
-            Said::Receipt {
-                space: 0,
-                floor: 9,
-                ranges: vec![],
-            },
-            "05000900",
-        ),
-        (
-            Said::Receipt {
-                space: 1,
-                floor: 70,
-                ranges: vec![(71, 71), (75, 80)],
-            },
-            "050140460200000205",
-        ),
+        (Said::Receipt { space: 0, floor: 9, ranges: vec![] }, "05000900"),
+        (Said::Receipt { space: 1, floor: 70, ranges: vec![(71, 71), (75, 80)] }, "050140460200000205"),
         (Said::Floor(1, 300), "0601412c"),
         (Said::Challenge(*b"12345678"), "073132333435363738"),
         (Said::Response(*b"87654321"), "083837363534333231"),
         (Said::Close(2), "0902"),
         (Said::Refused(0, 64), "0a004040"),
         (Said::Message(plain, b"hi".to_vec()), "1105026869"),
+        (Said::Message(MessageHeader { space: DURABLE, back: Some(0), ..plain }, vec![]), "17050000"),
         (
-            Said::Message(
-                MessageHeader {
-                    space: DURABLE,
-                    back: Some(0),
-                    ..plain
-                },
-                vec![],
-            ),
-            "17050000",
-        ),
-        (
-            Said::Message(
-                MessageHeader {
-                    back: Some(3),
-                    fragment: Some(part),
-                    ..plain
-                },
-                vec![1],
-            ),
+            Said::Message(MessageHeader { back: Some(3), fragment: Some(part), ..plain }, vec![1]),
             "1d0503 80100000 447e 02 4406 0101",
         ),
         (Said::Skipped(0x90), "90056c61746572"),
@@ -195,11 +126,7 @@ fn golden_vectors() {
         assert_eq!(decode(&bytes), Ok(vec![frame.clone(), Said::Ping]));
         assert_eq!(found, golden.replace(' ', ""), "{frame:?}");
     }
-    assert_eq!(
-        hex(&encode(&[Said::Datagram(vec![7])])),
-        "0307",
-        "the last frame needs no length"
-    );
+    assert_eq!(hex(&encode(&[Said::Datagram(vec![7])])), "0307", "the last frame needs no length");
     assert_eq!(hex(&encode(&[Said::Message(plain, vec![7])])), "100507");
 }
 
@@ -209,44 +136,20 @@ fn unknown_and_out_of_range_are_refused() {
     let cases: [(&[u8], FrameError, &str); 12] = [
         (&[0x0b], UnknownKind(0x0b), "no such kind"),
         (&[0x20], UnknownKind(0x20), "no such kind"),
-        (
-            &[0x7f],
-            UnknownKind(0x7f),
-            "the last that cannot be skipped",
-        ),
-        (
-            &[0x80, 2, 0],
-            Malformed,
-            "a skippable frame longer than the packet",
-        ),
+        (&[0x7f], UnknownKind(0x7f), "the last that cannot be skipped"),
+        (&[0x80, 2, 0], Malformed, "a skippable frame longer than the packet"),
         (&[0x02, 8, 0, 0, 0, 0], Malformed, "no such path"),
         (&[0x02, 0, 5, 0, 0, 6], Malformed, "first range below zero"),
-        (
-            &[0x02, 0, 5, 0, 1, 2, 2, 0],
-            Malformed,
-            "second range below zero",
-        ),
+        (&[0x02, 0, 5, 0, 1, 2, 2, 0], Malformed, "second range below zero"),
         (&[0x05, 2, 0, 0], Malformed, "no such space"),
         (&[0x06, 9, 0], Malformed, "no such space"),
-        (
-            &[0x14, 3, 4],
-            Malformed,
-            "further back than the first message",
-        ),
+        (&[0x14, 3, 4], Malformed, "further back than the first message"),
         (&[0x18, 3, 9, 0, 0, 0], Malformed, "symbols of no bytes"),
-        (
-            &[0x18, 3, 9, 1, 0x80, 1, 0, 0, 0],
-            Malformed,
-            "a block beyond 65,535",
-        ),
+        (&[0x18, 3, 9, 1, 0x80, 1, 0, 0, 0], Malformed, "a block beyond 65,535"),
     ];
     for (bytes, error, why) in cases {
         assert_eq!(Frames::new(bytes).last(), Some(Err(error)), "{why}");
-        assert_eq!(
-            Frames::new(bytes).count(),
-            1,
-            "the walk ends at the first error"
-        );
+        assert_eq!(Frames::new(bytes).count(), 1, "the walk ends at the first error");
     }
 }
 
@@ -261,14 +164,8 @@ fn an_ack_takes_as_many_ranges_as_fit() {
             continue;
         };
         let len = writer.len();
-        assert!(
-            room - len < 4 || count == 500,
-            "room {room} left unused: {}",
-            room - len
-        );
-        let Some(Ok(Frame::Ack(ack))) = Frames::new(&buf[..len]).next() else {
-            panic!()
-        };
+        assert!(room - len < 4 || count == 500, "room {room} left unused: {}", room - len);
+        let Some(Ok(Frame::Ack(ack))) = Frames::new(&buf[..len]).next() else { panic!() };
         assert!(ack.ranges().eq(ranges.iter().copied().take(count as usize)));
     }
 }
@@ -290,25 +187,16 @@ fn ranges_above(floor: u64, steps: &[(u64, u64)]) -> Vec<(u64, u64)> {
 
 fn header() -> impl Strategy<Value = MessageHeader> {
     let fragment = (any::<u32>(), 1..=u16::MAX, any::<u16>(), any::<u16>()).prop_map(
-        |(total_len, symbol_size, block, symbol)| Fragment {
-            total_len,
-            symbol_size,
-            block,
-            symbol,
-        },
+        |(total_len, symbol_size, block, symbol)| Fragment { total_len, symbol_size, block, symbol },
     );
-    (
-        0..=1u8,
-        number(),
-        prop::option::of(any::<u64>()),
-        prop::option::of(fragment),
-    )
-        .prop_map(|(space, seq, back, fragment)| MessageHeader {
+    (0..=1u8, number(), prop::option::of(any::<u64>()), prop::option::of(fragment)).prop_map(
+        |(space, seq, back, fragment)| MessageHeader {
             space,
             seq,
             back: back.map(|back| back % (seq + 1)),
             fragment,
-        })
+        },
+    )
 }
 
 fn said() -> impl Strategy<Value = Said> {
@@ -320,19 +208,14 @@ fn said() -> impl Strategy<Value = Said> {
                 ranges.push((low, low + len));
             }
             ranges.reverse();
-            Said::Ack {
-                path,
-                delay_us: delay / 8 * 8,
-                ranges,
-            }
+            Said::Ack { path, delay_us: delay / 8 * 8, ranges }
         },
     );
-    let receipt =
-        (0..=1u8, 0u64..1 << 50, steps()).prop_map(|(space, floor, steps)| Said::Receipt {
-            space,
-            floor,
-            ranges: ranges_above(floor, &steps),
-        });
+    let receipt = (0..=1u8, 0u64..1 << 50, steps()).prop_map(|(space, floor, steps)| Said::Receipt {
+        space,
+        floor,
+        ranges: ranges_above(floor, &steps),
+    });
     prop_oneof![
         Just(Said::Ping),
         ack,

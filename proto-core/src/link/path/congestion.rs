@@ -38,8 +38,8 @@ const DRAIN_EPOCHS: u8 = 2;
 /// After so many epochs without a queue the steps upwards double.
 const CALM_EPOCHS: u8 = 4;
 /// So many packets are needed to learn the usual loss, and to judge a change of it.
-const LEARN_PACKETS: u64 = 256;
-const JUDGE_PACKETS: u64 = 32;
+const LEARN_PACKETS: u32 = 256;
+const JUDGE_PACKETS: u32 = 32;
 /// How many packets the usual loss remembers.
 const USUAL_MEMORY: u64 = 2_048;
 /// The slowest that silence makes us, one packet in this time or in a round trip.
@@ -56,15 +56,15 @@ struct Sample {
 /// Packets whose fate is known.
 #[derive(Clone, Copy, Debug)]
 struct Tally {
-    count: u64,
-    lost: u64,
+    count: u32,
+    lost: u32,
 }
 
 impl Tally {
     const ZERO: Tally = Tally { count: 0, lost: 0 };
 
     fn ppm(self) -> u64 {
-        self.lost * ONE / self.count.max(1)
+        u64::from(self.lost) * ONE / u64::from(self.count.max(1))
     }
 }
 
@@ -115,6 +115,7 @@ pub(super) struct Congestion {
     epoch_loss: Tally,
     /// The same over several epochs, until it is learnt as usual.
     window_loss: Tally,
+    window_carried: bool,
     first: Option<Sample>,
     last: Option<Sample>,
     least: Duration,
@@ -122,17 +123,10 @@ pub(super) struct Congestion {
 
 impl Congestion {
     /// A controller for a link with this rate in bytes a second, if fixed, and about this round trip.
-    pub(super) fn new(
-        known_rate: Option<u64>,
-        mtu: u64,
-        rtt: Duration,
-        now: Instant,
-    ) -> Congestion {
+    pub(super) fn new(known_rate: Option<u64>, mtu: u64, rtt: Duration, now: Instant) -> Congestion {
         let ceiling = known_rate.unwrap_or(MOST_RATE).clamp(1, MOST_RATE);
         let rtt = rtt.max(Duration::from_millis(1));
-        let rate = known_rate
-            .unwrap_or(rate_of(INITIAL_PACKETS * mtu, rtt))
-            .clamp(1, ceiling);
+        let rate = known_rate.unwrap_or(rate_of(INITIAL_PACKETS * mtu, rtt)).clamp(1, ceiling);
         Congestion {
             rate,
             ceiling,
@@ -156,6 +150,7 @@ impl Congestion {
             used: false,
             epoch_loss: Tally::ZERO,
             window_loss: Tally::ZERO,
+            window_carried: true,
             first: None,
             last: None,
             least: Duration::MAX,
@@ -170,11 +165,7 @@ impl Congestion {
     /// Bytes that may leave at once after a pause: 10 packets or 1 ms, only one packet where the
     /// hardware has its own pace and more would stand in its queue.
     pub(super) fn burst(&self) -> u64 {
-        let packets = if self.known_rate.is_some() {
-            1
-        } else {
-            INITIAL_PACKETS
-        };
+        let packets = if self.known_rate.is_some() { 1 } else { INITIAL_PACKETS };
         (self.rate / 1_000).max(packets * self.mtu)
     }
 
@@ -213,8 +204,9 @@ impl Congestion {
     /// An acknowledgement settled packets. `rtt` is that of `news.newest`, free of ack delay.
     pub(super) fn on_ack(&mut self, now: Instant, news: &News, rtt: Duration, srtt: Duration) {
         for tally in [&mut self.epoch_loss, &mut self.window_loss] {
-            tally.count += u64::from(news.epoch_acked + news.epoch_lost);
-            tally.lost = (tally.lost + u64::from(news.epoch_lost)).saturating_sub(u64::from(news.epoch_late));
+            tally.count = tally.count.saturating_add(news.epoch_acked + news.epoch_lost);
+            let lost = tally.lost.saturating_add(news.epoch_lost);
+            tally.lost = lost.saturating_sub(news.epoch_late);
         }
         let Some(newest) = news.newest else { return };
         self.sample(now, &newest, rtt, srtt);
@@ -227,11 +219,7 @@ impl Congestion {
         if newest.total <= self.started_total {
             return;
         }
-        let sample = Sample {
-            at: newest.at,
-            total: newest.total,
-            delay,
-        };
+        let sample = Sample { at: newest.at, total: newest.total, delay };
         self.first.get_or_insert(sample);
         self.last = Some(sample);
         if sample.at >= self.half {
@@ -241,14 +229,7 @@ impl Congestion {
 
     /// Ends the epoch when a packet behind its end has arrived, and sets the rate. `next` is the
     /// number and `total` the bytes before the next packet.
-    pub(super) fn judge(
-        &mut self,
-        now: Instant,
-        largest: u64,
-        next: u64,
-        total: u64,
-        srtt: Duration,
-    ) {
+    pub(super) fn judge(&mut self, now: Instant, largest: u64, next: u64, total: u64, srtt: Duration) {
         if self.end.is_none_or(|end| largest < end) || self.least == Duration::MAX {
             return;
         }
@@ -257,6 +238,12 @@ impl Congestion {
         let packet = time_of(2 * self.mtu, self.rate);
         let allowed = QUEUE_FREE.max(part(base, 8)) + packet;
         let congested = queue > allowed;
+        // Only what is lost at a rate that the link is known to carry tells the usual loss.
+        let carried = self.reached == 0 || self.rate <= self.reached || self.rate >= self.ceiling;
+        if carried != self.window_carried {
+            self.window_carried = carried;
+            self.window_loss = self.epoch_loss;
+        }
         let excessive = self.is_excessive(self.epoch_loss) || self.is_excessive(self.window_loss);
         if self.starting {
             self.judge_start(congested, excessive, queue, base, srtt);
@@ -267,12 +254,10 @@ impl Congestion {
         } else if self.used {
             self.rise(queue > part(allowed, 2), srtt);
         }
-        if !congested && !excessive {
+        if carried && !congested && !excessive {
             self.learn_usual();
         }
         self.rate = self.rate.clamp(self.floor(srtt), self.ceiling);
-        #[cfg(test)]
-        if std::env::var("TRACE").is_ok() { std::println!("{now:?} rate {} queue {queue:?} allowed {allowed:?} base {base:?} reached {} calm {} used {} loss {:?} usual {} ex {:?}", self.rate*8/1000, self.reached*8/1000, self.calm, self.used, self.epoch_loss, self.usual_ppm, self.excess); }
         self.begin(now, next, total);
     }
 
@@ -305,13 +290,18 @@ impl Congestion {
         if apart < part(srtt, 8) {
             return None;
         }
-        let arrivals = (apart + last.delay)
-            .saturating_sub(first.delay)
-            .max(Duration::from_micros(1));
+        let arrivals = (apart + last.delay).saturating_sub(first.delay).max(Duration::from_micros(1));
         Some(rate_of(last.total - first.total, arrivals))
     }
 
-    fn judge_start(&mut self, congested: bool, excessive: bool, queue: Duration, base: Duration, srtt: Duration) {
+    fn judge_start(
+        &mut self,
+        congested: bool,
+        excessive: bool,
+        queue: Duration,
+        base: Duration,
+        srtt: Duration,
+    ) {
         if congested || excessive {
             self.starting = false;
             // The rate before the last doubling was fine; the bottleneck may lie between.
@@ -339,22 +329,21 @@ impl Congestion {
     fn yield_to(&mut self, excessive: bool, queue: Duration, base: Duration, srtt: Duration) {
         self.calm = 0;
         self.excess = Excess::None;
-        let falling = match (self.first, self.last) {
-            (Some(first), Some(last)) => last.delay < first.delay,
+        let rising = match (self.first, self.last) {
+            (Some(first), Some(last)) => last.delay > first.delay + part(QUEUE_FREE, 2),
             (_, _) => false,
         };
-        if self.draining > 0 && falling {
+        if self.draining > 0 && !rising && !excessive {
             self.draining -= 1;
             return;
         }
-        if let Some(arrival) = self.arrival_rate(srtt) {
-            self.rate = self.rate.min(arrival);
-        }
+        self.reached = self.arrival_rate(srtt).unwrap_or(self.rate);
+        self.rate = self.rate.min(self.reached);
         if excessive {
             // The queue is full: what it drops does not show in the delay.
             self.rate = self.rate_through(self.epoch_loss.ppm());
+            self.reached = self.rate;
         }
-        self.reached = self.rate;
         self.drain(queue, base);
     }
 
@@ -379,12 +368,13 @@ impl Congestion {
             return false;
         }
         // Two shares compared: the deviation is that of the share of both taken together.
-        let all = self.usual_weight + tally.count;
-        let both = (self.usual_ppm * self.usual_weight + ONE * tally.lost) / all.max(1);
-        let one = u128::from(tally.count) * u128::from(both) * u128::from(ONE.saturating_sub(both));
-        let variance = one + one * u128::from(tally.count) / u128::from(self.usual_weight);
+        let (count, lost) = (u64::from(tally.count), u64::from(tally.lost));
+        let all = self.usual_weight + count;
+        let both = (self.usual_ppm * self.usual_weight + ONE * lost) / all.max(1);
+        let one = u128::from(count) * u128::from(both) * u128::from(ONE.saturating_sub(both));
+        let variance = one + one * u128::from(count) / u128::from(self.usual_weight);
         let deviation = isqrt(u64::try_from(variance).unwrap_or(u64::MAX));
-        tally.lost * ONE > tally.count * self.usual_ppm + 3 * deviation + 2 * ONE
+        lost * ONE > count * self.usual_ppm + 3 * deviation + 2 * ONE
     }
 
     /// Lets what was lost become the usual, once it is enough to go by.
@@ -394,36 +384,37 @@ impl Congestion {
         if window.count < least {
             return;
         }
-        let all = self.usual_weight + window.count;
-        self.usual_ppm = (self.usual_ppm * self.usual_weight + ONE * window.lost) / all;
+        let all = self.usual_weight + u64::from(window.count);
+        let lost = ONE * u64::from(window.lost);
+        self.usual_ppm = (self.usual_ppm * self.usual_weight + lost) / all;
         self.usual_weight = all.min(USUAL_MEMORY);
         self.window_loss = Tally::ZERO;
     }
 
     fn judge_loss(&mut self, excessive: bool) {
-        let epoch = self.epoch_loss;
         self.calm = 0;
-        if self.excess != Excess::None {
-            self.window_loss = Tally::ZERO;
-        }
-        self.excess = match self.excess {
+        let window = self.window_loss;
+        let before = self.excess;
+        self.excess = match before {
             Excess::None => Excess::Seen,
-            Excess::Seen if !excessive => Excess::None,
-            Excess::Seen => self.try_less(epoch.ppm()),
-            Excess::Tried { .. } if !excessive => Excess::None,
-            Excess::Tried { .. } if epoch.count < JUDGE_PACKETS => self.excess,
-            Excess::Tried { ppm, hoped_ppm, from } => {
-                if epoch.ppm() <= hoped_ppm.midpoint(ppm) {
-                    self.try_less(epoch.ppm())
-                } else {
-                    self.rate = from;
-                    self.reached = from;
-                    self.usual_ppm = epoch.ppm();
-                    self.usual_weight = epoch.count;
-                    Excess::None
-                }
+            Excess::Seen if excessive => self.try_less(self.epoch_loss.ppm()),
+            Excess::Seen => Excess::None,
+            Excess::Tried { .. } if window.count < JUDGE_PACKETS => return,
+            Excess::Tried { .. } if !self.is_excessive(window) => Excess::None,
+            Excess::Tried { ppm, hoped_ppm, .. } if window.ppm() <= hoped_ppm.midpoint(ppm) => {
+                self.try_less(window.ppm())
+            }
+            Excess::Tried { from, .. } => {
+                self.rate = from;
+                self.reached = from;
+                self.usual_ppm = window.ppm();
+                self.usual_weight = u64::from(window.count);
+                Excess::None
             }
         };
+        if before != Excess::None {
+            self.window_loss = Tally::ZERO;
+        }
     }
 
     /// What of the rate gets through while `ppm` are lost, had only the usual been lost; at least half.
@@ -434,11 +425,11 @@ impl Congestion {
         u64::try_from(less).unwrap_or(u64::MAX).clamp(self.rate / 2, self.rate).max(1)
     }
 
-    /// Lowers the rate a little below what gets through.
+    /// Lowers the rate below what gets through, so that the usual loss shows.
     fn try_less(&mut self, ppm: u64) -> Excess {
         let from = self.rate;
-        self.rate = (self.rate_through(ppm) / 32 * 31).max(1);
-        self.reached = self.rate;
+        self.reached = self.rate_through(ppm);
+        self.rate = (self.reached / 8 * 7).max(1);
         // As much as before arrives, if it is the queue that loses.
         let arrives = u128::from(ONE - ppm.min(ONE)) * u128::from(from) / u128::from(self.rate);
         let hoped = u128::from(ONE).saturating_sub(arrives) as u64;
@@ -460,10 +451,7 @@ impl Congestion {
     }
 
     pub(super) fn check(&self) {
-        assert!(
-            self.rate >= 1 && self.rate <= self.ceiling,
-            "rate out of range"
-        );
+        assert!(self.rate >= 1 && self.rate <= self.ceiling, "rate out of range");
         assert!(self.usual_ppm <= ONE, "usual loss above one");
     }
 }

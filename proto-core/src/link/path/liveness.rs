@@ -127,17 +127,9 @@ impl Liveness {
 
     fn next_probe(&self, pulse: Pulse) -> Instant {
         // The more is lost, the more probes it takes until one and its answer come through.
-        let most = LAST_PROBE
-            .mul_ratio(4, u64::from(pulse.sure_after))
-            .max(part(pulse.rtt, 2));
-        let pause = FIRST_PROBE
-            .max(pulse.rtt)
-            .mul_ratio(1 << self.probes.min(16), 1);
-        self.last_asked
-            + pause.min(
-                most.max(Duration::from_millis(10))
-                    .min(LAST_PROBE.max(pulse.rtt)),
-            )
+        let most = LAST_PROBE.mul_ratio(4, u64::from(pulse.sure_after)).max(part(pulse.rtt, 2));
+        let pause = FIRST_PROBE.max(pulse.rtt).mul_ratio(1 << self.probes.min(16), 1);
+        self.last_asked + pause.min(most.max(Duration::from_millis(10)).min(LAST_PROBE.max(pulse.rtt)))
     }
 
     /// Judges the silence. Returns whether the path died just now.
@@ -169,9 +161,7 @@ impl Liveness {
             return (self.next_probe(pulse), false);
         }
         match self.unanswered_since {
-            Some(since) if self.unanswered >= pulse.sure_after => {
-                (since + Self::patience(pulse), false)
-            }
+            Some(since) if self.unanswered >= pulse.sure_after => (since + Self::patience(pulse), false),
             Some(since) => (self.next_question(since, pulse), false),
             None => (self.last_heard.max(self.last_asked) + pulse.keepalive, true),
         }

@@ -16,6 +16,7 @@
 //! path it names; at [`Path::next_wake`] [`Path::on_timeout`].
 
 mod congestion;
+mod lifecycle;
 mod liveness;
 mod loss;
 mod pacer;
@@ -40,7 +41,7 @@ use crate::codec::Writer;
 use crate::ids::PathId;
 use crate::limits::Limits;
 use crate::link::frame::{self, AckFrame};
-use crate::node::LinkInfo;
+use crate::node::input::LinkInfo;
 use crate::time::{Duration, Instant};
 use crate::wake::{Reason, Wake};
 use crate::zoo::{Bug, Zoo};
@@ -96,8 +97,8 @@ impl Path {
             most_ranges: limits.ack_ranges,
             keepalive: limits.keepalive,
             backoff: 0,
-            judged_loss: (0, None),
-            sure_after: 1,
+            judged_loss: (loss.ppm(), None),
+            sure_after: loss.packets_to_be_sure(None),
             window: 0,
             congestion: Congestion::new(known_rate, u64::from(mtu), rtt.smoothed(), now),
             pacer: Pacer::new(now),
@@ -114,14 +115,15 @@ impl Path {
     /// Recomputes what every packet needs and only an acknowledgement changes.
     fn refresh(&mut self) {
         let judged = (self.loss.ppm(), self.received.lost_ppm());
-        if judged != self.judged_loss || self.sure_after <= 1 {
+        let moved = judged.0.abs_diff(self.judged_loss.0) > judged.0 / 64 || judged.1 != self.judged_loss.1;
+        if moved {
             self.judged_loss = judged;
             self.sure_after = self.loss.packets_to_be_sure(judged.1);
         }
-        let span = times(self.rtt.patience(), 2);
-        let bytes = u128::from(self.congestion.rate()) * u128::from(span.as_micros()) / 1_000_000;
+        let span = times(self.rtt.patience(), 2).as_micros();
+        let bytes = self.congestion.rate().saturating_mul(span) / 1_000_000;
         let least = LEAST_WINDOW_PACKETS * u64::from(self.mtu);
-        self.window = u64::try_from(bytes).unwrap_or(u64::MAX).max(least);
+        self.window = bytes.max(least);
     }
 
     /// Whether a packet of `bytes` may leave: `Now`, or when to ask again. `Idle` means not before
@@ -136,44 +138,23 @@ impl Path {
         if !fits || self.sent.is_full(most) || self.sent.piece_count() >= 8 * most.max(64) {
             return self.settle_wake();
         }
-        self.pacer
-            .fill(now, self.congestion.rate(), self.congestion.burst());
+        self.pacer.fill(now, self.congestion.rate(), self.congestion.burst());
         if self.pacer.is_open() {
             return Wake::Now;
         }
-        Wake::At(
-            now + self.pacer.pause(self.congestion.rate()),
-            Reason::Pacing,
-        )
+        Wake::At(now + self.pacer.pause(self.congestion.rate()), Reason::Pacing)
     }
 
     /// A packet left with this number. `bytes` is the whole datagram, `pieces` what it carried.
     /// Numbers must grow; a packet sent without [`Path::may_send`] is charged all the same.
-    pub fn on_sent(
-        &mut self,
-        now: Instant,
-        number: u64,
-        bytes: usize,
-        eliciting: bool,
-        pieces: &[Piece],
-    ) {
+    pub fn on_sent(&mut self, now: Instant, number: u64, bytes: usize, eliciting: bool, pieces: &[Piece]) {
         let size = u32::try_from(bytes).unwrap_or(u32::MAX);
-        self.sent.push(
-            now,
-            number,
-            size,
-            eliciting,
-            pieces,
-            usize::from(self.most_in_flight),
-        );
-        self.pacer
-            .fill(now, self.congestion.rate(), self.congestion.burst());
-        self.pacer
-            .spend(u64::from(size), 4 * u64::from(self.mtu.max(size)));
+        self.sent.push(now, number, size, eliciting, pieces, usize::from(self.most_in_flight));
+        self.pacer.fill(now, self.congestion.rate(), self.congestion.burst());
+        self.pacer.spend(u64::from(size), 4 * u64::from(self.mtu.max(size)));
         if eliciting {
             self.liveness.on_asked(now);
-            self.congestion
-                .on_sent(now, number, self.sent.total(), self.rtt.smoothed());
+            self.congestion.on_sent(now, number, self.sent.total(), self.rtt.smoothed());
         }
     }
 
@@ -219,16 +200,9 @@ impl Path {
     }
 
     /// Finds lost packets and lets loss estimate and controller know all news.
-    fn settle(
-        &mut self,
-        now: Instant,
-        mut news: News,
-        sample: Duration,
-        fate: &mut impl FnMut(Piece, Fate),
-    ) {
+    fn settle(&mut self, now: Instant, mut news: News, sample: Duration, fate: &mut impl FnMut(Piece, Fate)) {
         let epoch = self.congestion.epoch();
-        self.sent
-            .detect_lost(now, self.rtt.loss_delay(), epoch, &mut news, fate);
+        self.sent.detect_lost(now, self.rtt.loss_delay(), epoch, &mut news, fate);
         for _ in 0..news.late {
             self.loss.correct();
         }
@@ -236,8 +210,7 @@ impl Path {
         let srtt = self.rtt.smoothed();
         self.congestion.on_ack(now, &news, sample, srtt);
         if let Some(largest) = self.sent.largest_acked() {
-            self.congestion
-                .judge(now, largest, self.sent.next(), self.sent.total(), srtt);
+            self.congestion.judge(now, largest, self.sent.next(), self.sent.total(), srtt);
         }
         self.refresh();
     }
@@ -253,33 +226,19 @@ impl Path {
     /// The time of a round trip, with the time that a full packet takes onto the wire where known.
     fn pulse(&self) -> Pulse {
         let mtu = u64::from(self.mtu);
-        let wire = self
-            .known_rate
-            .map_or(Duration::ZERO, |rate| time_of(mtu, rate));
+        let wire = self.known_rate.map_or(Duration::ZERO, |rate| time_of(mtu, rate));
         let rtt = self.rtt.smoothed() + wire;
-        Pulse {
-            rtt,
-            sure_after: self.sure_after,
-            keepalive: self.keepalive,
-        }
+        Pulse { rtt, sure_after: self.sure_after, keepalive: self.keepalive }
     }
 
     /// Deadlines may have passed. Calling it early or often is harmless.
     pub fn on_timeout(&mut self, now: Instant, fate: &mut impl FnMut(Piece, Fate)) {
         self.sent.report_evicted(fate);
-        if self
-            .sent
-            .loss_at(self.rtt.loss_delay())
-            .is_some_and(|at| at <= now)
-        {
+        if self.sent.loss_at(self.rtt.loss_delay()).is_some_and(|at| at <= now) {
             self.settle(now, News::default(), Duration::ZERO, fate);
         }
         let patience = self.patience();
-        if self
-            .sent
-            .oldest_open()
-            .is_some_and(|at| at + patience <= now)
-        {
+        if self.sent.oldest_open().is_some_and(|at| at + patience <= now) {
             // Those that come due within an eighth of a round trip go along: one timer, not many.
             let until = (now - patience) + part(self.rtt.smoothed(), 8);
             self.sent.overdue(until, fate);
@@ -321,11 +280,7 @@ impl Path {
             None => Wake::Idle,
         };
         let (at, idle) = self.liveness.next(self.pulse());
-        let reason = if idle {
-            Reason::KeepAlive
-        } else {
-            Reason::PathProbe
-        };
+        let reason = if idle { Reason::KeepAlive } else { Reason::PathProbe };
         ack.min(self.settle_wake()).min(Wake::At(at, reason))
     }
 
@@ -344,8 +299,7 @@ impl Path {
             self.congestion.on_revival(true);
             self.backoff = 0;
         }
-        self.received
-            .on_packet(now, number, eliciting, usize::from(self.most_ranges), srtt);
+        self.received.on_packet(now, number, eliciting, usize::from(self.most_ranges), srtt);
         let many = self.received.range_count() > MANY_RANGES;
         if eliciting && many && self.liveness.asked_before(now - srtt) {
             self.liveness.want_probe();
@@ -366,24 +320,12 @@ impl Path {
 
     /// Writes an ACK frame for the packets received on this path, the peer's `path`, with as many
     /// ranges as fit. `None` when nothing was received yet or not even one range fits.
-    pub fn write_ack(
-        &mut self,
-        now: Instant,
-        path: PathId,
-        writer: &mut Writer<'_>,
-    ) -> Option<Piece> {
+    pub fn write_ack(&mut self, now: Instant, path: PathId, writer: &mut Writer<'_>) -> Option<Piece> {
         let (delay_us, ranges) = self.received.report(now);
         frame::write_ack(writer, path, delay_us, ranges).ok()?;
         let largest = self.received.largest()?;
-        let known = if self.loss.is_known() {
-            self.loss.ppm()
-        } else {
-            0
-        };
-        let loss = self
-            .received
-            .lost_ppm()
-            .map_or(known, |back| back.max(known));
+        let known = if self.loss.is_known() { self.loss.ppm() } else { 0 };
+        let loss = self.received.lost_ppm().map_or(known, |back| back.max(known));
         self.received.on_ack_written(now, self.rtt.smoothed(), loss);
         Some(Piece::Ack { path, largest })
     }
@@ -415,11 +357,7 @@ impl Path {
     /// packet's fate is known.
     #[must_use]
     pub fn loss_ppm(&self) -> u32 {
-        if self.loss.is_known() {
-            self.loss.ppm()
-        } else {
-            0
-        }
+        if self.loss.is_known() { self.loss.ppm() } else { 0 }
     }
 
     /// The sending rate in bits a second.
@@ -474,10 +412,7 @@ impl Path {
         self.sent.check(usize::from(self.most_in_flight));
         self.received.check(usize::from(self.most_ranges));
         self.congestion.check();
-        assert!(
-            self.window >= LEAST_WINDOW_PACKETS * u64::from(self.mtu),
-            "window too small"
-        );
+        assert!(self.window >= LEAST_WINDOW_PACKETS * u64::from(self.mtu), "window too small");
     }
 }
 

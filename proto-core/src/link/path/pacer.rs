@@ -21,21 +21,19 @@ pub(super) struct Pacer {
 
 impl Pacer {
     pub(super) const fn new(now: Instant) -> Pacer {
-        Pacer {
-            level: 0,
-            filled: now,
-        }
+        Pacer { level: 0, filled: now }
     }
 
     /// Lets the tap run until `now` at `rate` bytes a second, into a bucket of `burst` bytes.
     pub(super) fn fill(&mut self, now: Instant, rate: u64, burst: u64) {
         let us = now.since(self.filled).as_micros();
-        let most = i64::try_from(burst)
-            .unwrap_or(i64::MAX)
-            .saturating_mul(BYTE);
+        if us == 0 {
+            return;
+        }
+        let most = i64::try_from(burst).unwrap_or(i64::MAX).saturating_mul(BYTE);
         let gain = us.saturating_mul(rate.min(MOST_RATE)).min(i64::MAX as u64) as i64;
         self.level = self.level.saturating_add(gain).min(most);
-        self.filled = self.filled.max(now);
+        self.filled = now;
     }
 
     /// Whether a packet may leave, judged at the last [`Pacer::fill`].
@@ -51,12 +49,8 @@ impl Pacer {
 
     /// A packet of `bytes` leaves. What was sent without asking is owed only up to `most_debt` bytes.
     pub(super) fn spend(&mut self, bytes: u64, most_debt: u64) {
-        let cost = i64::try_from(bytes)
-            .unwrap_or(i64::MAX)
-            .saturating_mul(BYTE);
-        let least = i64::try_from(most_debt)
-            .unwrap_or(i64::MAX)
-            .saturating_mul(-BYTE);
+        let cost = i64::try_from(bytes).unwrap_or(i64::MAX).saturating_mul(BYTE);
+        let least = i64::try_from(most_debt).unwrap_or(i64::MAX).saturating_mul(-BYTE);
         self.level = self.level.saturating_sub(cost).max(least.min(self.level));
     }
 }

@@ -11,9 +11,7 @@ pub(super) struct Ranges {
 
 impl Ranges {
     pub(super) const fn new() -> Ranges {
-        Ranges {
-            ranges: VecDeque::new(),
-        }
+        Ranges { ranges: VecDeque::new() }
     }
 
     /// Adds `number`; at once when it follows the highest one. Returns whether it was new.
@@ -25,13 +23,8 @@ impl Ranges {
         {
             index = below;
         }
-        let joins_above = self
-            .ranges
-            .get(index)
-            .is_some_and(|range| number + 1 == range.0);
-        let below = index
-            .checked_sub(1)
-            .and_then(|below| self.ranges.get_mut(below));
+        let joins_above = self.ranges.get(index).is_some_and(|range| number + 1 == range.0);
+        let below = index.checked_sub(1).and_then(|below| self.ranges.get_mut(below));
         let joins_below = match below {
             Some(range) if number <= range.1 => return false,
             Some(range) if number == range.1 + 1 => {

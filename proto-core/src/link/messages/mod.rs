@@ -1,0 +1,223 @@
+//! Messages over packets that get lost: each exactly once, in order where asked, any size.
+//!
+//! Think of two offices that exchange letters through a street where nine of ten couriers vanish. The
+//! sending office ([`Outbox`]) keeps every letter until it knows what became of it, and never keeps a
+//! packed courier's bag: when a courier may leave, it packs whatever is most needed at that moment.
+//! The receiving office ([`Inbox`]) keeps a strip of paper with the numbers it has had, so a letter
+//! that comes twice is taken once, and puts letters that came too early aside. Large letters are cut
+//! into symbols, durable ones go through a safe on both sides before anybody is told about them.
+//!
+//! Neither knows sessions or paths. [`Outbox::fill`] writes frames into whatever packet a path may
+//! send now, so one message's symbols spread over all paths by themselves; what became of a packet
+//! comes back as the fate of each [`Piece`](super::path::Piece) in it.
+//!
+//! When a message is finished: a whole ordinary message when a packet with it is acknowledged, and
+//! for an ordered one when its predecessor is finished too; a message in symbols and a durable one
+//! only by RECEIPT. What an acknowledged packet carried is therefore never needed again, except where
+//! the receiver says so by keeping silent for long, see [`Outbox::wake`].
+//!
+//! Numbers are given when a message is first sent, so an urgent one overtakes and one that expires in
+//! the queue leaves no gap. Durable ones have theirs from the start, since the record on disk is
+//! found by it. The sender never has numbers under way further apart than the receiver's strip is
+//! long, so the strip is exact.
+//!
+//! Durable records: `Sequence`, `Outgoing` here; `Incoming`, `Window` there; `Erased` on both sides.
+//! Assumed of the disk: what is lost in a crash is a suffix of what was not confirmed.
+//!
+//! Planted bugs here: `LossForgotten`, `SequenceReused`, `DedupeOff`, `OrderIgnored`,
+//! `ReassemblyLeak`, `AckBeforeStore`.
+
+mod durable;
+mod flight;
+mod fountain;
+mod fragment;
+mod inbox;
+mod outbox;
+mod packer;
+mod queue;
+mod reassembly;
+mod receipts;
+mod safe;
+mod streams;
+
+use bytes::Bytes;
+
+pub use inbox::Inbox;
+pub use outbox::Outbox;
+
+use crate::limits::Limits;
+use crate::node::input::Delivery;
+use crate::node::output::Outcome;
+use crate::store::record::Record;
+use crate::time::Duration;
+
+/// What the path says that wants to send a packet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PathInfo {
+    /// Packets lost of a million sent, as estimated.
+    pub loss_ppm: u32,
+    /// The smoothed round trip.
+    pub srtt: Duration,
+    /// Bytes for frames in an empty packet, the least of all paths in use. Messages are cut to it.
+    pub room: usize,
+    /// The path could carry more than it is given: what is under way may be sent again at once.
+    pub spare: bool,
+}
+
+/// What was written into a packet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Filled {
+    /// Something was.
+    pub wrote: bool,
+    /// The last frame runs to the end of the packet: nothing may follow it.
+    pub closed: bool,
+}
+
+/// What the sending half wants done.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum OutboxAction {
+    /// Tell the application what became of the message it numbered `tag`.
+    Receipt {
+        /// The application's number.
+        tag: u64,
+        /// Its fate.
+        outcome: Outcome,
+    },
+    /// Make this durable, then call [`Outbox::on_stored`] with `slot`. Order matters.
+    Store {
+        /// This half's number for the write.
+        slot: u64,
+        /// What to write.
+        record: Record,
+    },
+}
+
+/// What the receiving half wants done.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum InboxAction {
+    /// Give this to the application.
+    Deliver {
+        /// How it came; a stream's number is not sent and reads 0.
+        delivery: Delivery,
+        /// The sender's number; 0 for a datagram.
+        seq: u64,
+        /// It was shown before a restart and never confirmed.
+        again: bool,
+        /// The bytes.
+        payload: Bytes,
+    },
+    /// Make this durable, then call [`Inbox::on_stored`] with `slot`. Order matters.
+    Store {
+        /// This half's number for the write.
+        slot: u64,
+        /// What to write.
+        record: Record,
+    },
+}
+
+/// Bytes and messages that all peers together may hold in one direction, with a share for each.
+#[derive(Clone, Debug)]
+pub struct Budget {
+    used: Usage,
+    most: Usage,
+    share: Usage,
+}
+
+/// What one peer holds of a [`Budget`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Usage {
+    bytes: u64,
+    messages: u32,
+    durable: u32,
+}
+
+impl Budget {
+    /// The bounds on what waits to be sent. Half of the durable messages may be outgoing.
+    #[must_use]
+    pub fn for_sending(limits: &Limits) -> Budget {
+        Budget::new(limits, limits.send_bytes, limits.send_messages)
+    }
+
+    /// The bounds on what is being reassembled, held for order, or waits for the disk.
+    #[must_use]
+    pub fn for_receiving(limits: &Limits) -> Budget {
+        Budget::new(limits, limits.receive_bytes, limits.receive_messages)
+    }
+
+    fn new(limits: &Limits, bytes: u32, messages: u32) -> Budget {
+        let durable = (limits.durable_messages / 2).max(1);
+        Budget {
+            used: Usage::default(),
+            most: Usage { bytes: u64::from(bytes), messages, durable },
+            share: Usage {
+                bytes: u64::from(limits.share(bytes, limits.message_bytes)),
+                messages: limits.share(messages, 1),
+                durable: limits.share(durable, 1),
+            },
+        }
+    }
+
+    /// One peer's share in bytes: what [`PeerParams::receive_bytes`](crate::params::PeerParams) promises.
+    #[must_use]
+    pub fn share_bytes(&self) -> u64 {
+        self.share.bytes
+    }
+
+    /// Bytes and messages held by all peers together.
+    #[must_use]
+    pub fn used(&self) -> (u64, u32) {
+        (self.used.bytes, self.used.messages)
+    }
+
+    fn take(&mut self, of: &mut Usage, bytes: usize, durable: bool) -> bool {
+        let add = Usage { bytes: bytes as u64, messages: 1, durable: u32::from(durable) };
+        if !self.used.plus(add).within(self.most) || !of.plus(add).within(self.share) {
+            return false;
+        }
+        self.force(of, add);
+        true
+    }
+
+    fn force(&mut self, of: &mut Usage, add: Usage) {
+        self.used = self.used.plus(add);
+        *of = of.plus(add);
+    }
+
+    /// The bytes of a message are gone while the message still counts.
+    fn shrink(&mut self, of: &mut Usage, bytes: usize) {
+        let less = Usage { bytes: bytes as u64, ..Usage::default() };
+        self.used = self.used.minus(less);
+        *of = of.minus(less);
+    }
+
+    fn give(&mut self, of: &mut Usage, bytes: usize, durable: bool) {
+        let less = Usage { bytes: bytes as u64, messages: 1, durable: u32::from(durable) };
+        self.used = self.used.minus(less);
+        *of = of.minus(less);
+    }
+}
+
+impl Usage {
+    fn plus(self, add: Usage) -> Usage {
+        Usage {
+            bytes: self.bytes.saturating_add(add.bytes),
+            messages: self.messages.saturating_add(add.messages),
+            durable: self.durable.saturating_add(add.durable),
+        }
+    }
+
+    fn minus(self, less: Usage) -> Usage {
+        Usage {
+            bytes: self.bytes.saturating_sub(less.bytes),
+            messages: self.messages.saturating_sub(less.messages),
+            durable: self.durable.saturating_sub(less.durable),
+        }
+    }
+
+    fn within(self, most: Usage) -> bool {
+        self.bytes <= most.bytes && self.messages <= most.messages && self.durable <= most.durable
+    }
+}
+
+#[cfg(test)]
+mod tests;

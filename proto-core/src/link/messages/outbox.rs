@@ -1,0 +1,235 @@
+//! The sending half towards one peer: what it holds, how messages come in, what it says outward.
+
+use alloc::boxed::Box;
+use alloc::collections::{BinaryHeap, VecDeque};
+use core::cmp::Reverse;
+
+use super::durable::Durable;
+use super::queue::{Entry, Kind, ListId, Manner, Queue};
+use super::receipts::Floor;
+use super::streams::{Numbers, Streams};
+use super::{Budget, OutboxAction, PathInfo, Usage};
+use crate::drops::Drop;
+use crate::ids::NodeId;
+use crate::link::frame::{DURABLE, ORDINARY};
+use crate::link::schedule::Schedule;
+use crate::machine::Cx;
+use crate::node::input::{Class, Delivery, Send};
+use crate::node::output::{Outcome, Refused};
+use crate::params::PeerParams;
+use crate::time::{Duration, Instant};
+use crate::wake::{Reason, Wake};
+
+/// Frame bytes in front of a small message at most: kind, two numbers of 8 bytes, a length of 4.
+pub(super) const SMALL_HEADER: usize = 1 + 8 + 8 + 4;
+/// Room of a packet until a path says otherwise: that of the smallest legal packet.
+const SMALLEST_ROOM: usize = 42;
+
+/// When to look at a message again: for its expiry, or to ask after it.
+pub(super) type Timer = Reverse<(Instant, u32, u32)>;
+
+/// Everything on its way to one peer.
+#[derive(Debug)]
+pub struct Outbox {
+    pub(super) peer: NodeId,
+    pub(super) params: Option<PeerParams>,
+    pub(super) queue: Queue,
+    pub(super) numbers: Numbers,
+    pub(super) streams: Option<Box<Streams>>,
+    pub(super) durable: Option<Box<Durable>>,
+    /// The floor of ordinary numbers: told when a number that was sent is given up.
+    pub(super) floor: Floor,
+    pub(super) timers: BinaryHeap<Timer>,
+    pub(super) schedule: Schedule,
+    /// By class: bytes that messages in symbols are ahead of small ones.
+    pub(super) credit: [i32; 5],
+    /// Payload bytes of messages sent in part and not finished.
+    pub(super) outstanding: u64,
+    pub(super) usage: Usage,
+    pub(super) actions: VecDeque<OutboxAction>,
+    pub(super) path: PathInfo,
+}
+
+impl Outbox {
+    /// An empty one, towards `peer`.
+    #[must_use]
+    pub fn new(peer: NodeId) -> Outbox {
+        Outbox {
+            peer,
+            params: None,
+            queue: Queue::new(),
+            numbers: Numbers::new(),
+            streams: None,
+            durable: None,
+            floor: Floor::default(),
+            timers: BinaryHeap::new(),
+            schedule: Schedule::default(),
+            credit: [0; 5],
+            outstanding: 0,
+            usage: Usage::default(),
+            actions: VecDeque::new(),
+            path: PathInfo {
+                loss_ppm: 0,
+                srtt: Duration::from_millis(100),
+                room: SMALLEST_ROOM,
+                spare: false,
+            },
+        }
+    }
+
+    /// The peer is in session and takes this much; `fountain` says that both sides can use repair
+    /// symbols. Before the first call nothing is sent.
+    pub fn connected(&mut self, params: PeerParams) {
+        self.params = Some(params);
+        self.floor.reconnect();
+        if let Some(durable) = &mut self.durable {
+            durable.floor.reconnect();
+        }
+    }
+
+    /// Takes in a message. `room` is what a packet offers to frames now, for datagrams.
+    ///
+    /// # Errors
+    /// [`Refused::Oversize`], [`Refused::QueueFull`], [`Refused::NoStorage`]; nothing has changed then.
+    pub fn push(
+        &mut self,
+        cx: &mut Cx<'_>,
+        budget: &mut Budget,
+        send: Send,
+        room: usize,
+    ) -> Result<(), Refused> {
+        let limit = self.largest(cx, send.delivery, room);
+        if send.payload.len() as u64 > limit {
+            cx.drops.count(Drop::Oversize);
+            return Err(Refused::Oversize { limit });
+        }
+        let manner = match send.delivery {
+            Delivery::Datagram => Manner::Datagram,
+            Delivery::Message => Manner::Plain,
+            Delivery::Stream { stream } => Manner::Ordered(stream),
+            Delivery::Durable => Manner::Durable,
+        };
+        if manner == Manner::Durable && self.durable.as_ref().is_some_and(|durable| durable.failed) {
+            return Err(Refused::NoStorage);
+        }
+        if !budget.take(&mut self.usage, send.payload.len(), manner == Manner::Durable) {
+            cx.drops.count(Drop::QueueFull);
+            return Err(Refused::QueueFull);
+        }
+        let lifetime = send.lifetime.unwrap_or(send.class.lifetime());
+        let expires = cx.now + lifetime;
+        let len = send.payload.len();
+        let index = self.queue.insert(Entry::new(send.payload, send.tag, manner, send.class, expires));
+        self.set_timer(index, expires);
+        match manner {
+            Manner::Datagram => self.queue.push_back(ListId::of(Kind::Small, send.class), index),
+            Manner::Plain => self.queue.push_back(ListId::of(self.kind_of(len), send.class), index),
+            Manner::Ordered(stream) => {
+                let wish = ListId::of(self.kind_of(len), send.class);
+                let list = self.streams.get_or_insert_default().queue(stream, wish);
+                self.queue.push_back(list, index);
+            }
+            Manner::Durable => self.reserve_and_store(index, lifetime),
+        }
+        Ok(())
+    }
+
+    /// Small messages and those that need symbols wait apart, so neither blocks the other.
+    fn kind_of(&self, len: usize) -> Kind {
+        if len + SMALL_HEADER <= self.path.room.max(SMALLEST_ROOM) { Kind::Small } else { Kind::Bulk }
+    }
+
+    fn largest(&self, cx: &Cx<'_>, delivery: Delivery, room: usize) -> u64 {
+        let ours = u64::from(cx.limits.message_bytes);
+        let limit = self.params.map_or(ours, |params| ours.min(u64::from(params.message_bytes)));
+        match delivery {
+            Delivery::Datagram => limit.min(room.saturating_sub(1) as u64),
+            Delivery::Message | Delivery::Stream { .. } | Delivery::Durable => limit,
+        }
+    }
+
+    /// Remembers to look at a message again. Old entries are swept out when they are the majority.
+    pub(super) fn set_timer(&mut self, index: u32, at: Instant) {
+        let Some(entry) = self.queue.get(index) else { return };
+        self.timers.push(Reverse((at, index, entry.generation)));
+        if self.timers.len() > 4 * self.queue.len() as usize + 64 {
+            let queue = &self.queue;
+            self.timers.retain(|Reverse((_, index, generation))| {
+                queue.get(*index).is_some_and(|entry| entry.generation == *generation)
+            });
+        }
+    }
+
+    /// When [`Outbox::wake`] is needed.
+    #[must_use]
+    pub fn next_wake(&self) -> Wake {
+        self.timers.peek().map_or(Wake::Idle, |Reverse((at, ..))| Wake::At(*at, Reason::MessageExpiry))
+    }
+
+    /// The next thing to do.
+    pub fn poll(&mut self) -> Option<OutboxAction> {
+        let action = self.actions.pop_front();
+        if action.is_none() && self.actions.capacity() > 64 {
+            self.actions = VecDeque::new();
+        }
+        action
+    }
+
+    /// Messages held, and their bytes.
+    #[must_use]
+    pub fn held(&self) -> (u32, u64) {
+        (self.queue.len(), self.usage.bytes)
+    }
+
+    pub(super) fn receipt(&mut self, tag: u64, outcome: Outcome) {
+        self.actions.push_back(OutboxAction::Receipt { tag, outcome });
+    }
+
+    /// The peer was removed: everything ends, on disk too.
+    pub fn cancel(&mut self, budget: &mut Budget) {
+        let all: alloc::vec::Vec<u32> = self.queue.iter().map(|(index, _)| index).collect();
+        for index in all {
+            self.finish(budget, index, Outcome::Cancelled);
+        }
+    }
+
+    /// Panics when an invariant does not hold.
+    pub fn check(&self) {
+        self.queue.check();
+        let mut usage = Usage::default();
+        let mut outstanding = 0;
+        for (index, entry) in self.queue.iter() {
+            usage = usage.plus(Usage {
+                bytes: entry.payload.len() as u64,
+                messages: 1,
+                durable: u32::from(entry.manner == Manner::Durable),
+            });
+            if entry.sent {
+                outstanding += entry.payload.len() as u64;
+            }
+            if entry.manner != Manner::Durable && entry.seq != super::queue::UNNUMBERED {
+                assert_eq!(self.numbers.find(entry.seq), Some(index), "number {} is lost", entry.seq);
+            }
+            assert!(!entry.acked || entry.sent);
+        }
+        assert_eq!(usage, self.usage, "what is held and what is counted");
+        assert_eq!(outstanding, self.outstanding, "bytes under way");
+        self.numbers.check();
+        if let Some(params) = self.params {
+            assert!(self.numbers.span() <= u64::from(params.message_window).max(1), "numbers too far apart");
+        }
+    }
+}
+
+/// The message space of a manner, as on the wire.
+pub(super) fn space_of(manner: Manner) -> u8 {
+    match manner {
+        Manner::Datagram | Manner::Plain | Manner::Ordered(_) => ORDINARY,
+        Manner::Durable => DURABLE,
+    }
+}
+
+/// Every class with its bit.
+pub(super) fn classes() -> impl Iterator<Item = (Class, u8)> {
+    Class::ALL.into_iter().map(|class| (class, 1 << class as u8))
+}

@@ -1,0 +1,310 @@
+//! Where the messages of one peer wait: a table of entries, and lists threaded through it.
+//!
+//! A coat check: the ticket is the hook's number, and each coat hangs in exactly one row at a time.
+//! Moving a coat to another row, or taking one out of the middle, touches its neighbours only, so
+//! 65,536 waiting messages cost a packet no more than one.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+use super::fragment::Fragments;
+use crate::node::input::Class;
+use crate::time::Instant;
+
+/// No entry.
+pub(super) const NONE: u32 = u32::MAX;
+/// A message number that was not given yet.
+pub(super) const UNNUMBERED: u64 = u64::MAX;
+
+/// The lists. Each class has one of each of the first six; the last two are common.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Kind {
+    /// Whole messages to be sent again.
+    Lost,
+    /// Small messages never sent.
+    Small,
+    /// Large ordinary messages never sent.
+    Bulk,
+    /// Durable messages, on disk, to be sent.
+    Durable,
+    /// Messages in symbols that have some to send now.
+    Active,
+    /// Messages in symbols that wait to hear of those under way.
+    Parked,
+}
+
+/// One list.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct ListId(u8);
+
+impl ListId {
+    /// In no list.
+    pub(super) const OUT: ListId = ListId(u8::MAX);
+    /// Whole messages of which copies are being sent ahead of any news.
+    pub(super) const BURST: ListId = ListId(30);
+    /// Whole messages whose copies are all out; the next burst is due a round trip after the last.
+    pub(super) const REST: ListId = ListId(31);
+    const COUNT: usize = 32;
+
+    pub(super) const fn of(kind: Kind, class: Class) -> ListId {
+        ListId(kind as u8 * 5 + class as u8)
+    }
+}
+
+/// How a message is numbered and finished.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Manner {
+    /// Not numbered, not repaired.
+    Datagram,
+    /// Ordinary number, no order.
+    Plain,
+    /// Ordinary number, ordered within a stream.
+    Ordered(u16),
+    /// Durable number.
+    Durable,
+}
+
+/// One message on its way.
+#[derive(Debug)]
+pub(super) struct Entry {
+    /// The bytes.
+    pub(super) payload: Bytes,
+    /// The application's number.
+    pub(super) tag: u64,
+    /// Its number in its space, or [`UNNUMBERED`].
+    pub(super) seq: u64,
+    /// Ordered: the number of the message before it in its stream, or [`UNNUMBERED`] for none.
+    pub(super) before: u64,
+    /// When it is given up.
+    pub(super) expires: Instant,
+    /// When it was last sent, or last asked after.
+    pub(super) sent_at: Instant,
+    /// Its symbols, when it does not fit one packet.
+    pub(super) fragments: Option<Box<Fragments>>,
+    /// Which use of this place in the table it is.
+    pub(super) generation: u32,
+    /// Ordered: the message after it in its stream, once that was sent.
+    pub(super) after: u32,
+    prev: u32,
+    next: u32,
+    list: ListId,
+    /// How it is numbered.
+    pub(super) manner: Manner,
+    /// Its class.
+    pub(super) class: Class,
+    /// Copies under way whose fate is open.
+    pub(super) copies: u16,
+    /// Copies still to be sent in this burst.
+    pub(super) burst: u8,
+    /// How often it was asked after without an answer.
+    pub(super) probes: u8,
+    /// A timer will ask after it.
+    pub(super) asking: bool,
+    /// Some part of it was sent.
+    pub(super) sent: bool,
+    /// All of it was acknowledged; it waits for its receipt or its predecessor.
+    pub(super) acked: bool,
+    /// Its predecessor was given up, so the receiver learns of its turn from the floor.
+    pub(super) orphan: bool,
+}
+
+impl Entry {
+    pub(super) fn new(payload: Bytes, tag: u64, manner: Manner, class: Class, expires: Instant) -> Entry {
+        Entry {
+            payload,
+            tag,
+            seq: UNNUMBERED,
+            before: UNNUMBERED,
+            expires,
+            sent_at: Instant::ZERO,
+            fragments: None,
+            generation: 0,
+            after: NONE,
+            prev: NONE,
+            next: NONE,
+            list: ListId::OUT,
+            manner,
+            class,
+            copies: 0,
+            burst: 0,
+            probes: 0,
+            asking: false,
+            sent: false,
+            acked: false,
+            orphan: false,
+        }
+    }
+
+    /// The list it is in.
+    pub(super) fn list(&self) -> ListId {
+        self.list
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Ends {
+    head: u32,
+    tail: u32,
+}
+
+/// The table and its lists.
+#[derive(Debug)]
+pub(super) struct Queue {
+    entries: Vec<Option<Entry>>,
+    free: Vec<u32>,
+    lists: [Ends; ListId::COUNT],
+    live: u32,
+    generation: u32,
+}
+
+impl Queue {
+    pub(super) const fn new() -> Queue {
+        Queue {
+            entries: Vec::new(),
+            free: Vec::new(),
+            lists: [Ends { head: NONE, tail: NONE }; ListId::COUNT],
+            live: 0,
+            generation: 0,
+        }
+    }
+
+    /// How many messages there are.
+    pub(super) fn len(&self) -> u32 {
+        self.live
+    }
+
+    /// Takes a message in; it is in no list yet.
+    pub(super) fn insert(&mut self, mut entry: Entry) -> u32 {
+        self.generation = self.generation.wrapping_add(1);
+        entry.generation = self.generation;
+        self.live += 1;
+        if let Some(index) = self.free.pop()
+            && let Some(place) = self.entries.get_mut(index as usize)
+        {
+            *place = Some(entry);
+            return index;
+        }
+        self.entries.push(Some(entry));
+        self.entries.len() as u32 - 1
+    }
+
+    /// Takes a message out of its list and of the table.
+    pub(super) fn remove(&mut self, index: u32) -> Option<Entry> {
+        self.unlink(index);
+        let entry = self.entries.get_mut(index as usize)?.take()?;
+        self.live -= 1;
+        if self.live == 0 && self.entries.len() > 64 {
+            self.entries = Vec::new();
+            self.free = Vec::new();
+        } else {
+            self.free.push(index);
+        }
+        Some(entry)
+    }
+
+    pub(super) fn get(&self, index: u32) -> Option<&Entry> {
+        self.entries.get(index as usize)?.as_ref()
+    }
+
+    pub(super) fn get_mut(&mut self, index: u32) -> Option<&mut Entry> {
+        self.entries.get_mut(index as usize)?.as_mut()
+    }
+
+    /// Every message with its place.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Entry)> {
+        self.entries.iter().enumerate().filter_map(|(index, entry)| Some((index as u32, entry.as_ref()?)))
+    }
+
+    /// The first of a list.
+    pub(super) fn front(&self, list: ListId) -> Option<u32> {
+        let head = self.lists.get(usize::from(list.0))?.head;
+        (head != NONE).then_some(head)
+    }
+
+    /// Whether a list is empty.
+    pub(super) fn is_empty(&self, list: ListId) -> bool {
+        self.front(list).is_none()
+    }
+
+    /// Moves a message to the end of a list, out of whichever it is in.
+    pub(super) fn push_back(&mut self, list: ListId, index: u32) {
+        self.unlink(index);
+        let Some(ends) = self.lists.get_mut(usize::from(list.0)) else { return };
+        let tail = core::mem::replace(&mut ends.tail, index);
+        if tail == NONE {
+            ends.head = index;
+        } else if let Some(before) = self.get_mut(tail) {
+            before.next = index;
+        }
+        if let Some(entry) = self.get_mut(index) {
+            (entry.list, entry.prev, entry.next) = (list, tail, NONE);
+        }
+    }
+
+    /// Moves a message to the start of a list, out of whichever it is in.
+    pub(super) fn push_front(&mut self, list: ListId, index: u32) {
+        self.unlink(index);
+        let Some(ends) = self.lists.get_mut(usize::from(list.0)) else { return };
+        let head = core::mem::replace(&mut ends.head, index);
+        if head == NONE {
+            ends.tail = index;
+        } else if let Some(after) = self.get_mut(head) {
+            after.prev = index;
+        }
+        if let Some(entry) = self.get_mut(index) {
+            (entry.list, entry.prev, entry.next) = (list, NONE, head);
+        }
+    }
+
+    /// Takes a message out of its list, if it is in one.
+    pub(super) fn unlink(&mut self, index: u32) {
+        let Some(entry) = self.get_mut(index) else { return };
+        let (list, prev, next) = (entry.list, entry.prev, entry.next);
+        if list == ListId::OUT {
+            return;
+        }
+        (entry.list, entry.prev, entry.next) = (ListId::OUT, NONE, NONE);
+        if let Some(before) = self.get_mut(prev) {
+            before.next = next;
+        } else if let Some(ends) = self.lists.get_mut(usize::from(list.0)) {
+            ends.head = next;
+        }
+        if let Some(after) = self.get_mut(next) {
+            after.prev = prev;
+        } else if let Some(ends) = self.lists.get_mut(usize::from(list.0)) {
+            ends.tail = prev;
+        }
+    }
+
+    /// The messages of a list, first to last.
+    pub(super) fn walk(&self, list: ListId) -> impl Iterator<Item = u32> + '_ {
+        core::iter::successors(self.front(list), |&index| {
+            self.get(index).map(|entry| entry.next).filter(|&next| next != NONE)
+        })
+    }
+
+    /// Checks that every list is whole and every linked message is in the list it names.
+    pub(super) fn check(&self) {
+        let mut linked = 0;
+        for number in 0..ListId::COUNT as u8 {
+            let mut before = NONE;
+            for index in self.walk(ListId(number)) {
+                let entry = self.get(index);
+                assert!(
+                    entry.is_some_and(|e| e.list == ListId(number) && e.prev == before),
+                    "list {number} is torn"
+                );
+                before = index;
+                linked += 1;
+            }
+            assert!(self.lists.get(usize::from(number)).is_some_and(|ends| ends.tail == before));
+        }
+        let (mut count, mut in_lists) = (0, 0);
+        for (_, entry) in self.iter() {
+            count += 1;
+            in_lists += u32::from(entry.list != ListId::OUT);
+        }
+        assert_eq!((count, in_lists), (self.live, linked), "messages in the table and in lists");
+    }
+}

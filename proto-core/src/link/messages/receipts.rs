@@ -1,0 +1,131 @@
+//! State that the other side has to learn, whatever gets lost on the way.
+//!
+//! Not a letter that is sent again until it arrives, but a notice board: what counts is the latest
+//! state. It is written into a packet when it has changed, and again when the packet with it was
+//! lost; an old notice that arrives late does no harm, since it says less and nothing else.
+
+use core::iter;
+
+use crate::bounded::Window;
+use crate::link::path::Fate;
+
+/// Which version of a state was told, and which is known to have arrived.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Notice {
+    version: u32,
+    told: u32,
+    heard: u32,
+}
+
+impl Notice {
+    /// The state has changed.
+    pub(super) fn touch(&mut self) {
+        self.version = self.version.wrapping_add(1);
+    }
+
+    /// It has to be told: nobody was told this version, or the packet with it was lost.
+    pub(super) fn is_due(self) -> bool {
+        self.version != self.told
+    }
+
+    /// It is not known to have arrived.
+    pub(super) fn is_open(self) -> bool {
+        self.version != self.heard
+    }
+
+    /// Tells the present version once more, since somebody seems not to know it.
+    pub(super) fn tell_again(&mut self) {
+        if self.version == self.told {
+            self.told = self.version.wrapping_sub(1);
+        }
+    }
+
+    /// It was written into a packet; the version to remember with the packet.
+    pub(super) fn tell(&mut self) -> u32 {
+        self.told = self.version;
+        self.version
+    }
+
+    /// The packet's fate. True when the present state is now known to have arrived.
+    pub(super) fn on_fate(&mut self, version: u32, fate: Fate) -> bool {
+        match fate {
+            Fate::Acked => {
+                if version == self.version {
+                    self.heard = version;
+                    self.told = version;
+                }
+                version == self.version
+            }
+            Fate::Lost => {
+                if version == self.told && version != self.heard {
+                    self.told = version.wrapping_sub(1);
+                }
+                false
+            }
+        }
+    }
+}
+
+/// Below which number nothing is ever sent again, as far as the other side has to know: only when a
+/// number was given up that it may wait for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Floor {
+    pub(super) notice: Notice,
+    /// What the present version says.
+    value: u64,
+    /// What is known to have arrived.
+    heard: u64,
+    /// One above the highest number given up.
+    wanted: u64,
+}
+
+impl Floor {
+    /// Every number below `end` that is not in use was given up.
+    pub(super) fn give_up(&mut self, end: u64) {
+        self.wanted = self.wanted.max(end);
+    }
+
+    /// The oldest number in use is `base` now.
+    pub(super) fn update(&mut self, base: u64) {
+        if base.min(self.wanted) > self.value {
+            self.value = base;
+            self.notice.touch();
+        }
+    }
+
+    /// What to tell.
+    pub(super) fn value(&self) -> u64 {
+        self.value
+    }
+
+    /// What is known to have arrived.
+    pub(super) fn heard(&self) -> u64 {
+        self.heard
+    }
+
+    /// The fate of a packet that told `version`. True when `heard` has moved.
+    pub(super) fn on_fate(&mut self, version: u32, fate: Fate) -> bool {
+        let now_heard = self.notice.on_fate(version, fate);
+        if now_heard {
+            self.heard = self.value;
+        }
+        now_heard
+    }
+
+    /// A new session: what was told in the last one may have been lost with it.
+    pub(super) fn reconnect(&mut self) {
+        if self.notice.is_open() {
+            self.notice.tell_again();
+        }
+    }
+}
+
+/// First and last number of each run of seen numbers above `floor`, which is itself not seen.
+pub(super) fn runs(window: &Window, floor: u64) -> impl Iterator<Item = (u64, u64)> + Clone + '_ {
+    let mut at = floor;
+    iter::from_fn(move || {
+        let first = window.next_set(at)?;
+        at = window.next_clear(first);
+        Some((first, at - 1))
+    })
+}

@@ -1,0 +1,242 @@
+//! Durable messages at their receiver: in the safe before anybody is told of them.
+//!
+//! A message that has come is written (`Incoming`); when that is confirmed it is shown to the
+//! application and receipted to its sender. When the application has taken it for good, `Window`
+//! first says that its number is done with, and only when that is confirmed the message is erased:
+//! between the two a crash finds both, and the window wins. However many messages are taken
+//! meanwhile, one `Window` covers them all, since only one is on its way to the disk at a time.
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+use super::inbox::{Inbox, Space};
+use super::receipts::runs;
+use super::{Budget, InboxAction, Usage};
+use crate::ids::NodeId;
+use crate::limits::Limits;
+use crate::machine::Cx;
+use crate::node::input::Delivery;
+use crate::store::record::{Key, Record};
+use crate::zoo::Bug;
+
+/// The durable messages from one peer that are not done with.
+#[derive(Debug, Default)]
+pub(super) struct Safe {
+    /// Writes of messages on their way, by slot, and their numbers.
+    pub(super) storing: BTreeMap<u64, (u64, Bytes)>,
+    numbers: BTreeSet<u64>,
+    /// On disk and shown, not taken by the application.
+    shown: BTreeSet<u64>,
+    /// Taken, and in no window yet.
+    taken: Vec<u64>,
+    /// The window on its way to the disk, and what may be erased after it.
+    closing: Option<(u64, Vec<u64>)>,
+    slots: u64,
+    /// The disk has failed; nothing durable is accepted any more.
+    pub(super) failed: bool,
+}
+
+impl Safe {
+    pub(super) fn is_storing(&self, seq: u64) -> bool {
+        self.numbers.contains(&seq)
+    }
+
+    fn next_slot(&mut self) -> u64 {
+        self.slots += 1;
+        self.slots
+    }
+
+    /// What is held, counted afresh.
+    pub(super) fn usage(&self) -> Usage {
+        let closing = self.closing.as_ref().map_or(0, |(_, seqs)| seqs.len());
+        let on_disk = (self.shown.len() + self.taken.len() + closing) as u32;
+        let writing = self.storing.len() as u32;
+        let bytes = self.storing.values().map(|(_, payload)| payload.len() as u64).sum();
+        Usage { bytes, messages: on_disk + writing, durable: on_disk + writing }
+    }
+}
+
+impl Inbox {
+    /// Has a durable message written; it is shown and receipted when that is done.
+    pub(super) fn keep_safe(&mut self, cx: &Cx<'_>, seq: u64, payload: Bytes) {
+        let peer = self.peer;
+        let safe = self.safe.get_or_insert_default();
+        let slot = safe.next_slot();
+        let record = Record::Incoming { peer, seq, payload: payload.clone() };
+        safe.numbers.insert(seq);
+        safe.storing.insert(slot, (seq, payload));
+        self.actions.push_back(InboxAction::Store { slot, record });
+        if cx.zoo.has(Bug::AckBeforeStore) {
+            self.durable.mark(cx.limits.message_window, seq);
+            self.durable.notice.touch();
+        }
+    }
+
+    /// The write `slot` is on disk.
+    pub fn on_stored(&mut self, cx: &mut Cx<'_>, budget: &mut Budget, slot: u64) {
+        let Some(safe) = &mut self.safe else { return };
+        if let Some((seq, payload)) = safe.storing.remove(&slot) {
+            safe.numbers.remove(&seq);
+            safe.shown.insert(seq);
+            budget.shrink(&mut self.usage, payload.len());
+            self.durable.mark(cx.limits.message_window, seq);
+            self.durable.notice.touch();
+            self.actions.push_back(InboxAction::Deliver {
+                delivery: Delivery::Durable,
+                seq,
+                again: false,
+                payload,
+            });
+            return;
+        }
+        let Some((_, seqs)) = safe.closing.take_if(|(closing, _)| *closing == slot) else { return };
+        for seq in seqs {
+            budget.give(&mut self.usage, 0, true);
+            self.erase(seq);
+        }
+        self.close_window();
+    }
+
+    /// The disk has failed: what was not confirmed is forgotten and will be refused.
+    pub fn on_store_failed(&mut self, budget: &mut Budget) {
+        let safe = self.safe.get_or_insert_default();
+        safe.failed = true;
+        safe.numbers.clear();
+        for (_, payload) in core::mem::take(&mut safe.storing).into_values() {
+            budget.give(&mut self.usage, payload.len(), true);
+        }
+    }
+
+    /// The application has taken the durable message `seq` for good.
+    pub fn consumed(&mut self, seq: u64) {
+        let Some(safe) = &mut self.safe else { return };
+        if !safe.failed && safe.shown.remove(&seq) {
+            safe.taken.push(seq);
+            self.close_window();
+        }
+    }
+
+    /// Has one window written for all that was taken, unless one is on its way.
+    fn close_window(&mut self) {
+        let Some(safe) = &mut self.safe else { return };
+        if safe.closing.is_some() || safe.taken.is_empty() {
+            return;
+        }
+        let seqs = core::mem::take(&mut safe.taken);
+        let slot = safe.next_slot();
+        let record = window_record(self.peer, &self.durable, &safe.shown);
+        safe.closing = Some((slot, seqs));
+        self.actions.push_back(InboxAction::Store { slot, record });
+    }
+
+    fn erase(&mut self, seq: u64) {
+        let key = Key::Incoming(self.peer, seq);
+        if let Some(safe) = &mut self.safe {
+            let slot = safe.next_slot();
+            self.actions.push_back(InboxAction::Store { slot, record: Record::Erased { key } });
+        }
+    }
+
+    /// Everything that the store holds of messages from `peer`, after a restart: what was not taken is
+    /// shown again. `records` in any order; those of other kinds and peers are ignored.
+    #[must_use]
+    pub fn recover(
+        limits: &Limits,
+        budget: &mut Budget,
+        peer: NodeId,
+        records: impl IntoIterator<Item = Record>,
+    ) -> Inbox {
+        let mut inbox = Inbox::new(peer);
+        let mut incoming = BTreeMap::new();
+        let mut window = (0, Vec::new());
+        for record in records {
+            match record {
+                Record::Incoming { peer: from, seq, payload } if from == peer => {
+                    incoming.insert(seq, payload);
+                }
+                Record::Window { peer: from, floor, ranges } if from == peer => window = (floor, ranges),
+                Record::Incoming { .. }
+                | Record::Window { .. }
+                | Record::Boot { .. }
+                | Record::Sequence { .. }
+                | Record::Outgoing { .. }
+                | Record::Peer { .. }
+                | Record::Statement { .. }
+                | Record::Erased { .. } => {}
+            }
+        }
+        if incoming.is_empty() && window.0 == 0 && window.1.is_empty() {
+            return inbox;
+        }
+        inbox.safe = Some(Box::default());
+        inbox.durable.notice.touch();
+        inbox.durable.floor = window.0;
+        let width = limits.message_window;
+        let last = window.1.last().map_or(0, |&(_, last)| last);
+        for &(first, end) in &window.1 {
+            // What is older than the window reaches counts as done anyway.
+            for seq in first.max(last.saturating_sub(u64::from(width) + 64))..=end {
+                inbox.durable.mark(width, seq);
+            }
+        }
+        for (seq, payload) in incoming {
+            let done = seq < window.0 || window.1.iter().any(|&(first, last)| (first..=last).contains(&seq));
+            if done {
+                inbox.erase(seq);
+                continue;
+            }
+            inbox.durable.mark(width, seq);
+            budget.force(&mut inbox.usage, Usage { bytes: 0, messages: 1, durable: 1 });
+            if let Some(safe) = &mut inbox.safe {
+                safe.shown.insert(seq);
+            }
+            inbox.actions.push_back(InboxAction::Deliver {
+                delivery: Delivery::Durable,
+                seq,
+                again: true,
+                payload,
+            });
+        }
+        inbox
+    }
+}
+
+/// Which numbers are done with for good: all that are marked, but those in `shown`.
+fn window_record(peer: NodeId, space: &Space, shown: &BTreeSet<u64>) -> Record {
+    let Some(done) = &space.done else {
+        return Record::Window { peer, floor: space.floor, ranges: Vec::new() };
+    };
+    // Everything older than the window reaches is done with, or in `shown`.
+    let settled = space.floor.max(done.end().saturating_sub(done.width()));
+    let first_clear = done.next_clear(settled);
+    let mut marked = Vec::new();
+    if first_clear > 0 {
+        marked.push((0, first_clear - 1));
+    }
+    marked.extend(runs(done, first_clear));
+    let mut floor = 0;
+    let mut ranges = Vec::new();
+    for (first, last) in marked {
+        let mut from = first;
+        for &seq in shown.range(first..=last) {
+            push_run(&mut floor, &mut ranges, from, seq);
+            from = seq + 1;
+        }
+        push_run(&mut floor, &mut ranges, from, last + 1);
+    }
+    Record::Window { peer, floor, ranges }
+}
+
+/// Adds the run `from..end`, which becomes the floor when it starts at zero.
+fn push_run(floor: &mut u64, ranges: &mut Vec<(u64, u64)>, from: u64, end: u64) {
+    if from >= end {
+        return;
+    }
+    if from == 0 {
+        *floor = end;
+    } else {
+        ranges.push((from, end - 1));
+    }
+}

@@ -1,0 +1,305 @@
+//! Durable messages are exactly once, whenever either side crashes and whatever its disk loses.
+
+use super::*;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What an application with its own disk knows: it confirms a message after it has used it.
+#[derive(Default)]
+struct Application {
+    used: BTreeSet<u64>,
+    fresh: BTreeSet<u64>,
+    read: usize,
+}
+
+struct World {
+    a: End,
+    b: End,
+    app: Application,
+    rng: Rng,
+    pushed: u64,
+    tags: BTreeMap<u64, u64>,
+    there: Vec<Packet>,
+    back: Vec<Packet>,
+    unconfirmed: Vec<u64>,
+    steps: u64,
+}
+
+impl World {
+    fn new(seed: u64, zoo: Zoo) -> World {
+        let limits = Limits { durable_messages: 400, peer_share: 1, message_window: 64, ..Limits::SMALL };
+        let (mut a, mut b) = pair(&limits, false);
+        (a.quick_disk, b.quick_disk) = (false, false);
+        (a.zoo, b.zoo) = (zoo, zoo);
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&seed.to_le_bytes());
+        World {
+            a,
+            b,
+            app: Application::default(),
+            rng: Rng::fork(&bytes, "crash"),
+            pushed: 0,
+            tags: BTreeMap::new(),
+            there: vec![],
+            back: vec![],
+            unconfirmed: vec![],
+            steps: 0,
+        }
+    }
+
+    /// One small thing happens somewhere. `steps` counts them, so a crash can be put between any two.
+    fn step(&mut self, more: u64) -> Result<(), std::string::String> {
+        self.steps += 1;
+        let info = clean(200);
+        match self.rng.below(9) {
+            0 if self.pushed < more => {
+                let len = if self.rng.below(4) == 0 { 700 } else { 20 };
+                if self.a.push(self.pushed, Delivery::Durable, Class::Normal, len).is_ok() {
+                    self.pushed += 1;
+                }
+            }
+            1 => {
+                self.a.confirm();
+                self.a.settle();
+            }
+            2 => {
+                self.b.confirm();
+                self.b.settle();
+            }
+            3 | 4 => {
+                if let Some(packet) = self.a.packet(&info) {
+                    self.there.push(packet);
+                }
+            }
+            5 => {
+                if let Some(packet) = self.b.packet(&info) {
+                    self.back.push(packet);
+                }
+            }
+            6 => {
+                if let Some(packet) = self.there.pop() {
+                    self.watch(&packet)?;
+                    let fate = if self.b.receive(&packet.bytes) { Fate::Acked } else { Fate::Lost };
+                    self.a.fate(&packet, fate);
+                }
+            }
+            7 => {
+                if let Some(packet) = self.back.pop() {
+                    self.a.receive(&packet.bytes);
+                    self.b.fate(&packet, Fate::Acked);
+                }
+            }
+            _ => {
+                if let Some(seq) = self.unconfirmed.pop() {
+                    self.b.consume(seq);
+                }
+            }
+        }
+        let now = self.a.now + Duration::from_millis(5);
+        self.a.wake(now);
+        self.b.wake(now);
+        self.read()
+    }
+
+    /// No number ever stands for two messages.
+    fn watch(&mut self, packet: &Packet) -> Result<(), std::string::String> {
+        for frame in Frames::new(&packet.bytes) {
+            if let Ok(Frame::Message { header, data }) = frame
+                && header.fragment.is_none_or(|fragment| fragment.symbol == 0)
+            {
+                let tag = tag_of(data);
+                if *self.tags.entry(header.seq).or_insert(tag) != tag {
+                    return Err(std::format!("number {} used again for {tag}", header.seq));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn read(&mut self) -> Result<(), std::string::String> {
+        for at in self.app.read..self.b.delivered.len() {
+            let (_, seq, again, bytes) = &self.b.delivered[at];
+            let tag = tag_of(bytes);
+            assert_eq!(*bytes, payload(tag, bytes.len()));
+            if !again && !self.app.fresh.insert(tag) {
+                return Err(std::format!("message {tag} came twice as new"));
+            }
+            if !again && self.app.used.contains(&tag) {
+                return Err(std::format!("message {tag} came as new after it was used"));
+            }
+            self.app.used.insert(tag);
+            self.unconfirmed.push(*seq);
+        }
+        self.app.read = self.b.delivered.len();
+        // Whatever the sender was told is delivered must be safe at the receiver now.
+        for (tag, outcome) in &self.a.receipts {
+            if *outcome == Outcome::Delivered && !self.is_safe(*tag) {
+                return Err(std::format!("message {tag} receipted and not on disk"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Used by the application, or on the confirmed part of the receiver's disk.
+    fn is_safe(&self, tag: u64) -> bool {
+        self.app.used.contains(&tag)
+            || self.b.disk.iter().take(self.b.durable).any(|record| match record {
+                Record::Incoming { payload, .. } => tag_of(payload) == tag,
+                _ => false,
+            })
+    }
+
+    fn crash(&mut self, sender: bool) {
+        self.there.clear();
+        self.back.clear();
+        let lost = self.rng.below(4) as usize * self.rng.below(3) as usize;
+        let params = params(&self.a.limits, false);
+        let (down, up) = if sender { (&mut self.a, &mut self.b) } else { (&mut self.b, &mut self.a) };
+        if !sender {
+            self.unconfirmed.clear();
+        }
+        down.crash(lost);
+        down.outbox.connected(params);
+        up.peer_restarted();
+        up.outbox.connected(params);
+    }
+
+    /// No more faults: everything that was accepted comes.
+    fn calm(&mut self) -> Result<(), std::string::String> {
+        (self.a.quick_disk, self.b.quick_disk) = (true, true);
+        for packet in core::mem::take(&mut self.there) {
+            self.a.fate(&packet, Fate::Lost);
+        }
+        for packet in core::mem::take(&mut self.back) {
+            self.b.fate(&packet, Fate::Lost);
+        }
+        for turn in 0..4_000 {
+            self.a.settle();
+            self.b.settle();
+            self.read()?;
+            while let Some(seq) = self.unconfirmed.pop() {
+                self.b.consume(seq);
+            }
+            let now = self.a.now + Duration::from_millis(50);
+            self.a.wake(now);
+            self.b.wake(now);
+            let info = clean(200);
+            while let Some(packet) = self.a.packet(&info) {
+                self.watch(&packet)?;
+                let fate = if self.b.receive(&packet.bytes) { Fate::Acked } else { Fate::Lost };
+                self.a.fate(&packet, fate);
+            }
+            while let Some(packet) = self.b.packet(&info) {
+                self.a.receive(&packet.bytes);
+                self.b.fate(&packet, Fate::Acked);
+            }
+            if turn > 40 && self.a.sending.used() == (0, 0) && self.b.receiving.used() == (0, 0) {
+                break;
+            }
+        }
+        let accepted: Vec<u64> =
+            self.a.receipts.iter().filter(|r| r.1 == Outcome::Accepted).map(|r| r.0).collect();
+        let missing: Vec<_> = accepted.iter().filter(|tag| !self.app.used.contains(tag)).collect();
+        if !missing.is_empty() {
+            return Err(std::format!("accepted and never delivered: {missing:?}"));
+        }
+        if self.a.sending.used() != (0, 0) || self.b.receiving.used() != (0, 0) {
+            return Err(std::format!("something stays: {:?} {:?}", self.a.outbox, self.b.inbox));
+        }
+        // After everything is taken, nothing is shown again, whatever crashes.
+        let shown = self.b.delivered.len();
+        self.b.crash(0);
+        if self.b.delivered.len() != shown {
+            return Err("shown again although taken".into());
+        }
+        Ok(())
+    }
+}
+
+/// A crash of either side after each step of each run; then a second one later.
+#[test]
+fn a_crash_between_any_two_steps() {
+    for seed in 0..6 {
+        for sender in [false, true] {
+            for at in 1..220 {
+                let mut world = World::new(seed, Zoo::none());
+                let story = |world: &mut World| {
+                    for _ in 0..at {
+                        world.step(12)?;
+                    }
+                    world.crash(sender);
+                    for _ in 0..60 {
+                        world.step(14)?;
+                    }
+                    world.crash(!sender);
+                    world.calm()
+                };
+                story(&mut world)
+                    .unwrap_or_else(|why| panic!("seed {seed} sender {sender} crash at {at}: {why}"));
+            }
+        }
+    }
+}
+
+fn many_crashes(seed: u64, zoo: Zoo) -> Result<(), std::string::String> {
+    let mut world = World::new(seed, zoo);
+    for _ in 0..1_500 {
+        world.step(100)?;
+        if world.rng.below(40) == 0 {
+            let sender = world.rng.below(2) == 0;
+            world.crash(sender);
+        }
+    }
+    world.calm()
+}
+
+#[test]
+fn many_crashes_in_a_row() {
+    for seed in 0..150 {
+        many_crashes(seed, Zoo::none()).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
+    }
+}
+
+/// The planted bugs of durability are found by these very checks.
+#[cfg(feature = "zoo")]
+#[test]
+fn planted_bugs_of_durability_are_found() {
+    use crate::zoo::Bug;
+    for (bug, words) in [(Bug::AckBeforeStore, "not on disk"), (Bug::SequenceReused, "used again")] {
+        let found = (0..20).find_map(|seed| many_crashes(seed, Zoo::with(bug)).err());
+        assert!(found.as_ref().is_some_and(|why| why.contains(words)), "{bug:?}: {found:?}");
+    }
+}
+
+#[test]
+fn a_failed_disk_refuses_durable_messages_and_nothing_else() {
+    let (mut a, mut b) = pair(&Limits::SMALL, false);
+    a.quick_disk = false;
+    a.push(1, Delivery::Durable, Class::Normal, 20).unwrap();
+    a.outbox.on_store_failed(&mut a.sending);
+    a.settle();
+    assert_eq!(a.receipts, [(1, Outcome::Uncertain)]);
+    assert_eq!(a.push(2, Delivery::Durable, Class::Normal, 20), Err(Refused::NoStorage));
+    a.push(3, Delivery::Message, Class::Normal, 20).unwrap();
+    b.push(4, Delivery::Durable, Class::Normal, 20).unwrap();
+    a.inbox.on_store_failed(&mut a.receiving);
+    exchange(&mut a, &mut b, &clean(1_000));
+    assert_eq!(a.receipts[1..], [(3, Outcome::Delivered)]);
+    assert_eq!(b.receipts, [(4, Outcome::Accepted), (4, Outcome::Refused)]);
+}
+
+#[test]
+fn one_window_covers_many_messages() {
+    let (mut a, mut b) = pair(&Limits::SMALL, false);
+    for tag in 0..100 {
+        a.push(tag, Delivery::Durable, Class::Normal, 20).unwrap();
+    }
+    exchange(&mut a, &mut b, &clean(1_000));
+    b.quick_disk = false;
+    for seq in 0..100 {
+        b.consume(seq);
+    }
+    b.quick_disk = true;
+    b.settle();
+    let windows = b.disk.iter().filter(|record| matches!(record, Record::Window { .. })).count();
+    assert_eq!(windows, 2, "the first for one message, the second for the other 99");
+}

@@ -1,0 +1,253 @@
+//! What it reaches on an idealised path: paced at the link's rate, acknowledged packet by packet, with
+//! the acknowledgements lost like everything else.
+
+use super::*;
+use std::collections::{BTreeMap, BTreeSet};
+use std::println;
+
+struct Link {
+    rate_bps: u64,
+    delay_us: u64,
+    mtu: usize,
+    loss_ppm: u64,
+}
+
+/// Bytes of a packet that are not frames: header and tag.
+const OVERHEAD: usize = 24;
+
+/// One bulk or trickle run between two ends over [`Link`]; returns when each delivery happened.
+struct Bench {
+    link: Link,
+    a: End,
+    b: End,
+    rng: Rng,
+    now: u64,
+    free_at: u64,
+    next: u64,
+    sent: BTreeMap<u64, (Packet, u64)>,
+    arriving: BTreeMap<(u64, u64), Packet>,
+    acks: BTreeMap<(u64, u64), (BTreeSet<u64>, Option<Packet>)>,
+    received: BTreeSet<u64>,
+    loss_ppm: u64,
+    delivered_at: Vec<u64>,
+    packets: u64,
+}
+
+impl Bench {
+    fn new(link: Link, fountain: bool, seed: u64) -> Bench {
+        let (a, b) = pair(&Limits::SERVER, fountain);
+        let mut bytes = [7; 32];
+        bytes[..8].copy_from_slice(&seed.to_le_bytes());
+        Bench {
+            link,
+            a,
+            b,
+            rng: Rng::fork(&bytes, "bench"),
+            now: 1_000_000,
+            free_at: 0,
+            next: 0,
+            sent: BTreeMap::new(),
+            arriving: BTreeMap::new(),
+            acks: BTreeMap::new(),
+            received: BTreeSet::new(),
+            loss_ppm: 0,
+            delivered_at: vec![],
+            packets: 0,
+        }
+    }
+
+    fn info(&self, spare: bool) -> PathInfo {
+        PathInfo {
+            loss_ppm: self.loss_ppm as u32,
+            srtt: Duration::from_micros(2 * self.link.delay_us),
+            room: self.link.mtu - OVERHEAD,
+            spare,
+        }
+    }
+
+    fn lost(&mut self) -> bool {
+        self.rng.below(1_000_000) < self.link.loss_ppm
+    }
+
+    /// Up to 100 us of the run: sends what the pacer allows, then whatever arrives.
+    fn tick(&mut self) {
+        self.now += 100;
+        let now = Instant::from_micros(self.now);
+        (self.a.now, self.b.now) = (now, now);
+        self.a.wake(now);
+        while self.free_at <= self.now {
+            let info = self.info(true);
+            let Some(packet) = self.a.packet(&info) else { break };
+            let bytes = packet.bytes.len() + OVERHEAD;
+            self.free_at =
+                self.free_at.max(self.now - 100) + bytes as u64 * 8 * 1_000_000 / self.link.rate_bps;
+            self.packets += 1;
+            if !self.lost() {
+                self.arriving.insert((self.free_at + self.link.delay_us, self.next), packet.clone());
+            }
+            self.sent.insert(self.next, (packet, self.now));
+            self.next += 1;
+        }
+        while let Some((&(at, number), _)) = self.arriving.first_key_value() {
+            if at > self.now {
+                break;
+            }
+            let packet = self.arriving.remove(&(at, number)).unwrap();
+            self.received.insert(number);
+            let before = self.b.delivered.len();
+            self.b.receive(&packet.bytes);
+            self.delivered_at.extend(vec![at; self.b.delivered.len() - before]);
+            let info = self.info(false);
+            let back = self.b.packet(&info);
+            if !self.lost() {
+                let recent = self.received.iter().rev().take(250).copied().collect();
+                self.acks.insert((at + self.link.delay_us, number), (recent, back));
+            } else if let Some(back) = back {
+                self.b.fate(&back, Fate::Lost);
+            }
+        }
+        while let Some((&(at, number), _)) = self.acks.first_key_value() {
+            if at > self.now {
+                break;
+            }
+            let (received, back) = self.acks.remove(&(at, number)).unwrap();
+            if let Some(back) = back {
+                self.a.receive(&back.bytes);
+                self.b.fate(&back, Fate::Acked);
+            }
+            self.on_ack(&received);
+        }
+        self.probe_timeout();
+    }
+
+    fn on_ack(&mut self, received: &BTreeSet<u64>) {
+        let largest = *received.last().unwrap();
+        let known: Vec<u64> = self.sent.range(..=largest).map(|(&number, _)| number).collect();
+        for number in known {
+            let arrived = received.contains(&number);
+            if arrived || number + 3 <= largest {
+                let (packet, _) = self.sent.remove(&number).unwrap();
+                let sample = if arrived { 0 } else { 1_000_000 };
+                self.loss_ppm = (self.loss_ppm * 63 + sample) / 64;
+                self.a.fate(&packet, if arrived { Fate::Acked } else { Fate::Lost });
+            }
+        }
+    }
+
+    /// Nothing heard for long: everything older is called lost.
+    fn probe_timeout(&mut self) {
+        let timeout = 2 * self.link.delay_us * 10;
+        while let Some((&number, &(_, at))) = self.sent.first_key_value() {
+            if at + timeout > self.now {
+                break;
+            }
+            let (packet, _) = self.sent.remove(&number).unwrap();
+            self.a.fate(&packet, Fate::Lost);
+        }
+    }
+}
+
+fn bulk(loss_ppm: u64, fountain: bool, seed: u64) -> (u64, u64) {
+    let link = Link { rate_bps: 10_000_000, delay_us: 25_000, mtu: 1_400, loss_ppm };
+    let (rate, delay) = (link.rate_bps, link.delay_us);
+    let mut bench = Bench::new(link, fountain, seed);
+    // The path has been used before: its loss is known.
+    bench.loss_ppm = loss_ppm;
+    let start = bench.now;
+    bench.a.push(1, Delivery::Message, Class::Normal, 1 << 20).unwrap();
+    while bench.delivered_at.is_empty() {
+        bench.tick();
+        assert!(bench.now < start + 120_000_000, "not delivered after two minutes");
+    }
+    let took = bench.delivered_at[0] - start;
+    let ideal = delay + ((1u64 << 20) * 8 * 1_000_000 / rate) * 1_000_000 / (1_000_000 - loss_ppm);
+    (ideal * 1_000 / took, bench.packets)
+}
+
+/// The ratio of the time on an ideal erasure channel to the time taken, in thousandths: with a given
+/// loss the number of arrivals varies, so the mean of several runs is what is promised.
+#[test]
+fn one_mebibyte_uses_the_channel() {
+    for (fountain, loss_ppm, least) in [
+        (true, 0, 950),
+        (true, 200_000, 950),
+        (true, 900_000, 800),
+        (false, 0, 950),
+        (false, 200_000, 0),
+        (false, 900_000, 0),
+    ] {
+        let runs: Vec<(u64, u64)> = (0..4).map(|seed| bulk(loss_ppm, fountain, seed)).collect();
+        let mean = runs.iter().map(|run| run.0).sum::<u64>() / runs.len() as u64;
+        let worst = runs.iter().map(|run| run.0).min().unwrap();
+        let packets = runs.iter().map(|run| run.1).sum::<u64>() / runs.len() as u64;
+        println!("fountain {fountain} loss {loss_ppm}: mean {mean}, worst {worst}, packets {packets}");
+        assert!(mean >= least, "fountain {fountain} loss {loss_ppm}: {mean}");
+    }
+}
+
+/// 100 bytes at 90 % loss: the median is at most three times that of sending as many copies at once.
+#[test]
+fn a_small_message_at_ninety_percent_loss() {
+    let mut took = vec![];
+    let mut sent = vec![];
+    for seed in 0..101 {
+        let link = Link { rate_bps: 10_000_000, delay_us: 25_000, mtu: 1_400, loss_ppm: 900_000 };
+        let mut bench = Bench::new(link, true, seed);
+        bench.loss_ppm = 900_000;
+        let start = bench.now;
+        bench.a.push(1, Delivery::Message, Class::Normal, 100).unwrap();
+        while bench.delivered_at.is_empty() {
+            bench.tick();
+        }
+        took.push(bench.delivered_at[0] - start);
+        while bench.a.receipts.is_empty() {
+            bench.tick();
+        }
+        sent.push(bench.packets);
+    }
+    took.sort_unstable();
+    sent.sort_unstable();
+    println!("median {} us, nine of ten {} us, packets {}", took[50], took[90], sent[50]);
+    assert!(took[50] <= 3 * 25_000, "{}", took[50]);
+}
+
+/// Run with `--release -- --ignored --nocapture`: nanoseconds for a small message through the outbox.
+#[test]
+#[ignore = "a measurement, not a check"]
+fn cost_of_a_small_message() {
+    for queued in [1u64, 10_000, 60_000] {
+        let limits = Limits { peer_share: 1, ..Limits::SERVER };
+        let (mut a, _) = pair(&limits, false);
+        let body = payload(1, 100);
+        let info = clean(1_376);
+        let send = |tag| Send {
+            to: NodeId([1; 32]),
+            tag,
+            delivery: Delivery::Message,
+            class: Class::Normal,
+            lifetime: None,
+            payload: body.clone(),
+        };
+        let mut cx_end = End::new(limits, 3);
+        let cx = cx!(cx_end);
+        for tag in 1..queued {
+            a.outbox.push(cx, &mut a.sending, send(tag), 1_376).unwrap();
+        }
+        let mut buf = [0; 1_376];
+        let mut pieces = vec![];
+        let rounds = 200_000;
+        let start = std::time::Instant::now();
+        for tag in 0..rounds {
+            a.outbox.push(cx, &mut a.sending, send(tag), 1_376).unwrap();
+            if tag % 12 == 11 {
+                let mut w = Writer::new(&mut buf);
+                a.outbox.fill(cx, &mut a.sending, &mut w, &info, &mut |piece| pieces.push(piece));
+                for piece in pieces.drain(..) {
+                    a.outbox.on_fate(cx, &mut a.sending, piece, Fate::Acked);
+                }
+                while a.outbox.poll().is_some() {}
+            }
+        }
+        println!("{queued} queued: {} ns a message", start.elapsed().as_nanos() as u64 / rounds);
+    }
+}

@@ -1,0 +1,388 @@
+//! Handshakes that others start.
+//!
+//! A question is answered at most once: the same question from the same place gets the same answer again,
+//! so it does not matter how often it was sent or which answer is lost. Nothing about the peer changes
+//! until it has proved, with a Finish or a first data packet, that it is there now.
+
+use alloc::boxed::Box;
+use bytes::Bytes;
+
+use super::Sessions;
+use super::cookie::Cookie;
+use super::keys::Holder;
+use super::message::{
+    Builder, INIT_OVERHEAD, Kind, MAX_HANDSHAKE_BYTES, Packet, RESPONSE_OVERHEAD, Versions,
+};
+use super::payload::Payload;
+use super::peers::Place;
+use super::settle::{Claim, Fate};
+use super::trust::Role;
+use crate::crypto::hash;
+use crate::crypto::noise::{Handshake, IK_RESPONSE_OVERHEAD, Pattern, XX_RESPONSE_OVERHEAD};
+use crate::drops::Drop;
+use crate::ids::PeerSlot;
+use crate::machine::Cx;
+use crate::time::{Duration, Instant};
+use crate::wake::{Reason, Wake};
+use crate::zoo::Bug;
+
+/// How long an answer is kept for a question that is asked again.
+const LIFE: Duration = Duration::from_secs(60);
+
+/// An Init as received.
+pub(super) struct Init<'a> {
+    pub(super) pattern: Pattern,
+    pub(super) noise: &'a [u8],
+    pub(super) cookie: Cookie,
+    /// Everything before the cookie.
+    pub(super) question: &'a [u8],
+    /// Length of the whole packet.
+    pub(super) len: usize,
+    pub(super) epoch: u32,
+}
+
+/// One answered handshake.
+pub(super) struct Answer {
+    place: Place,
+    /// Hash of the question.
+    question: [u8; 16],
+    /// What to say when it is asked again.
+    reply: Bytes,
+    pub(super) index: u32,
+    remote: u32,
+    /// Step at which the question came.
+    begun: u64,
+    at: Instant,
+    epoch: u32,
+    state: State,
+}
+
+enum State {
+    /// XX: who it is comes with the Finish.
+    AwaitFinish { noise: Box<Handshake>, theirs: Versions },
+    /// IK: keys are ready, and wait for a first packet.
+    AwaitData { claim: Box<Claim> },
+    /// A second instance was told so; whether it is real shows when it answers.
+    Refused { claim: Box<Claim> },
+    /// Confirmed. Kept so that late copies of the question cost nothing.
+    Done,
+}
+
+impl Sessions {
+    pub(super) fn on_init(
+        &mut self,
+        cx: &mut Cx<'_>,
+        place: Place,
+        packet: &Packet<'_>,
+        init: &Init<'_>,
+    ) -> Result<(), Drop> {
+        let hello = self.trust.hello(init.epoch);
+        let question = hash::mac(&hello, &[init.question]);
+        let again = self.answers.iter().find(|(_, known)| known.question == question && known.place == place);
+        if let Some((_, known)) = again {
+            if !matches!(known.state, State::Done) {
+                let reply = known.reply.clone();
+                self.send(cx, place, reply, init.epoch);
+            }
+            return Ok(());
+        }
+        let proved = self.jar.proves(cx.now, (place.link, &place.addr), init.question, &init.cookie)
+            || cx.zoo.has(Bug::CookieOff);
+        if !proved && !self.free.take(cx.now, cx.limits.free_handshakes_per_s) {
+            return self.demand_cookie(cx, place, packet, init);
+        }
+        let (noise, claim) = self.read_init(cx, place, packet, init)?;
+        if let Some(claim) = &claim {
+            if self.is_self(claim) {
+                return Err(Drop::Cloned);
+            }
+            let known = self.peers.slot_of(&claim.papers.node).is_some();
+            if !known && !self.peers.has_room(cx.limits.peers) {
+                return Err(Drop::PeersFull);
+            }
+        }
+        let pattern_overhead = match init.pattern {
+            Pattern::Ik => IK_RESPONSE_OVERHEAD,
+            Pattern::Xx => XX_RESPONSE_OVERHEAD,
+        };
+        let len = RESPONSE_OVERHEAD + pattern_overhead + self.payload(0, 0, false).len();
+        if len > init.len && !proved {
+            return self.demand_cookie(cx, place, packet, init);
+        }
+        self.respond(cx, place, (packet.sender, packet.versions), init, question, noise, claim)
+    }
+
+    fn demand_cookie(
+        &mut self,
+        cx: &mut Cx<'_>,
+        place: Place,
+        packet: &Packet<'_>,
+        init: &Init<'_>,
+    ) -> Result<(), Drop> {
+        let hello = self.trust.hello(init.epoch);
+        let demand = self.jar.demand(
+            cx.now,
+            (place.link, &place.addr),
+            self.versions,
+            (packet.sender, &packet.tag),
+            &hello,
+        );
+        if demand.len() <= init.len {
+            self.send(cx, place, demand.into(), init.epoch);
+        }
+        Err(Drop::CookieDemanded)
+    }
+
+    /// The first Diffie-Hellman: reads the question, and with IK who asks it.
+    fn read_init(
+        &mut self,
+        cx: &mut Cx<'_>,
+        place: Place,
+        packet: &Packet<'_>,
+        init: &Init<'_>,
+    ) -> Result<(Box<Handshake>, Option<Claim>), Drop> {
+        if init.len < INIT_OVERHEAD || init.len > MAX_HANDSHAKE_BYTES {
+            return Err(Drop::Malformed);
+        }
+        let ephemeral = self.ephemeral(cx, place, &packet.tag);
+        let noise = self.trust.noise(init.pattern, Role::Responder, init.epoch, packet.versions, ephemeral);
+        let mut noise = noise.map_err(|_| Drop::HandshakeInvalid)?;
+        let mut buf = alloc::vec![0; init.noise.len()];
+        let len = noise.read(init.noise, &mut buf).map_err(|_| Drop::HandshakeInvalid)?;
+        let claim = match init.pattern {
+            Pattern::Xx => None,
+            Pattern::Ik => {
+                let payload = Payload::decode(buf.get(..len).unwrap_or(&[])).map_err(|_| Drop::Malformed)?;
+                Some(self.claim(&payload, noise.remote_static(), packet.versions)?)
+            }
+        };
+        Ok((noise, claim))
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn respond(
+        &mut self,
+        cx: &mut Cx<'_>,
+        place: Place,
+        (remote, theirs): (u32, Versions),
+        init: &Init<'_>,
+        question: [u8; 16],
+        mut noise: Box<Handshake>,
+        claim: Option<Claim>,
+    ) -> Result<(), Drop> {
+        let begun = self.step;
+        let fate = claim.as_ref().map(|claim| self.fate(claim, begun, false));
+        let held = claim.as_ref().and_then(|claim| {
+            let association = self.peers.of_node(&claim.papers.node)?.association.as_ref()?;
+            (fate == Some(Fate::Continue)).then(|| (association.id, association.round.max(claim.round)))
+        });
+        let (agreed, round) = held.unwrap_or((0, 0));
+        let refused = fate == Some(Fate::Refuse);
+        let payload = self.payload(agreed, round, refused);
+        let mut message = alloc::vec![0; payload.len() + XX_RESPONSE_OVERHEAD];
+        let len = noise.write(&payload, &mut message).map_err(|_| Drop::HandshakeInvalid)?;
+        message.truncate(len);
+
+        self.make_room(cx);
+        let index = self.table.take(cx.rng, Holder::Answer(0)).ok_or(Drop::HandshakeFull)?;
+        let reply = Builder::new(Kind::Response, self.versions, index)
+            .index(remote)
+            .put(question.get(..8).unwrap_or(&[]))
+            .put(&message)
+            .put(&[0; 16])
+            .seal(&self.trust.hello(init.epoch));
+        let reply = Bytes::from(reply);
+        let state = match claim {
+            None => State::AwaitFinish { noise, theirs },
+            Some(mut claim) => {
+                claim.agreed = agreed;
+                claim.round = round;
+                let Some(split) = noise.split() else {
+                    self.table.release(index);
+                    return Err(Drop::HandshakeInvalid);
+                };
+                self.table.set_keys(index, self.make_keys(cx, &split, remote, false, &claim));
+                let claim = Box::new(claim);
+                if refused { State::Refused { claim } } else { State::AwaitData { claim } }
+            }
+        };
+        let answer = Answer {
+            place,
+            question,
+            reply: reply.clone(),
+            index,
+            remote,
+            begun,
+            at: cx.now,
+            epoch: init.epoch,
+            state,
+        };
+        match self.answers.insert(answer, Self::answers_limit(cx)) {
+            Ok(slot) => {
+                self.table.set_holder(index, Holder::Answer(slot));
+                self.answer_timers.set(slot, Wake::At(cx.now + LIFE, Reason::HandshakeExpiry));
+                self.send(cx, place, reply, init.epoch);
+                Ok(())
+            }
+            Err(_) => {
+                self.table.release(index);
+                Err(Drop::HandshakeFull)
+            }
+        }
+    }
+
+    /// Our own handshakes may take half of `limits.handshakes`, those of others the rest.
+    fn answers_limit(cx: &Cx<'_>) -> usize {
+        let all = usize::from(cx.limits.handshakes);
+        (all - all / 2).max(1)
+    }
+
+    /// Frees a place when all are taken: a finished answer, else the oldest.
+    fn make_room(&mut self, cx: &Cx<'_>) {
+        if self.answers.len() < Self::answers_limit(cx) {
+            return;
+        }
+        let oldest = self.answers.iter().min_by_key(|(_, answer)| {
+            let done = matches!(answer.state, State::Done);
+            (!done, answer.at, answer.begun)
+        });
+        if let Some((slot, _)) = oldest {
+            self.drop_answer(slot);
+        }
+    }
+
+    fn drop_answer(&mut self, slot: u16) {
+        self.answer_timers.clear(slot);
+        if let Some(answer) = self.answers.remove(slot)
+            && self.table.holder(answer.index) == Some(Holder::Answer(slot))
+        {
+            self.table.release(answer.index);
+        }
+    }
+
+    pub(super) fn expire_answer(&mut self, cx: &Cx<'_>, slot: u16) {
+        let Some(answer) = self.answers.get(slot) else { return };
+        let end = answer.at + LIFE;
+        if end <= cx.now {
+            self.drop_answer(slot);
+        } else {
+            self.answer_timers.set(slot, Wake::At(end, Reason::HandshakeExpiry));
+        }
+    }
+
+    pub(super) fn on_finish(
+        &mut self,
+        cx: &mut Cx<'_>,
+        place: Place,
+        packet: &Packet<'_>,
+        receiver: u32,
+        message: &[u8],
+    ) -> Result<(), Drop> {
+        let slot = match self.table.holder(receiver) {
+            Some(Holder::Answer(slot)) => slot,
+            // A copy of one that was taken.
+            Some(Holder::Peer(_)) => return Ok(()),
+            Some(Holder::Dial(_)) | None => return Err(Drop::HandshakeInvalid),
+        };
+        let answer = self.answers.get_mut(slot).ok_or(Drop::HandshakeInvalid)?;
+        if answer.place != place || answer.remote != packet.sender {
+            return Err(Drop::HandshakeInvalid);
+        }
+        let (noise, theirs) = match &mut answer.state {
+            State::AwaitFinish { noise, theirs } => (noise, *theirs),
+            State::Refused { .. } => {
+                let (reply, epoch) = (answer.reply.clone(), answer.epoch);
+                self.send(cx, place, reply, epoch);
+                return Ok(());
+            }
+            State::AwaitData { .. } | State::Done => return Err(Drop::HandshakeInvalid),
+        };
+        let mut buf = alloc::vec![0; message.len()];
+        let len = noise.read(message, &mut buf).map_err(|_| Drop::HandshakeInvalid)?;
+        // From here on the handshake has said all it can: it succeeds or it is over.
+        let (static_key, split) = (noise.remote_static(), noise.split());
+        let (begun, remote, epoch) = (answer.begun, answer.remote, answer.epoch);
+        let claim = Payload::decode(buf.get(..len).unwrap_or(&[]))
+            .map_err(|_| Drop::Malformed)
+            .and_then(|payload| self.claim(&payload, static_key, theirs))
+            .and_then(|claim| if self.is_self(&claim) { Err(Drop::Cloned) } else { Ok(claim) });
+        let (claim, split) = match (claim, split) {
+            (Ok(claim), Some(split)) => (Claim { agreed: 0, round: 0, ..claim }, split),
+            (Err(reason), _) => {
+                self.drop_answer(slot);
+                return Err(reason);
+            }
+            (Ok(_), None) => return Err(Drop::HandshakeInvalid),
+        };
+        let fate = self.fate(&claim, begun, false);
+        let mut keys = self.make_keys(cx, &split, remote, false, &claim);
+        keys.heard = true;
+        self.table.set_keys(receiver, keys);
+        if fate == Fate::Refuse {
+            self.report_clone(&claim);
+            let reply = self.refusal(receiver, &self.trust.hello(epoch)).ok_or(Drop::Cloned)?;
+            if let Some(answer) = self.answers.get_mut(slot) {
+                answer.state = State::Refused { claim: Box::new(claim) };
+                answer.reply = reply.clone();
+            }
+            self.send(cx, place, reply, epoch);
+            return Err(Drop::Cloned);
+        }
+        if let Some(answer) = self.answers.get_mut(slot) {
+            answer.state = State::AwaitData { claim: Box::new(claim) };
+        }
+        self.confirm(cx, place, slot, fate).map(|_| ())
+    }
+
+    /// What confirming an answer would mean now.
+    pub(super) fn answer_fate(&self, slot: u16) -> Option<(Fate, Option<PeerSlot>)> {
+        let answer = self.answers.get(slot)?;
+        match &answer.state {
+            State::AwaitData { claim } => {
+                Some((self.fate(claim, answer.begun, false), self.peers.slot_of(&claim.papers.node)))
+            }
+            State::Refused { .. } => Some((Fate::Refuse, None)),
+            State::AwaitFinish { .. } | State::Done => None,
+        }
+    }
+
+    /// The initiator has proved that it holds the keys.
+    pub(super) fn confirm(
+        &mut self,
+        cx: &mut Cx<'_>,
+        place: Place,
+        slot: u16,
+        fate: Fate,
+    ) -> Result<PeerSlot, Drop> {
+        let answer = self.answers.get_mut(slot).ok_or(Drop::UnknownSession)?;
+        let (index, epoch) = (answer.index, answer.epoch);
+        let State::AwaitData { claim } = core::mem::replace(&mut answer.state, State::Done) else {
+            return Err(Drop::UnknownSession);
+        };
+        let peer = match self.slot_for(cx, claim.papers.node) {
+            Ok(peer) => peer,
+            Err(reason) => {
+                self.drop_answer(slot);
+                return Err(reason);
+            }
+        };
+        self.trust.network.heard(epoch);
+        self.adopt(cx, peer, place, index, *claim, fate);
+        Ok(peer)
+    }
+
+    /// The second instance has heard that it is one: so it is real, and not a replayed question.
+    pub(super) fn refusal_answered(&mut self, cx: &mut Cx<'_>, slot: u16) {
+        let Some(answer) = self.answers.get_mut(slot) else { return };
+        match core::mem::replace(&mut answer.state, State::Done) {
+            State::Refused { claim } => {
+                self.report_clone(&claim);
+                cx.drops.count(Drop::Cloned);
+            }
+            // We answered, and the other side knows an earlier instance of us: we are the second.
+            State::AwaitData { .. } => self.report_self(),
+            State::AwaitFinish { .. } | State::Done => {}
+        }
+        self.drop_answer(slot);
+    }
+}

@@ -1,0 +1,100 @@
+//! What the two sides tell each other inside the handshake, encrypted.
+//!
+//! ```text
+//! flags u8 (1 = refused: a second instance of this identity) | lowest version u8 | highest version u8
+//! start count u32 | instance u64 | association u64 (0 = none) | round u32
+//! capabilities u8 (1 = fountain) | message_bytes u32 | receive_bytes u32 | packet_bytes u32
+//! certificate: varint length, bytes | membership: varint length, bytes | padding and what later versions add
+//! ```
+
+use alloc::vec::Vec;
+
+use super::message::Versions;
+use crate::codec::{Malformed, Reader, Writer, varint_len};
+use crate::params::PeerParams;
+
+const FIXED_LEN: usize = 3 + 4 + 8 + 8 + 4 + 1 + 4 + 4 + 4 + 2;
+const REFUSED: u8 = 1;
+const FOUNTAIN: u8 = 1;
+
+/// One side's claims. Proved by the handshake around them and by the certificate in them.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Payload<'a> {
+    /// The receiver will get no session: its identity already has one, by another instance.
+    pub(super) refused: bool,
+    /// The version range again, here where nobody can change it.
+    pub(super) versions: Versions,
+    /// How often this device has started.
+    pub(super) boot: u32,
+    /// Drawn anew at every start.
+    pub(super) instance: u64,
+    /// The association with the receiver that the sender remembers, or 0. From the responder: the one
+    /// that goes on, or 0 when both begin anew.
+    pub(super) association: u64,
+    /// Rises with every exchange of keys within one association.
+    pub(super) round: u32,
+    pub(super) params: PeerParams,
+    pub(super) certificate: &'a [u8],
+    pub(super) membership: &'a [u8],
+}
+
+impl<'a> Payload<'a> {
+    pub(super) fn decode(bytes: &'a [u8]) -> Result<Payload<'a>, Malformed> {
+        let mut reader = Reader::new(bytes);
+        let flags = reader.u8()?;
+        let versions = Versions { lowest: reader.u8()?, highest: reader.u8()? };
+        let (boot, instance, association, round) =
+            (reader.u32()?, reader.u64()?, reader.u64()?, reader.u32()?);
+        let capabilities = reader.u8()?;
+        let params = PeerParams {
+            fountain: capabilities & FOUNTAIN != 0,
+            message_bytes: reader.u32()?,
+            receive_bytes: reader.u32()?,
+            packet_bytes: reader.u32()?,
+            message_window: reader.u16()?,
+        };
+        let (certificate, membership) = (reader.prefixed()?, reader.prefixed()?);
+        Ok(Payload {
+            refused: flags & REFUSED != 0,
+            versions,
+            boot,
+            instance,
+            association,
+            round,
+            params,
+            certificate,
+            membership,
+        })
+    }
+
+    /// The encoded length without padding.
+    pub(super) fn len(&self) -> usize {
+        let prefixed = |bytes: &[u8]| varint_len(bytes.len() as u64) + bytes.len();
+        FIXED_LEN + prefixed(self.certificate) + prefixed(self.membership)
+    }
+
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut bytes = alloc::vec![0; self.len()];
+        let mut writer = Writer::new(&mut bytes);
+        // The buffer has exactly the room that is needed.
+        let written = self.write(&mut writer);
+        debug_assert!(written.is_ok() && writer.room() == 0);
+        bytes
+    }
+
+    fn write(&self, writer: &mut Writer<'_>) -> Result<(), crate::codec::NoRoom> {
+        writer.u8(if self.refused { REFUSED } else { 0 })?;
+        writer.put(&[self.versions.lowest, self.versions.highest])?;
+        writer.u32(self.boot)?;
+        writer.u64(self.instance)?;
+        writer.u64(self.association)?;
+        writer.u32(self.round)?;
+        writer.u8(if self.params.fountain { FOUNTAIN } else { 0 })?;
+        writer.u32(self.params.message_bytes)?;
+        writer.u32(self.params.receive_bytes)?;
+        writer.u32(self.params.packet_bytes)?;
+        writer.u16(self.params.message_window)?;
+        writer.prefixed(self.certificate)?;
+        writer.prefixed(self.membership)
+    }
+}

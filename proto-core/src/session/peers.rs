@@ -1,0 +1,280 @@
+//! What is remembered of each peer.
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use super::trust::Papers;
+use crate::bounded::Window;
+use crate::ids::{Addr, LinkId, NodeId, PathId, PeerSlot};
+use crate::params::PeerParams;
+use crate::time::Instant;
+
+/// A link and an address on it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) struct Place {
+    pub(super) link: LinkId,
+    pub(super) addr: Addr,
+}
+
+/// Somewhere a peer may be found.
+pub(super) struct Endpoint {
+    pub(super) place: Place,
+    /// Given by the application; otherwise learned from a handshake of the peer's own.
+    pub(super) configured: bool,
+    /// The handshake under way there.
+    pub(super) dial: Option<u16>,
+    /// When to send next.
+    pub(super) next: Instant,
+    /// Packets sent since this round of attempts began.
+    pub(super) sent: u32,
+    /// Handshakes begun there; every other one is XX even when the peer's key is known.
+    pub(super) turns: u32,
+    /// It told us that it cannot or will not speak with us: try rarely.
+    pub(super) slow: bool,
+}
+
+/// Packet numbers of one path, both directions.
+#[derive(Default)]
+pub(super) struct PathNumbers {
+    /// The next number to send.
+    pub(super) next: u64,
+    /// What was received; allocated by the first packet.
+    pub(super) window: Option<Window>,
+}
+
+/// What two instances of two nodes share from their first handshake until one of them restarts or
+/// forgets the other: packet numbers go on in it whatever happens to keys, links and silence.
+pub(super) struct Association {
+    /// Its name, from the hash of the handshake that founded it.
+    pub(super) id: u64,
+    /// The highest round of keys.
+    pub(super) round: u32,
+    pub(super) version: u8,
+    pub(super) params: PeerParams,
+    /// Step at which it was founded here.
+    pub(super) founded: u64,
+    /// Step at which the peer first proved that it holds the association too.
+    pub(super) confirmed: Option<u64>,
+    /// Whether there are keys to send with. Otherwise it rests, after long silence.
+    pub(super) up: bool,
+    pub(super) heard: Instant,
+    /// Indices of all keys, 0 for none.
+    pub(super) keys: [u32; 4],
+    /// Index of the keys to send with.
+    pub(super) sending: u32,
+    pub(super) paths: [PathNumbers; PathId::COUNT],
+}
+
+/// One peer.
+pub(super) struct Peer {
+    /// Who it must be, or has proved to be.
+    pub(super) node: Option<NodeId>,
+    /// The application wants a session with it.
+    pub(super) wanted: bool,
+    /// Its X25519 key, once known.
+    pub(super) key: Option<[u8; 32]>,
+    pub(super) papers: Option<Papers>,
+    /// The highest start count it has proved.
+    pub(super) boot: u32,
+    /// The instance last spoken with.
+    pub(super) instance: Option<u64>,
+    pub(super) endpoints: Vec<Endpoint>,
+    /// Since when we try to reach it.
+    pub(super) dialing: Option<Instant>,
+    pub(super) association: Option<Box<Association>>,
+    /// Hints from it are not heeded before.
+    pub(super) hints_from: Instant,
+    /// The other instance that was last reported.
+    pub(super) clone_reported: Option<u64>,
+    /// When it came into the table or was last up: the oldest idle stranger makes room.
+    pub(super) since: Instant,
+}
+
+impl Peer {
+    pub(super) fn new(now: Instant, node: Option<NodeId>) -> Peer {
+        Peer {
+            node,
+            wanted: false,
+            key: None,
+            papers: None,
+            boot: 0,
+            instance: None,
+            endpoints: Vec::new(),
+            dialing: None,
+            association: None,
+            hints_from: Instant::ZERO,
+            clone_reported: None,
+            since: now,
+        }
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        self.association.as_ref().is_some_and(|association| association.up)
+    }
+
+    /// Adds a place, or finds it. The list is bounded; a learned place makes room for another.
+    pub(super) fn add_endpoint(
+        &mut self,
+        now: Instant,
+        place: Place,
+        configured: bool,
+        limit: usize,
+    ) -> bool {
+        if let Some(known) = self.endpoints.iter_mut().find(|known| known.place == place) {
+            known.configured |= configured;
+            return false;
+        }
+        if self.endpoints.len() >= limit {
+            let Some(learned) =
+                self.endpoints.iter().position(|known| !known.configured && known.dial.is_none())
+            else {
+                return false;
+            };
+            self.endpoints.remove(learned);
+        }
+        self.endpoints.push(Endpoint {
+            place,
+            configured,
+            dial: None,
+            next: now,
+            sent: 0,
+            turns: 0,
+            slow: false,
+        });
+        true
+    }
+}
+
+/// All peers.
+pub(super) struct Peers {
+    slots: Vec<Option<Box<Peer>>>,
+    by_node: BTreeMap<NodeId, PeerSlot>,
+}
+
+impl Peers {
+    pub(super) const fn new() -> Peers {
+        Peers { slots: Vec::new(), by_node: BTreeMap::new() }
+    }
+
+    #[inline]
+    pub(super) fn get(&self, slot: PeerSlot) -> Option<&Peer> {
+        self.slots.get(usize::from(slot.0))?.as_deref()
+    }
+
+    #[inline]
+    pub(super) fn get_mut(&mut self, slot: PeerSlot) -> Option<&mut Peer> {
+        self.slots.get_mut(usize::from(slot.0))?.as_deref_mut()
+    }
+
+    pub(super) fn slot_of(&self, node: &NodeId) -> Option<PeerSlot> {
+        self.by_node.get(node).copied()
+    }
+
+    pub(super) fn of_node(&self, node: &NodeId) -> Option<&Peer> {
+        self.get(self.slot_of(node)?)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (PeerSlot, &Peer)> {
+        self.slots.iter().zip(0u16..).filter_map(|(peer, slot)| Some((PeerSlot(slot), peer.as_deref()?)))
+    }
+
+    /// Puts a peer into a free slot; `None` when `limit` are in use.
+    pub(super) fn insert(&mut self, peer: Peer, limit: u16) -> Option<PeerSlot> {
+        let free = self.slots.iter().position(Option::is_none);
+        let place = match free {
+            Some(place) => place,
+            None if self.slots.len() < usize::from(limit) => {
+                self.slots.push(None);
+                self.slots.len() - 1
+            }
+            None => return None,
+        };
+        let slot = PeerSlot(u16::try_from(place).ok()?);
+        if let Some(node) = peer.node {
+            self.by_node.insert(node, slot);
+        }
+        *self.slots.get_mut(place)? = Some(Box::new(peer));
+        Some(slot)
+    }
+
+    /// Gives a peer that was only an address its name.
+    pub(super) fn name(&mut self, slot: PeerSlot, node: NodeId) {
+        if let Some(peer) = self.get_mut(slot) {
+            peer.node = Some(node);
+            self.by_node.insert(node, slot);
+        }
+    }
+
+    pub(super) fn remove(&mut self, slot: PeerSlot) -> Option<Box<Peer>> {
+        let peer = self.slots.get_mut(usize::from(slot.0))?.take()?;
+        if let Some(node) = peer.node {
+            self.by_node.remove(&node);
+        }
+        Some(peer)
+    }
+
+    /// Whether there is room for a stranger, or an idle stranger that may make room.
+    pub(super) fn has_room(&self, limit: u16) -> bool {
+        self.slots.len() < usize::from(limit)
+            || self.slots.iter().any(|slot| slot.as_ref().is_none_or(|peer| !peer.wanted && !peer.is_up()))
+    }
+
+    /// The stranger without a session that has been idle for longest.
+    pub(super) fn idle_stranger(&self) -> Option<PeerSlot> {
+        self.iter()
+            .filter(|(_, peer)| !peer.wanted && !peer.is_up())
+            .min_by_key(|(slot, peer)| (peer.since, *slot))
+            .map(|(slot, _)| slot)
+    }
+}
+
+/// A short list of handshakes, found by place.
+pub(super) struct Slots<T> {
+    items: Vec<Option<T>>,
+}
+
+impl<T> Slots<T> {
+    pub(super) const fn new() -> Slots<T> {
+        Slots { items: Vec::new() }
+    }
+
+    /// Puts `item` into a free place; gives it back when `limit` are in use.
+    pub(super) fn insert(&mut self, item: T, limit: usize) -> Result<u16, T> {
+        let place = match self.items.iter().position(Option::is_none) {
+            Some(place) => place,
+            None if self.items.len() < limit => {
+                self.items.push(None);
+                self.items.len() - 1
+            }
+            None => return Err(item),
+        };
+        match (u16::try_from(place), self.items.get_mut(place)) {
+            (Ok(slot), Some(room)) => {
+                *room = Some(item);
+                Ok(slot)
+            }
+            _ => Err(item),
+        }
+    }
+
+    pub(super) fn get(&self, slot: u16) -> Option<&T> {
+        self.items.get(usize::from(slot))?.as_ref()
+    }
+
+    pub(super) fn get_mut(&mut self, slot: u16) -> Option<&mut T> {
+        self.items.get_mut(usize::from(slot))?.as_mut()
+    }
+
+    pub(super) fn remove(&mut self, slot: u16) -> Option<T> {
+        self.items.get_mut(usize::from(slot))?.take()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u16, &T)> {
+        self.items.iter().zip(0u16..).filter_map(|(item, slot)| Some((slot, item.as_ref()?)))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.iter().count()
+    }
+}

@@ -1,0 +1,1 @@
+//! Handshakes that cross each other.
