@@ -102,6 +102,12 @@ impl Links {
         let mut writer = Writer::new(buf);
         let after = entry.write(cx, &mut self.sending, intent, room, &mut writer, pieces);
         let peer = intent.peer;
+        if writer.is_empty() {
+            // Nothing fitted, or nothing was left to say: whoever asks again at once would hear the same.
+            entry.queued = false;
+            self.ready.retain(|ready| *ready != peer);
+            self.deadlines.set(peer.0, Wake::At(cx.now + LINK_LEAD, Reason::Backlog));
+        }
         let after_slot = after.and_then(|token| {
             self.stores
                 .iter()
@@ -171,16 +177,26 @@ impl Peer {
             }
         }
         let spare = self.outbox.spare_wake();
-        if !self.outbox.has_work() && !self.inbox.has_work() && !spare.is_due(cx.now) {
+        let has_work = self.outbox.has_work() || self.inbox.has_work();
+        if !has_work && !spare.is_due(cx.now) {
             return Err(wake.min(spare));
         }
         match self.best_way(cx, links) {
             Ok(at) => {
+                let way = self.ways.get_mut(at).ok_or(Wake::Idle)?;
+                if !has_work && !way.path.spare(cx.now) {
+                    // What goes ahead of its time goes only where there is capacity to spare.
+                    return Err(wake);
+                }
                 let way = self.ways.get(at).ok_or(Wake::Idle)?;
                 let entry = links.get(&way.link).ok_or(Wake::Idle)?;
                 Ok(self.intent(cx, peer, way, Purpose::Traffic, (way.link, way.addr), entry, true))
             }
-            Err(later) => Err(wake.min(later).min(spare)),
+            Err(later) => {
+                // Every way is taken: what could go ahead of its time has no time of its own then.
+                let spare = if spare.is_due(cx.now) { Wake::Idle } else { spare };
+                Err(wake.min(later).min(spare))
+            }
         }
     }
 
@@ -301,7 +317,10 @@ impl Peer {
                 spare: way.path.spare(cx.now),
             };
             let mut sink = |piece| pieces.push(piece);
-            inbox.fill(writer, &info, !outbox.has_bulk(), &mut sink);
+            // A packet that is built for copies alone does not repeat what was said, or it would never
+            // be empty, and there would be another one at once.
+            let repeat = !outbox.has_bulk() && (outbox.has_work() || inbox.has_work());
+            inbox.fill(writer, &info, repeat, &mut sink);
             outbox.fill(cx, sending, writer, &info, &mut sink);
         }
         if way.path.wants_probe()
