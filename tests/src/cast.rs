@@ -5,6 +5,9 @@ use std::sync::OnceLock;
 use bytes::Bytes;
 use proto_core::crypto::secret::Secret;
 use proto_core::identity::{DeviceSecrets, Genesis, LocalIdentity, Network, RootKey, Validity};
+use proto_core::ids::Addr;
+use proto_core::node::{LinkInfo, Medium};
+use proto_core::time::Duration;
 
 /// A network and two of its nodes.
 #[derive(Debug)]
@@ -78,4 +81,18 @@ pub fn device(root: &RootKey, number: u8) -> LocalIdentity {
     let secrets = DeviceSecrets::new(&Secret::new([number | 0x40; 32]), &Secret::new([number | 0x80; 32]));
     let certificate = root.certify(secrets.sign.public(), secrets.dh.public(), 1, Validity::ALWAYS);
     LocalIdentity::new(secrets, certificate).expect("a device certified by its root")
+}
+
+/// A cable of which nothing special is known, with our own address `local` on it.
+#[must_use]
+pub fn link_info(mtu: u16, local: Addr) -> LinkInfo {
+    LinkInfo {
+        medium: Medium::PointToPoint,
+        mtu,
+        rate_bps: None,
+        delay: Duration::from_millis(1),
+        cost: 0,
+        segments: 1,
+        local,
+    }
 }
