@@ -4,7 +4,10 @@ use std::sync::OnceLock;
 
 use arbitrary::{Result, Unstructured};
 use bytes::Bytes;
+use proto_core::crypto::password::Cost;
 use proto_core::crypto::secret::Secret;
+use proto_core::identity::keyfile::{self, CostLimit, Secrets};
+use proto_core::identity::text;
 use proto_core::identity::{
     DeviceCertificate, Genesis, Membership, Network, RevocationList, Revocations, Taken, install,
 };
@@ -67,4 +70,37 @@ fn read(paper: &[u8]) {
         assert_eq!(again.taken, Taken::Known);
         assert_eq!(revocations, before);
     }
+}
+
+/// Key files and their text form: any bytes, and a key file that was spoiled. Nothing but the file itself
+/// opens, and what opens can be sealed again.
+///
+/// # Panics
+/// When a spoiled file opens as something else.
+pub fn key_file(bytes: &[u8]) {
+    let _ = keyfile::open(bytes, b"any", CHEAP);
+    let _ = std::str::from_utf8(bytes).map(text::import);
+    let _ = spoiled_key_file(&mut Unstructured::new(bytes));
+}
+
+/// No file may cost more than a few microseconds here.
+const CHEAP: CostLimit = CostLimit { memory_kib: 8, work_kib: 8 };
+
+fn spoiled_key_file(u: &mut Unstructured<'_>) -> Result<()> {
+    static FILE: OnceLock<Vec<u8>> = OnceLock::new();
+    let file = FILE.get_or_init(|| {
+        let secrets = Secrets {
+            root: Some(cast().roots[0].clone()),
+            device: Some(cast().alice.secrets().clone()),
+            certificate: cast().alice.certificate_bytes().clone(),
+            network_keys: vec![(NetworkId([5; 32]), 1, Secret::new([6; 32]))],
+        };
+        let cost = Cost { memory_kib: 8, passes: 1, lanes: 1 };
+        keyfile::seal(&secrets, b"secret", &[3; keyfile::ENTROPY_LEN], cost).expect("it can be sealed")
+    });
+    let mut spoiled = file.clone();
+    spoil(u, &mut spoiled)?;
+    let opened = keyfile::open(&spoiled, b"secret", CHEAP);
+    assert_eq!(opened.is_ok(), spoiled == *file, "{:?}", opened.err());
+    Ok(())
 }

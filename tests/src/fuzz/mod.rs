@@ -7,14 +7,27 @@
 //! a script: which valid thing to take, and how to spoil it.
 
 mod codec;
+mod handshake;
 mod identity;
+mod node;
 mod spoil;
 
-pub use codec::frames;
-pub use identity::statement;
+pub use codec::{frames, record};
+pub use handshake::{handshake_initiator, handshake_responder, packet};
+pub use identity::{key_file, statement};
+pub use node::node;
 
 /// A fuzz target.
 pub type Target = fn(&[u8]);
 
 /// Every target by name, as in `fuzz/fuzz_targets` and `fuzz/corpus`.
-pub const TARGETS: &[(&str, Target)] = &[("frames", frames), ("statement", statement)];
+pub const TARGETS: &[(&str, Target)] = &[
+    ("frames", frames),
+    ("handshake_initiator", handshake_initiator),
+    ("handshake_responder", handshake_responder),
+    ("key_file", key_file),
+    ("node", node),
+    ("packet", packet),
+    ("record", record),
+    ("statement", statement),
+];
