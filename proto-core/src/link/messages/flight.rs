@@ -1,6 +1,5 @@
 //! What became of what was sent: fates, receipts, refusals, lifetimes, and a peer that lost its memory.
 
-use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
@@ -292,7 +291,7 @@ impl Outbox {
         if let Some(fragments) = &mut entry.fragments {
             if entry.probes % ASK_THEN_ANEW == 0 {
                 let anew = fragments.recut(fragments.size());
-                *fragments = Box::new(anew);
+                **fragments = anew;
             }
             entry.burst = 1;
             let list = ListId::of(Kind::Active, entry.class);

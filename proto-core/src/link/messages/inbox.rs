@@ -221,16 +221,16 @@ impl Inbox {
             }
             Progress::Whole(payload) => payload,
         };
-        let leak = cx.zoo.has(Bug::ReassemblyLeak);
-        if !leak {
+        if cx.zoo.has(Bug::ReassemblyLeak) {
+            let durable = u32::from(header.space == DURABLE);
+            budget.force(&mut self.usage, Usage { bytes: payload.len() as u64, messages: 1, durable });
+        } else {
             self.parts.remove(&key);
         }
         if header.space == DURABLE {
             self.keep_safe(cx, header.seq, payload);
         } else if self.is_turn(header) || cx.zoo.has(Bug::OrderIgnored) {
-            if !leak {
-                budget.give(&mut self.usage, payload.len(), false);
-            }
+            budget.give(&mut self.usage, payload.len(), false);
             self.ordinary.notice.touch();
             self.deliver(cx, budget, header.seq, header.back.is_some(), payload);
         } else {

@@ -5,7 +5,7 @@ use alloc::collections::{BinaryHeap, VecDeque};
 use core::cmp::Reverse;
 
 use super::durable::Durable;
-use super::queue::{Entry, Kind, ListId, Manner, Queue};
+use super::queue::{Entry, Kind, ListId, MOST, Manner, Queue};
 use super::receipts::Floor;
 use super::streams::{Numbers, Streams};
 use super::{Budget, OutboxAction, PathInfo, Usage};
@@ -112,7 +112,8 @@ impl Outbox {
         if manner == Manner::Durable && self.durable.as_ref().is_some_and(|durable| durable.failed) {
             return Err(Refused::NoStorage);
         }
-        if !budget.take(&mut self.usage, send.payload.len(), manner == Manner::Durable) {
+        let fits = self.queue.len() < MOST;
+        if !fits || !budget.take(&mut self.usage, send.payload.len(), manner == Manner::Durable) {
             cx.drops.count(Drop::QueueFull);
             return Err(Refused::QueueFull);
         }

@@ -146,12 +146,18 @@ impl Outbox {
     }
 
     fn ready(&self, class: Class) -> Ready {
+        let occupied = self.queue.occupied(class);
+        if occupied == 0 {
+            return Ready::default();
+        }
+        let has = |kind: Kind| occupied & 1 << (kind as u8 * 5) != 0;
+        let opens = |kind: Kind| has(kind) && self.may_open(ListId::of(kind, class));
         Ready {
-            lost: !self.queue.is_empty(ListId::of(Kind::Lost, class)),
-            small: self.may_open(ListId::of(Kind::Small, class)),
-            durable: self.may_open(ListId::of(Kind::Durable, class)),
-            active: !self.queue.is_empty(ListId::of(Kind::Active, class)),
-            bulk: self.may_open(ListId::of(Kind::Bulk, class)),
+            lost: has(Kind::Lost),
+            small: opens(Kind::Small),
+            durable: opens(Kind::Durable),
+            active: has(Kind::Active),
+            bulk: opens(Kind::Bulk),
         }
     }
 
@@ -268,7 +274,8 @@ impl Outbox {
         self.queue.unlink(index);
         self.start(index);
         let left = p.w.room() - bare;
-        let closed = left < varint_len(len as u64) + LEAST_FRAME || !(p.info.spare || self.has_work());
+        let closed =
+            left < varint_len(len as u64) + LEAST_FRAME || !(p.info.spare || self.queue.any_sendable());
         let Some(entry) = self.queue.get_mut(index) else { return Step::Moved };
         let before = p.w.len();
         if frame::write_message(p.w, &header, closed, &entry.payload).is_err() {
