@@ -103,6 +103,12 @@ impl Links {
         let mut writer = Writer::new(buf);
         let after = entry.write(cx, &mut self.sending, intent, room, &mut writer, pieces);
         let peer = intent.peer;
+        if writer.is_empty() {
+            // Nothing fitted, or nothing was left to say: whoever asks again at once would hear the same.
+            entry.queued = false;
+            self.ready.retain(|ready| *ready != peer);
+            self.deadlines.set(peer.0, Wake::At(cx.now + LINK_LEAD, Reason::Backlog));
+        }
         let after_slot = after.and_then(|token| {
             self.stores
                 .iter()
@@ -322,7 +328,10 @@ impl Peer {
                 spare: way.path.spare(cx.now),
             };
             let mut sink = |piece| pieces.push(piece);
-            let repeat = !writer.is_empty() || !outbox.has_bulk();
+            // A packet built for copies alone does not repeat what was said, or it would never be empty
+            // and there would be another one at once.
+            let wanted = outbox.has_work() || inbox.has_work();
+            let repeat = !writer.is_empty() || (wanted && !outbox.has_bulk());
             inbox.fill(writer, &info, repeat, &mut sink);
             outbox.fill(cx, sending, writer, &info, &mut sink);
         }
