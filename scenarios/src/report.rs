@@ -80,6 +80,9 @@ pub struct Report {
     pub replay: String,
     /// What cannot be held against the core in one run.
     pub excusable: Vec<String>,
+    /// Whether some of that may happen in one run of a thousand only.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub rare: bool,
     /// What was not finished at the end.
     pub pending: Vec<String>,
     /// What the scenario measured.
@@ -151,6 +154,7 @@ fn report(outcome: &Outcome, mut findings: Findings, replay: String, wall_second
     let mut metrics: BTreeMap<String, Value> =
         outcome.metrics.iter().map(|(name, value)| (name.clone(), Value::from(*value))).collect();
     metrics.extend(findings.metrics.into_iter().map(|(name, value)| (name.to_owned(), value)));
+    let rare = !findings.excusable.is_empty();
     let counted = outcome.excusable.iter().filter(|(_, count)| **count > 0);
     findings.excusable.extend(counted.map(|(why, count)| format!("{why}: {count}")));
     let ms = |us: u64| decimal(us.saturating_mul(1_000));
@@ -184,6 +188,7 @@ fn report(outcome: &Outcome, mut findings: Findings, replay: String, wall_second
         peak_node_bytes: outcome.peak_node_bytes,
         replay,
         excusable: findings.excusable,
+        rare,
         pending: outcome.pending.clone(),
         metrics,
         said: findings.said,
@@ -226,6 +231,7 @@ impl Report {
             trace_hash: self.trace_hash.clone(),
             wall_seconds: self.wall_seconds,
             excusable: self.excusable.clone(),
+            rare: self.rare,
             replay: self.replay.clone(),
         }
     }
@@ -254,6 +260,9 @@ pub struct Line {
     /// What cannot be held against the core in one run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub excusable: Vec<String>,
+    /// Whether some of that may happen in one run of a thousand only.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rare: bool,
     /// The command that repeats it.
     pub replay: String,
 }

@@ -103,6 +103,12 @@ impl Links {
         let mut writer = Writer::new(buf);
         let after = entry.write(cx, &mut self.sending, intent, room, &mut writer, pieces);
         let peer = intent.peer;
+        if writer.is_empty() {
+            // Nothing fitted, or nothing was left to say: whoever asks again at once would hear the same.
+            entry.queued = false;
+            self.ready.retain(|ready| *ready != peer);
+            self.deadlines.set(peer.0, Wake::At(cx.now + LINK_LEAD, Reason::Backlog));
+        }
         let after_slot = after.and_then(|token| {
             self.stores
                 .iter()

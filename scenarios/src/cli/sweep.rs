@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::args::{MergeArgs, SweepArgs};
 use crate::fail::Usage;
 use crate::report::{Line, Report};
-use crate::sweep::{Summary, Sweep, summary};
+use crate::sweep::{Excused, Summary, Sweep, summary};
 
 /// Sweeps seeds over all cores.
 pub(super) fn sweep(args: &SweepArgs) -> Result<u8, Usage> {
@@ -99,7 +99,9 @@ fn tell(summary: &Summary, lines: &[Line], json: bool) {
         let wall: f64 = lines.iter().filter(of).map(|line| line.wall_seconds).sum();
         say(&format!("{name}: {passed} of {count} passed, {:.2} s a run", wall / count.max(1) as f64));
     }
-    for run in &summary.excusable {
+    // What faults excuse by design is counted in the JSON; people are told what is rare.
+    let rare = |run: &&Excused| lines.iter().any(|line| line.rare && line.replay == run.replay);
+    for run in summary.excusable.iter().filter(rare) {
         say(&format!("excusable: {} seed {}: {}\n  {}", run.scenario, run.seed, run.reason, run.replay));
     }
     for run in &summary.failed {
