@@ -112,6 +112,17 @@ impl Links {
         Built { len: writer.len(), after_slot }
     }
 
+    /// There was nothing to say after all: the peer's turn is over until something changes.
+    pub fn nothing_to_say(&mut self, cx: &Cx<'_>, peer: PeerSlot) {
+        self.ready.retain(|&ready| ready != peer);
+        let Some(entry) = self.peer_mut(peer) else { return };
+        entry.queued = false;
+        let wake = entry.next_wake(cx);
+        if !wake.is_due(cx.now) {
+            self.deadlines.set(peer.0, wake);
+        }
+    }
+
     /// The packet was sealed with this number and leaves now.
     pub fn sent(&mut self, cx: &mut Cx<'_>, intent: &Intent, packet_number: u64, len: usize) {
         if let Some(link) = self.links.get_mut(&intent.link)
@@ -180,7 +191,7 @@ impl Peer {
                 let entry = links.get(&way.link).ok_or(Wake::Idle)?;
                 Ok(self.intent(cx, peer, way, Purpose::Traffic, (way.link, way.addr), entry, true))
             }
-            Err(later) => Err(wake.min(later).min(spare)),
+            Err(later) => Err(wake.min(later)),
         }
     }
 
@@ -301,7 +312,8 @@ impl Peer {
                 spare: way.path.spare(cx.now),
             };
             let mut sink = |piece| pieces.push(piece);
-            inbox.fill(writer, &info, !outbox.has_bulk(), &mut sink);
+            let repeat = !writer.is_empty() || !outbox.has_bulk();
+            inbox.fill(writer, &info, repeat, &mut sink);
             outbox.fill(cx, sending, writer, &info, &mut sink);
         }
         if way.path.wants_probe()

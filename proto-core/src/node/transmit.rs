@@ -101,6 +101,7 @@ impl Node {
         let mut cx = super::cx(now, &mut self.links_rng, &self.limits, &mut self.drops, self.zoo);
         let built = self.links.build(&mut cx, intent, payload);
         if built.len == 0 {
+            self.links.nothing_to_say(&cx, intent.peer);
             return None;
         }
         let mut cx = super::cx(now, &mut self.sessions_rng, &self.limits, &mut self.drops, self.zoo);

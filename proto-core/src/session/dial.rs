@@ -17,9 +17,8 @@ use bytes::Bytes;
 
 use super::cookie::{self, Cookie};
 use super::keys::Holder;
-use super::message::{
-    Builder, COOKIE_LEN, FRAGMENT_OVERHEAD, INIT_OVERHEAD, Kind, Packet, RESPONSE_OVERHEAD, tag_of,
-};
+use super::message::{Builder, COOKIE_LEN, INIT_OVERHEAD, Kind, Packet, RESPONSE_OVERHEAD, tag_of};
+use super::pace::{LONGEST_GAP, SHORTEST_GAP, gap};
 use super::payload::Payload;
 use super::peers::{Peer, Place};
 use super::settle::{Claim, Fate};
@@ -36,13 +35,6 @@ use crate::node::{LinkInfo, PeerSpec};
 use crate::time::{Duration, Instant};
 use crate::zoo::Bug;
 
-/// The shortest time between two copies of a packet. With 50 ms, 60 s at 90 % loss each way fail
-/// for one handshake in 170,000.
-const SHORTEST_GAP: Duration = Duration::from_millis(50);
-/// Calls are frequent for so long.
-const EAGER: Duration = Duration::from_secs(60);
-/// And then at least this often, where the link can carry it.
-const LONGEST_GAP: Duration = Duration::from_secs(10);
 /// A handshake is replaced by a fresh one after this time or 200 copies, whichever is longer.
 const RENEW: Duration = Duration::from_secs(10);
 /// And one that needs fragments after this, since many rounds fill it piece by piece.
@@ -84,41 +76,6 @@ struct Judged {
     fate: Fate,
     /// The other side will not speak with us.
     refused: bool,
-}
-
-/// How long `bytes` take on the air; zero where the rate is not fixed.
-fn airtime(info: &LinkInfo, bytes: usize) -> Duration {
-    match info.rate_bps {
-        Some(rate) => Duration::from_secs(1).mul_ratio(bytes as u64 * 8, rate),
-        None => Duration::ZERO,
-    }
-}
-
-/// How long a half-received packet may rest before another takes its place.
-pub(super) fn patience(info: &LinkInfo) -> Duration {
-    let usual = airtime(info, usize::from(info.mtu)).mul_ratio(8, 1) + info.delay.mul_ratio(2, 1);
-    usual.max(Duration::from_secs(1))
-}
-
-/// The time until the next copy: after `sent` copies of `bytes` bytes, `elapsed` after the first.
-fn gap(info: &LinkInfo, bytes: usize, sent: u32, elapsed: Duration) -> Duration {
-    let fragments = if bytes <= usize::from(info.mtu) {
-        0
-    } else {
-        bytes.div_ceil(usize::from(info.mtu).saturating_sub(FRAGMENT_OVERHEAD + 7).max(8))
-    };
-    let airtime = airtime(info, bytes + fragments * FRAGMENT_OVERHEAD);
-    let round_trip = info.delay.mul_ratio(2, 1);
-    let steady = SHORTEST_GAP.max(airtime.mul_ratio(10, 1)).max(round_trip.mul_ratio(1, 4));
-    if sent <= 1 {
-        // Where nothing is lost, one copy is enough: wait for its answer.
-        return steady.max(round_trip.mul_ratio(5, 4) + airtime.mul_ratio(2, 1));
-    }
-    if elapsed < EAGER {
-        return steady;
-    }
-    // As long as has passed since the eager phase ended: each gap is twice the last.
-    steady.max(elapsed.saturating_sub(EAGER).min(LONGEST_GAP))
 }
 
 impl Sessions {
@@ -185,6 +142,7 @@ impl Sessions {
         for endpoint in &mut peer.endpoints {
             endpoint.next = cx.now;
             endpoint.sent = 0;
+            endpoint.turns = 0;
         }
         self.pump(cx, slot);
     }
@@ -224,7 +182,9 @@ impl Sessions {
         let dial = match old.filter(|&dial| !self.is_stale(cx, &info, dial)) {
             Some(dial) => Some(dial),
             None => {
+                // A Finish that nobody ever confirmed has met a responder that gave up: ask anew.
                 self.drop_dial(slot, old);
+                self.peers.get_mut(slot)?.dialing.get_or_insert(cx.now);
                 self.begin(cx, slot, nth)
             }
         };
@@ -248,9 +208,6 @@ impl Sessions {
 
     fn is_stale(&self, cx: &Cx<'_>, info: &LinkInfo, dial: u16) -> bool {
         let Some(dial) = self.dials.get(dial) else { return true };
-        if dial.stage == Stage::Finishing {
-            return false;
-        }
         let least = if dial.packet.len() > usize::from(info.mtu) { RENEW_FRAGMENTED } else { RENEW };
         let life = gap(info, dial.packet.len(), 2, Duration::ZERO).mul_ratio(200, 1).max(least);
         cx.now.since(dial.at) >= life || self.trust.network.psk(dial.epoch).is_none()
@@ -356,12 +313,13 @@ impl Sessions {
         }
     }
 
-    /// Ends all handshakes of a peer but the one with index `except`, and calls no more.
-    pub(super) fn drop_dials(&mut self, slot: PeerSlot, except: Option<u32>) {
+    /// Ends the handshakes of a peer that has been reached, and calls no more. A Finish goes on being
+    /// sent if it is for the keys that we prefer, those at `sending`.
+    pub(super) fn drop_dials(&mut self, slot: PeerSlot, sending: Option<u32>) {
         let ended: Vec<u16> = self
             .dials
             .iter()
-            .filter(|(_, dial)| dial.peer == slot && Some(dial.index) != except)
+            .filter(|(_, dial)| dial.peer == slot && Some(dial.index) != sending)
             .map(|(number, _)| number)
             .collect();
         for dial in ended {

@@ -30,11 +30,13 @@
 //! [association]: peers::Association
 
 mod answer;
+mod audit;
 mod cookie;
 mod dial;
 mod fragment;
 mod keys;
 mod message;
+mod pace;
 mod payload;
 mod peers;
 mod service;
@@ -58,7 +60,6 @@ use crate::identity::{
     DeviceCertificate, IdentityError, Installed, LocalIdentity, Network, Revocations, Taken,
 };
 use crate::ids::{Addr, DeviceId, LinkId, NodeId, PeerSlot};
-use crate::limits::Limits;
 use crate::machine::{Cx, Machine};
 use crate::node::{DownReason, LinkInfo, PeerSpec};
 use crate::params::PeerParams;
@@ -70,7 +71,7 @@ use crate::zoo::Bug;
 use answer::Answer;
 use cookie::{Bucket, Jar};
 use dial::Dial;
-use keys::{Holder, Table};
+use keys::Table;
 use message::{Body, Builder, Kind, Packet, Unchecked};
 pub use message::{MAX_HANDSHAKE_BYTES, Versions};
 use peers::{Peer, Peers, Place, Slots};
@@ -419,7 +420,7 @@ impl Sessions {
             return Err(Drop::Malformed);
         };
         let link = self.links.get_mut(&place.link).ok_or(Drop::UnknownLink)?;
-        let patience = dial::patience(&link.info);
+        let patience = pace::patience(&link.info);
         let piece = fragment::Piece { from: place.addr, id, total, offset, data };
         link.slot.add(cx.now, patience, &piece).map_err(|rejected| match rejected {
             fragment::Rejected::Malformed => Drop::Malformed,
@@ -525,67 +526,6 @@ impl Sessions {
 
     fn push(&mut self, action: Action) {
         self.actions.push_back(action);
-    }
-
-    /// Verifies what must always hold.
-    ///
-    /// # Panics
-    /// When it does not.
-    pub fn check(&self) {
-        for (slot, peer) in self.peers.iter() {
-            if let Some(node) = peer.node {
-                assert_eq!(self.peers.slot_of(&node), Some(slot), "node index");
-            }
-            for dial in peer.endpoints.iter().filter_map(|endpoint| endpoint.dial) {
-                assert!(self.dials.get(dial).is_some_and(|dial| dial.peer == slot), "endpoint's handshake");
-            }
-            let Some(association) = &peer.association else { continue };
-            assert!(
-                !association.up || association.keys.contains(&association.sending),
-                "sending key is held"
-            );
-            assert_eq!(association.up, association.sending != 0, "up means sending");
-            for &index in association.keys.iter().filter(|&&index| index != 0) {
-                assert_eq!(self.table.holder(index), Some(Holder::Peer(slot)), "key's holder");
-            }
-            let sending = self.table.keys(association.sending);
-            assert!(sending.is_none_or(|keys| keys.ours || keys.heard), "confirmed before sending");
-        }
-        for (index, holder) in self.table.iter() {
-            match holder {
-                Holder::Dial(dial) => {
-                    assert!(self.dials.get(dial).is_some_and(|d| d.index == index), "dial index")
-                }
-                Holder::Answer(answer) => {
-                    assert!(self.answers.get(answer).is_some_and(|a| a.index == index), "answer index");
-                }
-                Holder::Peer(slot) => {
-                    let association = self.peers.get(slot).and_then(|peer| peer.association.as_ref());
-                    assert!(association.is_some_and(|a| a.keys.contains(&index)), "peer index");
-                }
-            }
-        }
-    }
-
-    /// The most bytes that all sessions together take under `limits`, apart from revocations.
-    #[must_use]
-    pub fn worst_case_bytes(limits: &Limits) -> usize {
-        let window = usize::from(limits.replay_window).div_ceil(64) * 8 + 8;
-        let papers = crate::identity::MAX_CERTIFICATE_BYTES.min(MAX_HANDSHAKE_BYTES);
-        let peer = size_of::<Peer>()
-            + size_of::<peers::Association>()
-            + usize::from(limits.paths_per_peer) * size_of::<peers::Endpoint>()
-            + peers::PathNumbers::SENDERS * window
-            + papers
-            + 4 * (size_of::<keys::Keys>() + 32)
-            + 256;
-        let handshake = size_of::<Dial>().max(size_of::<Answer>()) + 2 * MAX_HANDSHAKE_BYTES + 4096;
-        let link = size_of::<Link>() + MAX_HANDSHAKE_BYTES + 256;
-        usize::from(limits.peers) * (peer + size_of::<Known>() + 96)
-            + usize::from(limits.handshakes) * handshake
-            + usize::from(limits.links) * link
-            + limits.outputs as usize * (size_of::<Action>() + 128)
-            + 4096
     }
 }
 

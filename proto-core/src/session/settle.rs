@@ -8,6 +8,7 @@
 //! |---|---|---|
 //! | the instance we know | yes | `Continue`: new keys, numbers go on |
 //! | the instance we know | no, and could not yet: ours was made while this handshake was under way | `Merge`: as above, one of two foundings is kept |
+//! | the instance we know | no, and it never proved that it did: our founding did not get through | `Renew`: other keys and another name, numbers go on |
 //! | the instance we know | no: it has forgotten us | `Reset`: begin anew |
 //! | a later start of the device | | `Reset` |
 //! | nobody we know | | `New` |
@@ -61,6 +62,7 @@ pub(super) enum Fate {
     New,
     Continue,
     Merge,
+    Renew,
     Reset,
     Refuse,
 }
@@ -93,12 +95,13 @@ impl Sessions {
         if claim.agreed != 0 && claim.agreed == association.id {
             return Fate::Continue;
         }
-        let crossed = if ours {
-            association.founded > begun
-        } else {
-            association.confirmed.is_none_or(|confirmed| begun < confirmed)
-        };
-        if crossed { Fate::Merge } else { Fate::Reset }
+        match (ours, association.confirmed) {
+            (true, _) if association.founded > begun => Fate::Merge,
+            (true, None) => Fate::Renew,
+            (false, None) => Fate::Merge,
+            (false, Some(confirmed)) if begun < confirmed => Fate::Merge,
+            (true, Some(_)) | (false, Some(_)) => Fate::Reset,
+        }
     }
 
     /// Reads what the other side says of itself, and proves it.
@@ -238,11 +241,10 @@ impl Sessions {
         fate: Fate,
     ) {
         let was_up = self.peers.get(slot).is_some_and(Peer::is_up);
-        if matches!(fate, Fate::New | Fate::Reset) {
+        if matches!(fate, Fate::New | Fate::Renew | Fate::Reset) {
             self.release_keys(slot);
         }
-        let Some((rank, ours, heard)) = self.table.keys(index).map(|keys| (keys.rank, keys.ours, keys.heard))
-        else {
+        let Some((rank, heard)) = self.table.keys(index).map(|keys| (keys.rank, keys.heard)) else {
             return;
         };
         let confirmed = heard.then_some(self.step);
@@ -267,6 +269,9 @@ impl Sessions {
             peer.association = None;
         }
         let association = peer.association.get_or_insert_with(fresh);
+        if fate == Fate::Renew {
+            (association.id, association.round) = (rank.hash, 0);
+        }
         association.version = claim.version;
         association.params = claim.params;
         association.round = association.round.max(rank.round);
@@ -285,7 +290,8 @@ impl Sessions {
         peer.papers = Some(claim.papers);
         self.table.set_holder(index, Holder::Peer(slot));
         self.choose(cx, slot, index, fate);
-        self.drop_dials(slot, Some(index).filter(|_| ours));
+        let sending = self.peers.get(slot).and_then(|peer| Some(peer.association.as_ref()?.sending));
+        self.drop_dials(slot, sending);
         if !stored {
             self.push(Action::Store(Record::Peer { node, certificate, boot }));
         }

@@ -190,13 +190,20 @@ impl Sessions {
         packet: &mut [u8],
     ) -> Result<Opened, Drop> {
         let header = Header::parse(packet)?;
-        let (holder, keys) = self.table.find_mut(header.index).ok_or(Drop::UnknownSession)?;
+        let Some((holder, keys)) = self.table.find_mut(header.index) else {
+            // Data that overtook the Finish it depends on is early, not lost.
+            return Err(if self.table.holder(header.index).is_some() {
+                Drop::AuthFailed
+            } else {
+                Drop::UnknownSession
+            });
+        };
         let slot = match holder {
             Holder::Peer(slot) => slot,
             Holder::Answer(answer) => {
                 return self.open_first(cx, Place { link, addr: from }, answer, header, packet);
             }
-            Holder::Dial(_) => return Err(Drop::UnknownSession),
+            Holder::Dial(_) => return Err(Drop::AuthFailed),
         };
         let association = self.peers.get_mut(slot).and_then(|peer| peer.association.as_deref_mut());
         let association = association.ok_or(Drop::UnknownSession)?;
@@ -230,7 +237,7 @@ impl Sessions {
         let held = match fate {
             Fate::Refuse => return Err(Drop::Cloned),
             Fate::New | Fate::Reset => None,
-            Fate::Continue | Fate::Merge => slot.and_then(|slot| self.association(slot)),
+            Fate::Continue | Fate::Merge | Fate::Renew => slot.and_then(|slot| self.association(slot)),
         };
         let numbers = held.and_then(|association| association.paths.get(usize::from(header.path.0)));
         let expected = numbers.map_or(0, PathNumbers::expected);

@@ -81,6 +81,7 @@ pub(super) fn at(unix_s: i64, error_s: u64) -> Option<WallTime> {
 }
 
 /// Everything one node knows, for installing statements.
+#[derive(Clone)]
 pub(super) struct Home {
     pub(super) local: LocalIdentity,
     pub(super) network: Network,

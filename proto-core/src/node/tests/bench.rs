@@ -33,7 +33,8 @@ pub(super) struct Pair {
     pub(super) disks: Vec<BTreeMap<crate::store::record::Key, crate::store::record::Record>>,
     wire: BTreeMap<(Instant, u64), Flying>,
     sequence: u64,
-    steps: u64,
+    pub(super) steps: u64,
+    spin: u64,
     pub(super) loss_ppm: u64,
     pub(super) delay: Duration,
     pub(super) transmitted: [u64; 2],
@@ -97,6 +98,7 @@ impl Pair {
             wire: BTreeMap::new(),
             sequence: 0,
             steps: 0,
+            spin: 0,
             loss_ppm: 0,
             delay: Duration::from_millis(1),
             transmitted: [0; 2],
@@ -201,6 +203,9 @@ impl Pair {
                 self.now = end;
                 return done(self);
             }
+            // A node that wants to be woken at one moment for ever would stop the world.
+            self.spin = if at == self.now { self.spin + 1 } else { 0 };
+            assert!(self.spin < 10_000, "no progress: {:?}", self.nodes[0].next_wake());
             self.now = at;
             while let Some((&key, _)) = self.wire.iter().next()
                 && key.0 <= self.now

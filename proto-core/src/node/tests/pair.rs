@@ -32,7 +32,7 @@ fn a_message_queued_before_the_session_arrives() {
 
 #[test]
 fn every_size_arrives_over_every_mtu() {
-    for mtu in [576, 1_400, 9_000] {
+    for mtu in [64, 100, 576, 1_400, 9_000] {
         let mut pair = Pair::new(small(), mtu, 3);
         pair.connect();
         assert!(pair.run_until(Duration::from_secs(60), Pair::both_up), "mtu {mtu}");

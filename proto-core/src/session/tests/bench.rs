@@ -35,6 +35,7 @@ pub(super) struct Make {
     pub(super) known: Vec<(NodeId, Bytes, u32)>,
     pub(super) rate_bps: Option<u64>,
     pub(super) zoo: Zoo,
+    pub(super) identity: LocalIdentity,
 }
 
 impl Make {
@@ -51,14 +52,12 @@ impl Make {
             known: Vec::new(),
             rate_bps: None,
             zoo: Zoo::none(),
+            identity: identity(who),
         }
     }
 
-    pub(super) fn identity(&self) -> LocalIdentity {
-        let secrets = DeviceSecrets::new(&Secret::new([self.who; 32]), &Secret::new([self.who ^ 0x55; 32]));
-        let root = RootKey::new(&Secret::new([self.who ^ 0xaa; 32]));
-        let certificate = root.certify(secrets.sign.public(), secrets.dh.public(), 1, Validity::ALWAYS);
-        LocalIdentity::new(secrets, certificate).unwrap()
+    pub(super) fn identity(&self) -> &LocalIdentity {
+        &self.identity
     }
 
     pub(super) fn node(&self) -> NodeId {
@@ -94,7 +93,7 @@ impl Make {
         let mut drops = Drops::default();
         let mut cx = Cx { now, rng: &mut rng, limits: &self.limits, drops: &mut drops, zoo: self.zoo };
         let setup = Setup {
-            identity: self.identity(),
+            identity: self.identity.clone(),
             network: Network::open(genesis.encode().unwrap()).unwrap(),
             revocations: Revocations::new(16),
             boot: self.boot,
@@ -121,6 +120,13 @@ impl Make {
         side.handle(now, Input::LinkUp { link: LINK, info: self.info() });
         side
     }
+}
+
+fn identity(who: u8) -> LocalIdentity {
+    let secrets = DeviceSecrets::new(&Secret::new([who; 32]), &Secret::new([who ^ 0x55; 32]));
+    let root = RootKey::new(&Secret::new([who ^ 0xaa; 32]));
+    let certificate = root.certify(secrets.sign.public(), secrets.dh.public(), 1, Validity::ALWAYS);
+    LocalIdentity::new(secrets, certificate).unwrap()
 }
 
 /// One node.
@@ -255,6 +261,39 @@ impl Side {
         let peer = self.sessions.peers.get(self.peer(other)?)?;
         let association = peer.association.as_ref()?;
         Some(self.sessions.table.keys(association.sending)?.rank.hash)
+    }
+
+    /// Keys, handshakes and drops in one text, for a failing test.
+    pub(super) fn describe(&self) -> std::string::String {
+        let mut text = std::string::String::new();
+        for (slot, peer) in self.sessions.peers.iter() {
+            text += &std::format!("{slot:?} dialing {:?};", peer.dialing);
+            for endpoint in &peer.endpoints {
+                text += &std::format!(" at {:?} dial {:?};", endpoint.place.addr, endpoint.dial);
+            }
+            let Some(association) = &peer.association else { continue };
+            text += &std::format!(
+                " association {:x} founded {} confirmed {:?} sending {:x};",
+                association.id,
+                association.founded,
+                association.confirmed,
+                association.sending
+            );
+            for &index in &association.keys {
+                if let Some(keys) = self.sessions.table.keys(index) {
+                    text += &std::format!(
+                        " keys {index:x} remote {:x} ours {} heard {} sent {} {:x?};",
+                        keys.remote,
+                        keys.ours,
+                        keys.heard,
+                        keys.sent,
+                        keys.rank
+                    );
+                }
+            }
+        }
+        let drops: Vec<_> = self.drops.iter().filter(|(_, count)| *count > 0).collect();
+        text + &std::format!(" {drops:?} answers {}", self.sessions.answers.len())
     }
 
     pub(super) fn association(&self, other: &Make) -> Option<u64> {

@@ -1,1 +1,376 @@
-//! Handshakes that cross each other.
+//! Handshakes that cross each other, peers that restart, forget, or exist twice.
+
+use super::super::*;
+use super::bench::*;
+use crate::ids::PathId;
+use crate::time::{Duration, Instant};
+use std::vec;
+use std::vec::Vec;
+
+fn pair() -> (Make, Make) {
+    (Make::new(1), Make::new(2))
+}
+
+fn agree(a: &Side, b: &Side) -> bool {
+    let (to_b, to_a) = (b.make.clone(), a.make.clone());
+    a.is_up(&to_b)
+        && b.is_up(&to_a)
+        && a.sending(&to_b) == b.sending(&to_a)
+        && a.association(&to_b) == b.association(&to_a)
+}
+
+/// Delivers the packets of two sides in every order that `choice` can spell: at each step one bit picks
+/// the side whose oldest packet is delivered, and another whether it is delivered or lost.
+fn interleave(a: &Make, b: &Make, keys: (bool, bool), mut choice: u32) {
+    let whole = choice;
+    let mut sides = [a.start(Instant::ZERO), b.start(Instant::ZERO)];
+    let mut now = Instant::ZERO;
+    sides[0].connect(now, b, keys.0);
+    sides[1].connect(now, a, keys.1);
+    let mut queues: [std::collections::VecDeque<Bytes>; 2] = Default::default();
+    for _ in 0..10 {
+        for (side, queue) in sides.iter_mut().zip(&mut queues) {
+            queue.extend(side.out.drain(..).map(|(_, packet)| packet));
+            let owed: Vec<PeerSlot> = side.outbox.keys().copied().collect();
+            for peer in owed {
+                side.outbox.remove(&peer);
+                queue.extend(side.ping(now, peer).map(Bytes::from));
+            }
+        }
+        let from = (choice & 1) as usize;
+        let lost = choice & 6 == 6;
+        choice >>= 3;
+        let from = if queues[from].is_empty() { 1 - from } else { from };
+        if let Some(packet) = queues[from].pop_front()
+            && !lost
+        {
+            let address = sides[from].make.address;
+            sides[1 - from].receive(now, address, &packet);
+        }
+        now += Duration::from_millis(1);
+    }
+    // From here on the weather is good.
+    let [a_side, b_side] = sides;
+    let mut world = World::new(u64::from(choice), vec![a_side, b_side]);
+    world.now = now;
+    for (nth, queue) in queues.into_iter().enumerate() {
+        let to = world.sides[1 - nth].make.address;
+        world.sides[nth].out.splice(0..0, queue.into_iter().map(|packet| (to, packet)));
+    }
+    for side in &mut world.sides {
+        for other in [a, b] {
+            if let Some(peer) = side.peer(other).filter(|&peer| side.sessions.is_up(peer)) {
+                side.outbox.insert(peer, now);
+            }
+        }
+    }
+    world.run_for(Duration::from_secs(2));
+    let resets = (world.sides[0].established().1, world.sides[1].established().1);
+    assert!(
+        agree(&world.sides[0], &world.sides[1]),
+        "keys {keys:?}, choice {whole:#x}: no agreement: {:#?}",
+        world.sides.iter().map(|side| side.describe()).collect::<Vec<_>>()
+    );
+    assert_eq!(resets, (0, 0), "keys {keys:?}, choice {whole:#x}: nobody has restarted");
+    assert_eq!((world.sides[0].clones(), world.sides[1].clones()), (0, 0));
+}
+
+fn every_order(choices: u32) {
+    for (a, b) in [pair(), (Make::new(2), Make::new(1))] {
+        for keys in [(true, true), (false, false), (true, false), (false, true)] {
+            for choice in 0..choices {
+                // First every order of six steps without loss, then orders and losses at random.
+                let bits = if choice < 64 { spell(choice) } else { choice.wrapping_mul(0x9E37_79B9) };
+                interleave(&a, &b, keys, bits);
+            }
+        }
+    }
+}
+
+#[test]
+fn two_simultaneous_handshakes_settle_on_one_session_whatever_the_order() {
+    every_order(90);
+}
+
+/// Run with `cargo test --release -- --ignored many_orders`.
+#[test]
+#[ignore = "a minute in release; the short form above runs always"]
+fn two_simultaneous_handshakes_in_many_orders() {
+    every_order(3000);
+}
+
+/// Six choices of side, nothing lost.
+fn spell(choice: u32) -> u32 {
+    (0..6).map(|step| (choice >> step & 1) << (3 * step)).sum()
+}
+
+/// The same with real delays, reordering, duplicates and loss: both call, both agree, nobody is reset.
+#[test]
+fn crossing_handshakes_in_bad_weather() {
+    let (a, b) = pair();
+    for seed in 0..60 {
+        let mut world = World::new(seed, vec![a.start(Instant::ZERO), b.start(Instant::ZERO)]);
+        (world.loss, world.jitter_us, world.duplicate) = (300 + 100 * (seed % 6), 200_000, 300);
+        world.sides[0].connect(Instant::ZERO, &b, seed % 2 == 0);
+        world.sides[1].connect(Instant::ZERO, &a, seed % 3 == 0);
+        world.run(Instant::from_micros(60_000_000), |world| agree(&world.sides[0], &world.sides[1]));
+        world.loss = 0;
+        world.run_for(Duration::from_secs(3));
+        assert!(agree(&world.sides[0], &world.sides[1]), "seed {seed}");
+        for side in &world.sides {
+            assert_eq!(side.established().1, 0, "seed {seed}: a reset: {}", side.describe());
+            assert_eq!(side.clones(), 0);
+        }
+    }
+}
+
+fn connected(a: &Make, b: &Make) -> World {
+    let mut world = World::new(1, vec![a.start(Instant::ZERO), b.start(Instant::ZERO)]);
+    world.sides[0].connect(Instant::ZERO, b, true);
+    assert!(world.run(Instant::from_micros(1_000_000), |world| agree(&world.sides[0], &world.sides[1])));
+    world.run_for(Duration::from_secs(1));
+    world
+}
+
+#[test]
+fn a_restarted_peer_is_found_by_a_hint_and_named_as_such() {
+    let (a, b) = pair();
+    let mut world = connected(&a, &b);
+    let peer = world.sides[0].peer(&b).unwrap();
+    let reborn = Make { boot: 2, seed: 77, ..b.clone() };
+    let now = world.now;
+    world.sides[1] = reborn.start(now);
+    let ping = world.sides[0].ping(now, peer).unwrap();
+    world.sides[0].out.push((2, ping.into()));
+    assert!(world.run(now + Duration::from_millis(300), |world| agree(&world.sides[0], &world.sides[1])));
+    assert_eq!(world.sides[0].established(), (2, 1), "the second as restarted");
+    assert_eq!(world.sides[1].established(), (1, 0), "for it we are new");
+    assert_eq!(world.sides[0].peer(&b), Some(peer));
+}
+
+#[test]
+fn a_hint_of_a_stranger_does_nothing_and_the_old_session_stays() {
+    let (a, b) = pair();
+    let mut world = connected(&a, &b);
+    let now = world.now;
+    let peer = world.sides[0].peer(&b).unwrap();
+    let ping = world.sides[0].ping(now, peer).unwrap();
+    // A third node of the network overhears the index and hints from its own address.
+    let mut third = Make::new(3).start(now);
+    third.open(now, 1, &ping);
+    let (_, hint) = third.out.pop().expect("a hint");
+    assert!(hint.len() <= ping.len(), "not larger than the question");
+    world.sides[0].receive(now, 3, &hint);
+    assert!(world.sides[0].out.is_empty());
+    // Even from the right address it only makes us ask.
+    world.sides[0].receive(now, 2, &hint);
+    assert_eq!(world.sides[0].out.len(), 1);
+    world.sides[0].receive(now, 2, &hint);
+    assert_eq!(world.sides[0].out.len(), 1, "once a second");
+    assert!(world.sides[0].is_up(&b));
+    world.run_for(Duration::from_secs(1));
+    assert!(agree(&world.sides[0], &world.sides[1]));
+    assert_eq!(world.sides[0].established().1, 0, "a rekey, not a restart");
+}
+
+#[test]
+fn a_peer_that_forgot_us_begins_anew_on_both_sides() {
+    let (a, b) = pair();
+    let mut world = connected(&a, &b);
+    let now = world.now;
+    let peer = world.sides[1].peer(&a).unwrap();
+    world.sides[1].handle(now, Input::Forget { peer });
+    assert!(matches!(world.sides[1].events.last(), Some(Action::Closed { reason: DownReason::Removed, .. })));
+    let peer = world.sides[0].peer(&b).unwrap();
+    world.sides[0].handle(now, Input::Silent { peer });
+    world.run_for(Duration::from_secs(1));
+    assert!(agree(&world.sides[0], &world.sides[1]));
+    assert_eq!(world.sides[0].established(), (2, 1));
+    assert!(world.sides[0].sessions.next_packet_number(peer, PathId(0)).unwrap() < 4, "from zero");
+}
+
+#[test]
+fn silence_closes_the_session_and_what_was_shared_goes_on_afterwards() {
+    let (a, b) = pair();
+    let mut world = connected(&a, &b);
+    let id = world.sides[0].association(&b);
+    let peer = world.sides[0].peer(&b).unwrap();
+    for _ in 0..10 {
+        world.sides[0].ping(world.now, peer).unwrap();
+    }
+    world.loss = 1000;
+    world.run_for(Duration::from_secs(200));
+    assert!(!world.sides[0].is_up(&b) && !world.sides[1].is_up(&a));
+    let silent = |event: &Action| matches!(event, Action::Closed { reason: DownReason::Silent, .. });
+    assert!(world.sides.iter().all(|side| side.events.iter().any(silent)));
+    assert!(world.sides[0].ping(world.now, peer).is_none(), "no keys, no packets");
+    world.loss = 0;
+    assert!(world.run(world.now + Duration::from_secs(15), |world| agree(&world.sides[0], &world.sides[1])));
+    assert_eq!(world.sides[0].association(&b), id, "the same association");
+    assert_eq!(world.sides[0].established().1 + world.sides[1].established().1, 0);
+    assert!(world.sides[0].sessions.next_packet_number(peer, PathId(0)).unwrap() > 10, "numbers go on");
+}
+
+#[test]
+fn keys_are_replaced_by_time_and_old_ones_receive_for_a_while() {
+    let (a, b) = pair();
+    let mut world = connected(&a, &b);
+    let (now, peer) = (world.now, world.sides[0].peer(&b).unwrap());
+    let old_keys = world.sides[0].sending(&b);
+    let number = world.sides[0].sessions.next_packet_number(peer, PathId(0)).unwrap();
+    let (mut late, mut too_late) = (Vec::new(), Vec::new());
+    let mut step = now;
+    while world.sides[0].sending(&b) == old_keys {
+        step += Duration::from_secs(20);
+        assert!(step < now + Duration::from_secs(3700), "no rekey after an hour");
+        late = world.sides[0].ping(world.now, peer).unwrap();
+        too_late = world.sides[0].ping(world.now, peer).unwrap();
+        let ping = world.sides[0].ping(world.now, peer).unwrap();
+        world.sides[0].out.push((2, ping.into()));
+        world.run(step, |_| false);
+    }
+    world.run_for(Duration::from_secs(1));
+    assert!(agree(&world.sides[0], &world.sides[1]));
+    assert_eq!(world.sides[0].established(), (2, 0), "one side started, once");
+    let numbers = world.sides[0].sessions.next_packet_number(peer, PathId(0)).unwrap();
+    assert!(numbers > number + 2, "numbers go on over a rekey");
+    let now = world.now;
+    assert_eq!(world.sides[1].open(now, 1, &late), Some(vec![1]), "a packet under the old keys");
+    world.run_for(Duration::from_secs(61));
+    let now = world.now;
+    assert_eq!(world.sides[1].open(now, 1, &too_late), None, "the old keys are gone");
+    assert_eq!(world.sides[1].drops.get(Drop::UnknownSession), 1);
+}
+
+#[test]
+fn keys_are_replaced_by_packets_and_refuse_when_used_up() {
+    let (mut a, b) = pair();
+    a.limits.rekey_packets = 100;
+    let mut world = connected(&a, &b);
+    let (now, peer) = (world.now, world.sides[0].peer(&b).unwrap());
+    let before = world.sides[0].sending(&b);
+    let mut sealed = 0;
+    while world.sides[0].ping(now, peer).is_some() {
+        sealed += 1;
+    }
+    assert!((190..200).contains(&sealed), "twice the limit, then no more: {sealed}");
+    world.run_for(Duration::from_secs(1));
+    assert_ne!(world.sides[0].sending(&b), before);
+    assert!(agree(&world.sides[0], &world.sides[1]));
+    assert!(world.sides[0].ping(world.now, peer).is_some());
+}
+
+/// Two devices with one disk and one generator state. The one that is in session stays; the other is
+/// told; both sides of the refusal say so.
+#[test]
+fn a_clone_is_refused_and_both_learn_of_it() {
+    let (a, b) = pair();
+    for with_key in [true, false] {
+        let mut world = connected(&a, &b);
+        let now = world.now;
+        let twin = Make { address: 9, ..a.clone() };
+        world.sides.push(twin.start(now));
+        world.sides[2].connect(now, &b, with_key);
+        world.run_for(Duration::from_secs(5));
+        assert_eq!(world.sides[1].clones(), 1, "the peer says it, once");
+        assert_eq!(world.sides[2].clones(), 1, "the second says it of itself");
+        assert_eq!(world.sides[0].clones(), 0);
+        assert!(!world.sides[2].is_up(&b), "no session for the second");
+        assert!(agree(&world.sides[0], &world.sides[1]), "the first is not disturbed");
+        assert_eq!(world.sides[1].established(), (1, 0));
+    }
+}
+
+#[test]
+fn a_clone_that_is_called_is_refused_too() {
+    let (a, b) = pair();
+    let mut world = connected(&a, &b);
+    let now = world.now;
+    let twin = Make { address: 9, ..a.clone() };
+    world.sides.push(twin.start(now));
+    world.sides[1].connect(now, &twin, true);
+    let peer = world.sides[1].peer(&a).unwrap();
+    // The first cannot be reached any more; only the second answers.
+    world.sides[0].make.address = 1000;
+    world.sides[1].handle(now, Input::Silent { peer });
+    world.log = Some(Vec::new());
+    world.run_for(Duration::from_secs(3));
+    let log: Vec<_> = world.log.take().unwrap().iter().map(|(f, t, p)| (*f, *t, p[0], p.len())).collect();
+    assert_eq!((world.sides[1].clones(), world.sides[2].clones()), (1, 1), "{log:?}");
+    assert!(world.sides[1].is_up(&a), "the session with the first is kept");
+}
+
+#[test]
+fn a_disk_from_a_backup_is_refused_even_after_our_own_restart() {
+    let (a, b) = pair();
+    let known = (a.node(), a.identity().certificate_bytes().clone(), 5);
+    let b = Make { known: vec![known], ..b };
+    for (boot, accepted) in [(4, false), (5, true), (6, true)] {
+        let a = Make { boot, ..a.clone() };
+        let mut world = World::new(1, vec![a.start(Instant::ZERO), b.start(Instant::ZERO)]);
+        world.sides[0].connect(Instant::ZERO, &b, true);
+        world.run_for(Duration::from_secs(2));
+        assert_eq!(world.sides[1].is_up(&a), accepted, "start {boot}");
+        assert_eq!(world.sides[0].clones(), usize::from(!accepted));
+    }
+}
+
+/// Clones with one generator state make different ephemeral keys and different instances.
+#[test]
+fn ephemerals_of_clones_differ() {
+    let (a, b) = pair();
+    let twin = Make { address: 9, ..a.clone() };
+    let ephemeral = |make: &Make| {
+        let mut side = make.start(Instant::ZERO);
+        side.connect(Instant::ZERO, &b, true);
+        let packet = side.out.pop().unwrap().1;
+        (packet.slice(6..38), side.sessions.instance)
+    };
+    let (first, second) = (ephemeral(&a), ephemeral(&twin));
+    assert_eq!(ephemeral(&a), first, "a run can be repeated");
+    assert_ne!(first.0, second.0);
+    assert_ne!(first.1, second.1);
+}
+
+/// A replayed first message of long ago costs a slot and changes nothing.
+#[test]
+fn a_replayed_init_changes_nothing() {
+    let (a, b) = pair();
+    let mut world = World::new(1, vec![a.start(Instant::ZERO), b.start(Instant::ZERO)]);
+    world.log = Some(Vec::new());
+    world.sides[0].connect(Instant::ZERO, &b, true);
+    world.run_for(Duration::from_secs(1));
+    let init = world.log.take().unwrap()[0].2.clone();
+    // The initiator restarts, and is in session again.
+    let reborn = Make { boot: 2, seed: 9, ..a.clone() };
+    world.sides[0] = reborn.start(world.now);
+    let now = world.now;
+    world.sides[0].connect(now, &b, true);
+    world.run_for(Duration::from_secs(100));
+    assert!(agree(&world.sides[0], &world.sides[1]));
+    let events = world.sides[1].events.len();
+    for from in [1, 3] {
+        let now = world.now;
+        world.sides[1].receive(now, from, &init);
+        world.sides[1].out.clear();
+    }
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(world.sides[1].events.len(), events, "no restart, no clone, nothing");
+    assert!(agree(&world.sides[0], &world.sides[1]));
+}
+
+#[test]
+fn a_peer_known_by_address_only_is_united_with_itself() {
+    let (a, b) = pair();
+    let mut world = connected(&a, &b);
+    let now = world.now;
+    // The application names the same peer again, by another address, without knowing who it is.
+    let mut moved = b.clone();
+    moved.address = 2;
+    world.sides[0].connect(now, &moved, false);
+    world.run_for(Duration::from_secs(1));
+    let slots = world.sides[0].sessions.peers.iter().count();
+    assert_eq!(slots, 1, "one peer, one slot");
+    assert!(agree(&world.sides[0], &world.sides[1]));
+    assert_eq!(world.sides[0].established().1, 0);
+}

@@ -128,8 +128,8 @@ fn failures_at_ninety_percent(seeds: u64, with_key: bool) -> u64 {
 
 #[test]
 fn at_ninety_percent_loss_both_agree_within_a_minute() {
-    assert_eq!(failures_at_ninety_percent(150, true), 0);
-    assert_eq!(failures_at_ninety_percent(100, false), 0);
+    assert_eq!(failures_at_ninety_percent(60, true), 0);
+    assert_eq!(failures_at_ninety_percent(40, false), 0);
 }
 
 /// 99.9 % of seeds. Run with `cargo test --release -- --ignored ninety`.

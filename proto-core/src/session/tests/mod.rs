@@ -1,5 +1,8 @@
 //! Tests of the sessions: the bench first, then what must hold, one file for each question.
 
+mod attack;
 mod bench;
 mod crossing;
+mod figures;
+mod golden;
 mod handshake;

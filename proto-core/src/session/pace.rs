@@ -1,0 +1,48 @@
+//! How often a packet is sent again, and how long to wait for one.
+
+use super::message::FRAGMENT_OVERHEAD;
+use crate::node::LinkInfo;
+use crate::time::Duration;
+
+/// The shortest time between two copies of a packet. With 50 ms, 60 s at 90 % loss each way fail
+/// for one handshake in 170,000.
+pub(super) const SHORTEST_GAP: Duration = Duration::from_millis(50);
+/// Calls are frequent for so long.
+const EAGER: Duration = Duration::from_secs(60);
+/// And then at least this often, where the link can carry it.
+pub(super) const LONGEST_GAP: Duration = Duration::from_secs(10);
+
+/// How long `bytes` take on the air; zero where the rate is not fixed.
+fn airtime(info: &LinkInfo, bytes: usize) -> Duration {
+    match info.rate_bps {
+        Some(rate) => Duration::from_secs(1).mul_ratio(bytes as u64 * 8, rate),
+        None => Duration::ZERO,
+    }
+}
+
+/// How long a half-received packet may rest before another takes its place.
+pub(super) fn patience(info: &LinkInfo) -> Duration {
+    let usual = airtime(info, usize::from(info.mtu)).mul_ratio(8, 1) + info.delay.mul_ratio(2, 1);
+    usual.max(Duration::from_secs(1))
+}
+
+/// The time until the next copy: after `sent` copies of `bytes` bytes, `elapsed` after the first.
+pub(super) fn gap(info: &LinkInfo, bytes: usize, sent: u32, elapsed: Duration) -> Duration {
+    let fragments = if bytes <= usize::from(info.mtu) {
+        0
+    } else {
+        bytes.div_ceil(usize::from(info.mtu).saturating_sub(FRAGMENT_OVERHEAD + 7).max(8))
+    };
+    let airtime = airtime(info, bytes + fragments * FRAGMENT_OVERHEAD);
+    let round_trip = info.delay.mul_ratio(2, 1);
+    let steady = SHORTEST_GAP.max(airtime.mul_ratio(10, 1)).max(round_trip.mul_ratio(1, 4));
+    if sent <= 1 {
+        // Where nothing is lost, one copy is enough: wait for its answer.
+        return steady.max(round_trip.mul_ratio(5, 4) + airtime.mul_ratio(2, 1));
+    }
+    if elapsed < EAGER {
+        return steady;
+    }
+    // As long as has passed since the eager phase ended: each gap is twice the last.
+    steady.max(elapsed.saturating_sub(EAGER).min(LONGEST_GAP))
+}
