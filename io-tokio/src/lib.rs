@@ -1,3 +1,19 @@
-//! The tokio shell.
+//! The server shell: what the engine needs from the world, on tokio.
+//!
+//! The engine is a clerk in a room without windows. This crate is the messenger at the door: it tells
+//! the time, brings in letters from the street and carries out what the clerk hands over, puts into the
+//! safe what must not be lost, and never opens a letter itself. There is no protocol here.
+//!
+//! - [`runner`]: owns a `Node` and moves inputs and outputs until it is told to stop.
+//! - [`udp`]: a socket as a link. [`address`]: socket addresses as the engine's opaque addresses.
+//! - [`records`]: where records go: memory, or an append-only file.
 
+pub mod address;
 pub mod keyfile;
+pub mod records;
+pub mod runner;
+pub mod udp;
+
+pub use records::{FileRecords, MemoryRecords, Records};
+pub use runner::{Handle, Runner, Setup};
+pub use udp::UdpLink;

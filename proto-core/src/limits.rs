@@ -9,7 +9,7 @@ use crate::time::Duration;
 /// The sizes of one node. Start from a profile, change fields, then [`Limits::validate`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Limits {
-    /// Links at once, 1 to 256.
+    /// Links at once, 1 to 4,096.
     pub links: u16,
     /// Peers in session or being connected, 1 to 16,384.
     pub peers: u16,
@@ -176,7 +176,7 @@ impl Limits {
     /// Names the first field that cannot work and what it must be.
     pub fn validate(&self) -> Result<(), LimitsError> {
         let rules: [(bool, &'static str, &'static str); 16] = [
-            ((1..=256).contains(&self.links), "links", "must be 1 to 256"),
+            ((1..=4_096).contains(&self.links), "links", "must be 1 to 4,096"),
             ((1..=16_384).contains(&self.peers), "peers", "must be 1 to 16,384"),
             ((1..=8).contains(&self.paths_per_peer), "paths_per_peer", "must be 1 to 8"),
             (self.handshakes >= 1, "handshakes", "must be at least 1"),

@@ -87,9 +87,11 @@ impl Way {
         }
     }
 
-    /// When a challenge has to be sent again.
-    pub(crate) fn challenge_wake(&self) -> Wake {
-        self.challenge.as_ref().map_or(Wake::Idle, Challenge::next_wake)
+    /// When the path or its challenge has something to do. An address that has not echoed is asked
+    /// by challenges alone, so the path's own probes do not count before.
+    pub(crate) fn next_wake(&self) -> Wake {
+        let path = if self.proved { self.path.next_wake() } else { self.path.next_settling() };
+        path.min(self.challenge.as_ref().map_or(Wake::Idle, Challenge::next_wake))
     }
 }
 

@@ -308,7 +308,7 @@ impl Peer {
         let mut wake = self.outbox.next_wake().min(self.inbox.next_wake());
         if self.up {
             for way in &self.ways {
-                wake = wake.min(way.path.next_wake()).min(way.challenge_wake());
+                wake = wake.min(way.next_wake());
             }
             if !self.silence_reported {
                 wake = wake.min(Wake::At(self.silence_ends(cx.limits), Reason::SessionIdle));

@@ -3,6 +3,7 @@
 //! Nothing is queued as bytes. `next_packet` asks who has something to say and a way that is free;
 //! `build` writes what is missing at this moment; `sent` tells the path what it carries.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
@@ -102,6 +103,12 @@ impl Links {
         let mut writer = Writer::new(buf);
         let after = entry.write(cx, &mut self.sending, intent, room, &mut writer, pieces);
         let peer = intent.peer;
+        if writer.is_empty() {
+            // Nothing fitted, or nothing was left to say: whoever asks again at once would hear the same.
+            entry.queued = false;
+            self.ready.retain(|ready| *ready != peer);
+            self.deadlines.set(peer.0, Wake::At(cx.now + LINK_LEAD, Reason::Backlog));
+        }
         let after_slot = after.and_then(|token| {
             self.stores
                 .iter()
@@ -174,7 +181,7 @@ impl Peer {
                 Ok((purpose, link, addr)) => match free(cx, links, link) {
                     Ok(entry) => return Ok(self.intent(cx, peer, way, purpose, (link, addr), entry, false)),
                     Err(later) => {
-                        let timer = way.path.next_wake();
+                        let timer = way.next_wake();
                         wake = wake.min(later).min(if timer.is_due(cx.now) { Wake::Idle } else { timer });
                     }
                 },
@@ -182,11 +189,20 @@ impl Peer {
             }
         }
         let spare = self.outbox.spare_wake();
-        if !self.outbox.has_work() && !self.inbox.has_work() && !spare.is_due(cx.now) {
+        let has_work = self.outbox.has_work() || self.inbox.has_work();
+        if !has_work && !spare.is_due(cx.now) {
             return Err(wake.min(spare));
         }
+        // What is due already waits for a way, not for the time.
+        let spare = if spare.is_due(cx.now) { Wake::Idle } else { spare };
         match self.best_way(cx, links) {
             Ok(at) => {
+                let has_room = |way: &mut Box<Way>| has_work || way.path.spare(cx.now);
+                if !self.ways.get_mut(at).is_some_and(has_room) {
+                    // A way gets capacity to spare when something is acknowledged or given up: both
+                    // ask again.
+                    return Err(wake);
+                }
                 let way = self.ways.get(at).ok_or(Wake::Idle)?;
                 let entry = links.get(&way.link).ok_or(Wake::Idle)?;
                 Ok(self.intent(cx, peer, way, Purpose::Traffic, (way.link, way.addr), entry, true))
@@ -208,7 +224,7 @@ impl Peer {
         if way.path.ack_due(cx.now) || (way.proved && way.path.wants_probe()) {
             return Ok((Purpose::Traffic, way.link, way.addr));
         }
-        Err(way.path.next_wake().min(way.challenge_wake()))
+        Err(way.next_wake())
     }
 
     /// The usable way with the shortest round trip that may send now; a slower one only when the
@@ -312,7 +328,10 @@ impl Peer {
                 spare: way.path.spare(cx.now),
             };
             let mut sink = |piece| pieces.push(piece);
-            let repeat = !writer.is_empty() || !outbox.has_bulk();
+            // A packet built for copies alone does not repeat what was said, or it would never be empty
+            // and there would be another one at once.
+            let wanted = outbox.has_work() || inbox.has_work();
+            let repeat = !writer.is_empty() || (wanted && !outbox.has_bulk());
             inbox.fill(writer, &info, repeat, &mut sink);
             outbox.fill(cx, sending, writer, &info, &mut sink);
         }

@@ -515,7 +515,8 @@ impl Flow {
         self.report.bytes_delivered += bytes as u64;
         let since = self.report.last_delivered_us.or(self.report.first_sent_us).unwrap_or(now_us);
         // A gap is only one while something was waiting to arrive.
-        let waited = now_us - since.max(sent_us.unwrap_or(now_us)).min(now_us);
+        let begun = since.max(sent_us.unwrap_or(now_us));
+        let waited = now_us.saturating_sub(begun);
         self.report.longest_gap_us = self.report.longest_gap_us.max(waited);
         self.report.first_delivered_us.get_or_insert(now_us);
         self.report.last_delivered_us = Some(now_us);

@@ -275,13 +275,19 @@ impl Path {
     /// part of it: only who has something to send asks [`Path::may_send`].
     #[must_use]
     pub fn next_wake(&self) -> Wake {
+        let (at, idle) = self.liveness.next(self.pulse());
+        let reason = if idle { Reason::KeepAlive } else { Reason::PathProbe };
+        self.next_settling().min(Wake::At(at, reason))
+    }
+
+    /// As [`Path::next_wake`], without probes: what was sent and received already.
+    #[must_use]
+    pub fn next_settling(&self) -> Wake {
         let ack = match self.received.due() {
             Some(at) => Wake::At(at, Reason::AckDelay),
             None => Wake::Idle,
         };
-        let (at, idle) = self.liveness.next(self.pulse());
-        let reason = if idle { Reason::KeepAlive } else { Reason::PathProbe };
-        ack.min(self.settle_wake()).min(Wake::At(at, reason))
+        ack.min(self.settle_wake())
     }
 
     /// Whether a packet with a PING (or anything eliciting) should leave now, allowed or not.

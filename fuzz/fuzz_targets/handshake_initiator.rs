@@ -1,0 +1,4 @@
+//! See `tests::fuzz::handshake_initiator`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| tests::fuzz::handshake_initiator(bytes));

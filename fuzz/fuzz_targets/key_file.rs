@@ -1,0 +1,4 @@
+//! See `tests::fuzz::key_file`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| tests::fuzz::key_file(bytes));

@@ -1,0 +1,144 @@
+//! What the core makes of a core: datagrams, messages, handshakes, and what a session costs in memory.
+
+use bytes::Bytes;
+use proto_core::crypto::aead::Key;
+use proto_core::crypto::dh::DhSecret;
+use proto_core::crypto::secret::Secret;
+use proto_core::node::Delivery;
+use simulator::plan::Profile;
+
+use super::measure::{prepared, side_by_side};
+use super::pair::Star;
+use super::{Bench, Target};
+
+pub(super) const BENCHES: [Bench; 5] = [
+    Bench {
+        name: "datagrams_1200B",
+        unit: "packets/s",
+        reference: "raw seal + open",
+        target: Target::RatioAtLeast(0.70),
+        target_text: ">=0.70",
+        measure: || datagrams(1_200),
+    },
+    Bench {
+        name: "messages_64B",
+        unit: "packets/s",
+        reference: "raw seal + open",
+        target: Target::RatioAtLeast(0.40),
+        target_text: ">=0.40",
+        measure: || datagrams(64),
+    },
+    Bench {
+        name: "handshakes",
+        unit: "/s",
+        reference: "raw Diffie-Hellman",
+        target: Target::RatioAtLeast(0.70),
+        target_text: ">=0.70",
+        measure: handshakes,
+    },
+    Bench {
+        name: "idle_session_server",
+        unit: "B",
+        reference: "boringtun: 11 KiB",
+        target: Target::ValueAtMost(12.0 * 1_024.0),
+        target_text: "<=12 KiB",
+        measure: || (session_bytes(Profile::Server), 11.0 * 1_024.0),
+    },
+    Bench {
+        name: "idle_session_tiny",
+        unit: "B",
+        reference: "boringtun: 11 KiB",
+        target: Target::ValueAtMost(4.0 * 1_024.0),
+        target_text: "<=4 KiB",
+        measure: || (session_bytes(Profile::Tiny), 11.0 * 1_024.0),
+    },
+];
+
+/// Packets of one round.
+const PACKETS: u64 = 20_000;
+/// Packets given to the node between two turns of the pair: what a shell reads from a socket at once.
+const BATCH: u64 = 16;
+
+/// Datagrams of `size` bytes sealed, built, parsed, opened and delivered, beside the cipher alone.
+fn datagrams(size: usize) -> (f64, f64) {
+    let Some(mut star) = Star::new(Profile::Server, 1, 1) else { return (0.0, 0.0) };
+    if !star.connect() {
+        return (0.0, 0.0);
+    }
+    let payload = Bytes::from(vec![7; size]);
+    let key = Key::new(&[9; 32]);
+    let mut packet = vec![7; size + 16];
+    let mut nonce = [0; 12];
+    side_by_side(
+        || {
+            let before = star.arrived;
+            // A full controller makes the node wait; time passes until it does not.
+            for _ in 0..PACKETS / BATCH * 4 {
+                for _ in 0..BATCH {
+                    let _ = star.send(Delivery::Datagram, &payload);
+                }
+                star.run(200);
+                if star.arrived - before >= PACKETS {
+                    break;
+                }
+            }
+            star.arrived - before
+        },
+        || {
+            for n in 0..PACKETS {
+                nonce[..8].copy_from_slice(&n.to_le_bytes());
+                let sealed = key.seal_in_place(&nonce, &[1; 8], &mut packet);
+                let opened = key.open_in_place(&nonce, &[1; 8], &mut packet);
+                std::hint::black_box((sealed.is_ok(), opened.is_ok()));
+            }
+            PACKETS
+        },
+    )
+}
+
+/// Whole handshakes of two nodes, beside the eight agreements and two key generations in one.
+fn handshakes() -> (f64, f64) {
+    const ROUND: u64 = 50;
+    let mut seed = 0;
+    let secret = DhSecret::from_secret(&Secret::new([5; 32]));
+    let public = secret.public();
+    prepared(
+        || {
+            seed += ROUND;
+            (0..ROUND).filter_map(|n| Star::new(Profile::Server, 1, seed + n)).collect::<Vec<_>>()
+        },
+        |mut stars| stars.iter_mut().map(|star| u64::from(star.connect())).sum(),
+        || {
+            for _ in 0..ROUND {
+                for _ in 0..8 {
+                    std::hint::black_box(secret.agree(&public).is_ok());
+                }
+                for _ in 0..2 {
+                    std::hint::black_box(secret.public());
+                }
+            }
+            ROUND
+        },
+    )
+}
+
+/// Bytes that one more established idle session costs node 0.
+fn session_bytes(profile: Profile) -> f64 {
+    const FEW: u32 = 2;
+    const MANY: u32 = 8;
+    let held = |leaves| {
+        let mut star = Star::new(profile, leaves, 3)?;
+        if !star.connect() {
+            return None;
+        }
+        // Handshake state, which is forgotten after a while, is not the session's.
+        for _ in 0..120 {
+            star.run(1_000_000);
+        }
+        Some(star.held_by_first())
+    };
+    match (held(FEW), held(MANY)) {
+        (Some(few), Some(many)) => (many - few) as f64 / f64::from(MANY - FEW),
+        (_, _) => f64::NAN,
+    }
+}

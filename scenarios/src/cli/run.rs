@@ -1,0 +1,132 @@
+//! `run` and `replay`: one plan, and everything there is to say about it.
+
+use std::path::{Path, PathBuf};
+
+use simulator::plan::Plan;
+
+use super::args::{ReplayArgs, RunArgs};
+use crate::engine::{self, How};
+use crate::fail::Usage;
+use crate::report::{self, Origin, Report};
+
+/// How many steps before a failure its saved trace holds.
+const TRACE_BEFORE: u64 = 2_000;
+
+/// One run of a named scenario.
+pub(super) fn run(args: &RunArgs) -> Result<u8, Usage> {
+    let scenario = crate::scenarios::find(&args.name)?;
+    let seed = match args.seed {
+        Some(seed) => seed,
+        None => {
+            let seed = getrandom::u64().map_err(|error| {
+                Usage::new(format!("cannot draw a seed: {error}"), "--seed", "give one, for example --seed 1")
+            })?;
+            say(args.json, &format!("seed {seed}"));
+            seed
+        }
+    };
+    let params = args.choices.params(seed)?;
+    let plan = scenario.make(&params)?;
+    if let Some(path) = &args.save_plan {
+        super::write_file(path, &plan.to_toml())?;
+        say(args.json, &format!("plan saved to {}", path.display()));
+    }
+    let origin = Origin::Named(scenario, &params);
+    finish(&plan, origin, args.verify, args.trace.as_deref(), args.json)
+}
+
+/// One run of a saved plan.
+pub(super) fn replay(args: &ReplayArgs) -> Result<u8, Usage> {
+    let plan = super::plans::read_plan(&args.file)?;
+    let path = args.file.display().to_string();
+    finish(&plan, Origin::File(&path), args.verify, args.trace.as_deref(), args.json)
+}
+
+/// Says something to people: on standard output, unless that is to hold one JSON document.
+fn say(json: bool, line: &str) {
+    if json {
+        eprintln!("{line}");
+    } else {
+        super::print(line);
+    }
+}
+
+fn finish(plan: &Plan, origin: Origin<'_>, verify: bool, trace: Option<&Path>, json: bool) -> Result<u8, Usage> {
+    // Opened before the run, so that hours of it are not lost to a wrong path.
+    let file = trace.map(|path| super::create_file(path).map(|file| (path, file))).transpose()?;
+    let report = report::run(plan, origin, How { verify });
+    let mut saved = Vec::new();
+    if let Some((path, file)) = file {
+        engine::trace(plan, 0..u64::MAX, file).map_err(|error| super::cannot_write(path, &error))?;
+        saved.push(("trace", path.to_path_buf()));
+    }
+    if !report.passed() {
+        save_failure(plan, &report, trace.is_some(), &mut saved);
+    }
+    if json {
+        super::print_json(&report);
+    }
+    tell(&report, origin, &saved, json);
+    Ok(report.exit_code)
+}
+
+/// Saves the plan, and the trace around the failure unless the whole one was asked for. The failure
+/// itself is what must be heard: a full disk costs its copy, not the verdict.
+fn save_failure(plan: &Plan, report: &Report, traced: bool, saved: &mut Vec<(&'static str, PathBuf)>) {
+    let stem = format!("{}/{}-{}", super::SAVED, report.scenario, report.seed);
+    let path = PathBuf::from(format!("{stem}.toml"));
+    match super::write_file(&path, &plan.to_toml()) {
+        Ok(()) => saved.push(("plan", path)),
+        Err(usage) => return eprintln!("warning: {usage}"),
+    }
+    if traced {
+        return;
+    }
+    let path = PathBuf::from(format!("{stem}.trace"));
+    let window = report.at_step.saturating_sub(TRACE_BEFORE)..report.at_step.saturating_add(2);
+    let written = super::create_file(&path).and_then(|file| {
+        engine::trace(plan, window, file).map_err(|error| super::cannot_write(&path, &error))
+    });
+    match written {
+        Ok(()) => saved.push(("trace", path)),
+        Err(usage) => eprintln!("warning: {usage}"),
+    }
+}
+
+/// Says what happened: verdict, what was measured, seed, command, and where things were saved.
+fn tell(report: &Report, origin: Origin<'_>, saved: &[(&'static str, PathBuf)], json: bool) {
+    let sentence = report.sentence();
+    let (word, rest) = sentence.split_at(report.verdict.len());
+    let word = if json { word.to_owned() } else { super::paint(word, report.passed()) };
+    say(json, &format!("{}: {word}{rest}", report.scenario));
+    if !json {
+        for line in &report.said {
+            super::print(&format!("  {line}"));
+        }
+        for (name, value) in &report.metrics {
+            // Lists were said line by line.
+            if !value.is_array() {
+                super::print(&format!("  {name} = {value}"));
+            }
+        }
+        super::print(&format!("  trace_hash = {}", report.trace_hash));
+    }
+    for reason in &report.excusable {
+        say(json, &format!("  excusable: {reason}"));
+    }
+    if report.passed() {
+        return;
+    }
+    for reason in report.pending.iter().take(20) {
+        say(json, &format!("  pending: {reason}"));
+    }
+    let place = match origin {
+        Origin::Named(scenario, _) => scenario.name.to_owned(),
+        Origin::File(path) => path.to_owned(),
+    };
+    say(json, &format!("  seed {} of {place}, thallus-sim {}", report.seed, env!("CARGO_PKG_VERSION")));
+    say(json, &format!("  replay: {}", report.replay));
+    for (what, path) in saved {
+        say(json, &format!("  {what}: {}", path.display()));
+    }
+}

@@ -1,0 +1,110 @@
+//! `sweep` and `merge`: many runs, the failing ones at the end with their commands.
+
+use std::io::{BufWriter, Write};
+use std::sync::Mutex;
+use std::time::Instant;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::args::{MergeArgs, SweepArgs};
+use crate::fail::Usage;
+use crate::report::{Line, Report};
+use crate::sweep::{Summary, Sweep, summary};
+
+/// Sweeps seeds over all cores.
+pub(super) fn sweep(args: &SweepArgs) -> Result<u8, Usage> {
+    let scenarios = super::args::scenarios(&args.names, args.all)?;
+    let params = args.choices.params(args.seeds.start)?;
+    let jobs = match args.jobs {
+        Some(jobs) => usize::from(jobs),
+        None => std::thread::available_parallelism().map_or(1, usize::from),
+    };
+    let sweep = Sweep { scenarios, seeds: args.seeds.clone(), shard: args.shard, jobs, params: &params, verify: args.verify };
+    let file = args.json_lines.as_deref().map(|path| super::create_file(path).map(|file| Mutex::new(BufWriter::new(file)))).transpose()?;
+    let bar = progress(sweep.len());
+    let start = Instant::now();
+    let lines = sweep.run(|report| {
+        let written = file.as_ref().is_none_or(|file| write_line(file, report));
+        if !report.passed() {
+            bar.suspend(|| eprintln!("{} seed {}: {}", report.scenario, report.seed, report.sentence()));
+        }
+        bar.inc(1);
+        written
+    })?;
+    bar.finish_and_clear();
+    if let (Some(file), Some(path)) = (file, &args.json_lines) {
+        let flushed = file.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner).flush();
+        if flushed.is_err() || (lines.len() as u64) < sweep.len() {
+            return Err(Usage::new("cannot write all lines", path.display().to_string(), "choose a place with room; sweep again"));
+        }
+    }
+    let summary = summary(&lines, start.elapsed().as_secs_f64());
+    tell(&summary, &lines, args.json);
+    Ok(summary.exit_code)
+}
+
+/// Adds up shards.
+pub(super) fn merge(args: &MergeArgs) -> Result<u8, Usage> {
+    let mut lines: Vec<Line> = Vec::new();
+    for path in &args.files {
+        for (at, text) in super::read_text(path, "line file")?.lines().enumerate() {
+            let line = serde_json::from_str(text).map_err(|error| {
+                let place = format!("{}:{}:{}", path.display(), at + 1, error.column());
+                Usage::new(format!("this is not a line of a sweep: {error}"), place, "give files that `sweep --json-lines` wrote")
+            })?;
+            lines.push(line);
+        }
+    }
+    lines.sort_by(|a, b| (&a.scenario, a.seed).cmp(&(&b.scenario, b.seed)));
+    if let Some(pair) = lines.windows(2).find(|pair| pair[0].replay == pair[1].replay) {
+        return Err(Usage::new(
+            format!("{} seed {} is there twice", pair[0].scenario, pair[0].seed),
+            "the line files",
+            "give each shard once",
+        ));
+    }
+    let summary = summary(&lines, lines.iter().map(|line| line.wall_seconds).sum());
+    tell(&summary, &lines, args.json);
+    Ok(summary.exit_code)
+}
+
+/// Whether the line could be written.
+fn write_line(file: &Mutex<BufWriter<std::fs::File>>, report: &Report) -> bool {
+    let Ok(line) = serde_json::to_string(&report.line()) else { return false };
+    let mut file = file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    writeln!(file, "{line}").and_then(|()| file.flush()).is_ok()
+}
+
+fn progress(runs: u64) -> ProgressBar {
+    let target = if super::decorated() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    let bar = ProgressBar::with_draw_target(Some(runs), target);
+    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} runs, {elapsed} gone, {eta} left") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+fn tell(summary: &Summary, lines: &[Line], json: bool) {
+    if json {
+        super::print_json(summary);
+    }
+    let say = |line: &str| if json { eprintln!("{line}") } else { super::print(line) };
+    let mut names: Vec<&str> = lines.iter().map(|line| line.scenario.as_str()).collect();
+    names.sort_unstable();
+    names.dedup();
+    for name in names {
+        let of = |line: &&Line| line.scenario == name;
+        let passed = lines.iter().filter(of).filter(|line| line.verdict == "pass").count();
+        let count = lines.iter().filter(of).count();
+        let wall: f64 = lines.iter().filter(of).map(|line| line.wall_seconds).sum();
+        say(&format!("{name}: {passed} of {count} passed, {:.2} s a run", wall / count.max(1) as f64));
+    }
+    for run in &summary.excusable {
+        say(&format!("excusable: {} seed {}: {}\n  {}", run.scenario, run.seed, run.reason, run.replay));
+    }
+    for run in &summary.failed {
+        let seed = run.seed.map(|seed| format!(" seed {seed}")).unwrap_or_default();
+        say(&format!("failed: {}{seed}: {}: {}\n  {}", run.scenario, run.verdict, run.reason, run.replay));
+    }
+    say(&format!("{} runs, {} passed, {} failed, {:.1} s", summary.runs, summary.passed, summary.failed.len(), summary.wall_seconds));
+}

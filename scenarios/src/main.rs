@@ -1,0 +1,5 @@
+//! `thallus-sim`: named chaos scenarios from the command line.
+
+fn main() -> std::process::ExitCode {
+    scenarios::cli::main()
+}

@@ -1,0 +1,256 @@
+//! How much heap each node holds.
+//!
+//! A household with one electricity meter knows what it uses, not who. Here every node's code runs
+//! behind a meter of its own: whatever it allocates or frees while it runs is its own account. What
+//! crosses the border is copied there, so that a message which the application made, and the node
+//! frees, is no gain to the node, and one that the node made, and the application frees, is no leak.
+//!
+//! The counting allocator is the `allocation-counter` crate's: the system's allocator with counters a
+//! thread, so runs on other threads do not disturb each other.
+
+use std::cell::RefCell;
+
+use bytes::Bytes;
+use proto_core::ids::NodeId;
+use proto_core::node::{Command, Event, Input, Output, Refused, Send};
+use proto_core::store::record::Record;
+use proto_core::time::Instant;
+use proto_core::wake::Wake;
+use simulator::plan::Plan;
+use simulator::subject::{Glance, Start, Subject};
+
+/// One hour on a node's own clock, in microseconds.
+const HOUR_US: u64 = 3_600_000_000;
+/// Hours that are told apart; what comes later is added to the last one.
+const MOST_HOURS: usize = 1_000;
+
+/// What one node held.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct NodeMemory {
+    /// The most bytes at once, over all its starts.
+    pub peak_bytes: u64,
+    /// The most bytes at once in each hour of its clock in which it ran.
+    pub by_hour: Vec<u64>,
+    /// Bytes that were still held after its last end: 0 unless something leaks.
+    pub left_bytes: i64,
+}
+
+thread_local! {
+    static NODES: RefCell<Vec<NodeMemory>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Takes what the nodes of the runs since the last call held, by number.
+pub(crate) fn take() -> Vec<NodeMemory> {
+    NODES.with_borrow_mut(std::mem::take)
+}
+
+fn note(node: u32, change: impl FnOnce(&mut NodeMemory)) {
+    NODES.with_borrow_mut(|nodes| {
+        let at = node as usize;
+        if nodes.len() <= at {
+            nodes.resize(at + 1, NodeMemory::default());
+        }
+        change(&mut nodes[at]);
+    });
+}
+
+/// A node behind its meter.
+pub(crate) struct Metered<S> {
+    /// `None` only while it is being dropped.
+    inner: Option<S>,
+    node: u32,
+    live: i64,
+    /// The highest of the current hour, and which hour that is.
+    peak: u64,
+    hour: usize,
+}
+
+impl<S> Metered<S> {
+    /// Bytes held now.
+    pub(crate) fn live(&self) -> i64 {
+        self.live
+    }
+
+    /// Runs `work` on the node's account.
+    fn run<R>(&mut self, now: Instant, work: impl FnOnce(&mut S) -> R) -> Option<R> {
+        let inner = self.inner.as_mut()?;
+        let mut result = None;
+        let used = allocation_counter::measure(|| result = Some(work(inner)));
+        self.account(now, &used);
+        result
+    }
+
+    fn account(&mut self, now: Instant, used: &allocation_counter::AllocationInfo) {
+        let highest = self.live.saturating_add_unsigned(used.bytes_max).max(0).unsigned_abs();
+        self.live += used.bytes_current;
+        let hour = usize::try_from(now.as_micros() / HOUR_US).unwrap_or(usize::MAX).min(MOST_HOURS);
+        if hour != self.hour {
+            self.write_down();
+            self.hour = hour;
+            self.peak = 0;
+        }
+        self.peak = self.peak.max(highest);
+    }
+
+    fn write_down(&mut self) {
+        let (hour, peak) = (self.hour, self.peak);
+        note(self.node, |memory| {
+            memory.peak_bytes = memory.peak_bytes.max(peak);
+            if memory.by_hour.len() <= hour {
+                memory.by_hour.resize(hour + 1, 0);
+            }
+            memory.by_hour[hour] = memory.by_hour[hour].max(peak);
+        });
+    }
+}
+
+impl<S> Drop for Metered<S> {
+    fn drop(&mut self) {
+        self.write_down();
+        let inner = self.inner.take();
+        let used = allocation_counter::measure(|| drop(inner));
+        let left_bytes = self.live + used.bytes_current;
+        note(self.node, |memory| memory.left_bytes = left_bytes);
+    }
+}
+
+fn copy(bytes: &Bytes) -> Bytes {
+    Bytes::copy_from_slice(bytes)
+}
+
+/// The same command, sharing nothing with the original.
+fn own_command(command: &Command) -> Command {
+    match command {
+        // Cloning the payload would put a part of the original on the node's account.
+        Command::Send(Send { to, tag, delivery, class, lifetime, payload }) => Command::Send(Send {
+            to: *to,
+            tag: *tag,
+            delivery: *delivery,
+            class: *class,
+            lifetime: *lifetime,
+            payload: copy(payload),
+        }),
+        Command::Install(bytes) => Command::Install(copy(bytes)),
+        Command::AddPeer(_) | Command::RemovePeer(_) | Command::Consumed { .. } => command.clone(),
+    }
+}
+
+impl<S: Subject> Subject for Metered<S> {
+    type Cast = S::Cast;
+
+    fn cast(plan: &Plan) -> Result<S::Cast, String> {
+        S::cast(plan)
+    }
+
+    fn node_id(cast: &S::Cast, node: u32) -> NodeId {
+        S::node_id(cast, node)
+    }
+
+    fn key(cast: &S::Cast, node: u32) -> Option<[u8; 32]> {
+        S::key(cast, node)
+    }
+
+    fn boot(cast: &S::Cast, start: Start<'_>) -> Result<Self, String> {
+        let (node, now) = (start.node, start.now);
+        let outside = start.records;
+        let mut booted = None;
+        let used = allocation_counter::measure(|| {
+            let records = outside.iter().map(own_record::<S>).collect();
+            booted = Some(S::boot(cast, Start { records, ..start }));
+        });
+        let inner = booted.transpose()?;
+        let mut metered = Metered { inner, node, live: 0, peak: 0, hour: 0 };
+        metered.account(now, &used);
+        Ok(metered)
+    }
+
+    fn encode(record: &Record) -> Vec<u8> {
+        S::encode(record)
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Record> {
+        S::decode(bytes)
+    }
+
+    fn handle(&mut self, now: Instant, input: Input<'_>) -> Result<(), Refused> {
+        let handled = match input {
+            Input::Command(command) => {
+                self.run(now, |inner| inner.handle(now, Input::Command(own_command(&command))))
+            }
+            Input::Datagram { .. }
+            | Input::LinkChanged { .. }
+            | Input::Wake
+            | Input::WallClock(_)
+            | Input::Stored { .. }
+            | Input::StoreFailed
+            | Input::Loaded { .. } => self.run(now, |inner| inner.handle(now, input)),
+        };
+        handled.unwrap_or(Ok(()))
+    }
+
+    fn poll(&mut self, now: Instant, buf: &mut [u8]) -> Option<Output> {
+        let output = self.run(now, |inner| inner.poll(now, buf)).flatten()?;
+        let outside = match &output {
+            Output::Transmit(_) | Output::Load { .. } => return Some(output),
+            Output::Store { ticket, record } => Output::Store { ticket: *ticket, record: own_record::<S>(record) },
+            Output::Event(Event::Message { from, delivery, seq, again, payload }) => {
+                let payload = copy(payload);
+                Output::Event(Event::Message { from: *from, delivery: *delivery, seq: *seq, again: *again, payload })
+            }
+            Output::Event(_) => output.clone(),
+        };
+        self.run(now, |_| drop(output));
+        Some(outside)
+    }
+
+    fn next_wake(&self) -> Wake {
+        self.inner.as_ref().map_or(Wake::Idle, S::next_wake)
+    }
+
+    fn glance(&self) -> Glance {
+        self.inner.as_ref().map(S::glance).unwrap_or_default()
+    }
+
+    fn check(&self) {
+        if let Some(inner) = &self.inner {
+            inner.check();
+        }
+    }
+}
+
+/// The same record, sharing nothing with the original.
+fn own_record<S: Subject>(record: &Record) -> Record {
+    S::decode(&S::encode(record)).unwrap_or_else(|| record.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use simulator::plan::{FlowPlan, LinkKind, LinkPlan, NodePlan};
+    use simulator::toy::Toy;
+
+    use super::*;
+
+    fn plan() -> Plan {
+        let mut plan = Plan::new("metered", 7, 20_000_000);
+        plan.add_node(NodePlan { count: 2, ..NodePlan::default() });
+        plan.add_link(LinkPlan::new(LinkKind::Wifi, &[0, 1]));
+        plan.add_peer(0, 1);
+        plan.flows.push(FlowPlan { every_us: 50_000, ..FlowPlan::new(0, 1, 200, 1_000) });
+        plan
+    }
+
+    #[test]
+    fn the_meter_changes_no_step_and_ends_at_zero() {
+        let plain = simulator::run_subject::<Toy>(&plan(), simulator::Options::default()).outcome;
+        take();
+        let metered = simulator::run_subject::<Metered<Toy>>(&plan(), simulator::Options::default()).outcome;
+        assert_eq!(plain.trace_hash, metered.trace_hash);
+        let memory = take();
+        assert_eq!(memory.len(), 2);
+        for node in memory {
+            // A message of 1,000 bytes waited in it, and not all 200 at once.
+            assert!((1_000..200_000).contains(&node.peak_bytes), "{node:?}");
+            assert_eq!(node.left_bytes, 0, "{node:?}");
+        }
+    }
+}

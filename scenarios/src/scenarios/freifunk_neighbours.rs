@@ -1,0 +1,158 @@
+//! A real village: the map that a community network drew of itself, with what each direction loses.
+//!
+//! Nobody designed this graph. One node is on the church tower and has three hundred neighbours, one
+//! hears its only neighbour in one packet of a hundred, some links carry one direction only, some
+//! none, and parts of the village are connected to nobody. It matters because this is the real
+//! input: a mesh that works on rings and grids works nowhere.
+//!
+//! What must hold: each direction loses what the file says; every node keeps a session with every
+//! neighbour that it can reach in both directions.
+//!
+//! Promised: with every such neighbour, 100 messages each way, every one exactly once. The report says
+//! which links carry one direction only (`one_way_links`) and which none (`dead_links`).
+
+use proto_core::limits::Limits;
+use simulator::plan::{FlowPlan, LinkKind, LinkPlan, NodePlan, Plan, Profile};
+use simulator::Verdict;
+
+use super::{HOUR, MINUTE, SECOND};
+use crate::fail::Usage;
+use crate::params::{Key, Params};
+use crate::scenario::{Case, Findings, Scenario};
+use crate::topology::{Topology, TopologyLink};
+
+const MESSAGES: Key = Key { name: "messages", default: "100", help: "messages each way over each link, 1 to 100000" };
+const BYTES: Key = Key { name: "bytes", default: "100", help: "bytes of each message, 0 to 65536" };
+
+/// No packet arrives.
+const NEVER_PPM: u32 = 1_000_000;
+
+/// See the module.
+pub const SCENARIO: Scenario = Scenario {
+    name: "freifunk-neighbours",
+    shows: "a real network's graph and losses (--topology FILE): sessions and 100 messages with every neighbour, all once",
+    keys: &[MESSAGES, BYTES],
+    takes_nodes: false,
+    takes_duration: true,
+    takes_topology: true,
+    plan,
+    judge,
+    quick: |params| params.with("messages", "20"),
+};
+
+/// A small village to use when no file is given: every kind of link that real files have, and a part
+/// that is connected to nobody else.
+fn village() -> Topology {
+    let link = |source, target, there_ppm, back_ppm| TopologyLink { source, target, there_ppm, back_ppm };
+    Topology {
+        nodes: (0..9).map(crate::topology::NodeName::Number).collect(),
+        links: vec![
+            link(0, 1, 1_000_000, 1_000_000),
+            link(0, 2, 894_000, 894_000),
+            link(0, 3, 117_647, 149_020),
+            link(1, 2, 376_000, 55_000),
+            link(2, 3, 1_000_000, 250_000),
+            link(3, 4, 600_000, 0),
+            link(4, 5, 996_078, 800_000),
+            link(5, 6, 0, 0),
+            link(6, 7, 47_000, 43_000),
+        ],
+        ..Topology::default()
+    }
+}
+
+fn plan(params: &Params) -> Result<Plan, Usage> {
+    let count = params.number(&MESSAGES, 1..=100_000)?;
+    let bytes = params.number(&BYTES, 0..=65_536)? as u32;
+    let fallback = village();
+    let topology = params.topology.as_ref().map_or(&fallback, |(_, topology)| topology);
+    let mut plan = Plan::new(SCENARIO.name, params.seed, params.duration_us.unwrap_or(5 * MINUTE));
+    plan.expect.stop_early = true;
+    for (name, degree) in topology.nodes.iter().zip(topology.degrees()) {
+        plan.add_node(device(degree));
+        let limits = plan.limits(plan.node_count() - 1);
+        if limits.validate().is_err() {
+            return Err(Usage::new(
+                format!("node {name} has {degree} links, more than a node can have"),
+                "the topology file",
+                "leave some of them out",
+            ));
+        }
+    }
+    let mut worst_ppm2 = 1_000_000_000_000;
+    for edge in &topology.links {
+        let mut link = LinkPlan::new(LinkKind::Wifi, &[edge.source, edge.target]);
+        (link.loss_there_ppm, link.loss_back_ppm) = (NEVER_PPM - edge.there_ppm, NEVER_PPM - edge.back_ppm);
+        plan.add_link(link);
+        if edge.there_ppm == 0 || edge.back_ppm == 0 {
+            continue;
+        }
+        worst_ppm2 = worst_ppm2.min(u64::from(edge.there_ppm) * u64::from(edge.back_ppm));
+        plan.add_peer(edge.source, edge.target);
+        for (from, to) in [(edge.source, edge.target), (edge.target, edge.source)] {
+            let flow = FlowPlan { start_us: SECOND, every_us: SECOND, random_pace: true, ..FlowPlan::new(from, to, count, bytes) };
+            plan.flows.push(flow);
+        }
+    }
+    // A request and its answer both arrive with the product of the two qualities. Twenty times the
+    // mean wait for a handshake that is tried every ten seconds: one in 5 * 10^8 takes longer.
+    let tries = 1_000_000_000_000 / worst_ppm2.max(1);
+    plan.calm_us = HOUR.max(tries * 20 * 10 * SECOND);
+    Ok(plan)
+}
+
+/// A device with room for this many neighbours.
+fn device(degree: u32) -> NodePlan {
+    let mut node = NodePlan { profile: Profile::Small, ..NodePlan::default() };
+    let needed = u64::from(degree);
+    if needed > u64::from(Limits::SMALL.links) {
+        node.limits.insert("links".to_owned(), needed);
+    }
+    if needed > u64::from(Limits::SMALL.peers) {
+        node.profile = Profile::Server;
+    }
+    node
+}
+
+fn judge(case: &Case<'_>, findings: &mut Findings) {
+    let outcome = case.outcome;
+    findings.demand_all_once(outcome);
+    for (at, peer) in case.plan.peers.iter().enumerate() {
+        let up = outcome.session_up_us.get(at).copied().flatten().is_some();
+        findings.demand(up, Verdict::Liveness, || {
+            format!("nodes {} and {} can reach each other and never had a session", name(case, peer.node), name(case, peer.to))
+        });
+    }
+    let (mut one_way, mut dead) = (Vec::new(), Vec::new());
+    for link in &case.plan.links {
+        let &[source, target] = link.members.as_slice() else { continue };
+        let (there, back) = (link.loss_there_ppm < NEVER_PPM, link.loss_back_ppm < NEVER_PPM);
+        let (source, target) = (name(case, source), name(case, target));
+        match (there, back) {
+            (true, true) => {}
+            (true, false) => one_way.push(format!("{source} -> {target}")),
+            (false, true) => one_way.push(format!("{target} -> {source}")),
+            (false, false) => dead.push(format!("{source} -- {target}")),
+        }
+    }
+    for link in &one_way {
+        findings.said.push(format!("one-way link: {link}"));
+    }
+    for link in &dead {
+        findings.said.push(format!("dead link: {link}"));
+    }
+    findings.count("links", case.plan.links.len() as u64);
+    findings.count("neighbours", case.plan.peers.len() as u64);
+    findings.note("one_way_links", one_way);
+    findings.note("dead_links", dead);
+    if let Some(topology) = case.topology {
+        findings.count("components", topology.components() as u64);
+        findings.count("self_links_left_out", u64::from(topology.self_links));
+        findings.count("parallel_links_merged", u64::from(topology.merged_links));
+    }
+}
+
+/// The node's name in the file, or its number.
+fn name(case: &Case<'_>, node: u32) -> String {
+    case.topology.and_then(|topology| topology.nodes.get(node as usize)).map_or_else(|| node.to_string(), ToString::to_string)
+}

@@ -1,0 +1,114 @@
+//! Ten nodes are left alone over a long weekend.
+//!
+//! Nothing dramatic happens: every fifth packet is lost, neighbours talk, keys are renewed every
+//! hour. What kills such networks is what grows: a table that is never emptied, a counter that
+//! wraps, a queue that is a little longer every hour. It matters because the predecessors promised
+//! this and never ran it.
+//!
+//! What must hold: everything is delivered, once; memory after three days is what it was after one.
+//!
+//! Promised: ring plus chords of 10 nodes, 100 messages a second in all between neighbours, 20 %
+//! loss, 72 virtual hours; the highest memory of any node in the last day within 2 % of its highest
+//! in the first (thirds of a shorter run, from 12 hours on); at most 10 minutes of one core (the
+//! command's `wall_seconds`).
+
+use simulator::plan::{FlowPlan, LinkKind, LinkPlan, NodePlan, Plan};
+use simulator::Verdict;
+
+use super::{HOUR, SECOND};
+use crate::fail::Usage;
+use crate::params::{Key, Params};
+use crate::scenario::{Case, Findings, Scenario};
+
+const LOSS: Key = Key { name: "loss", default: "20%", help: "loss each way, 0 to 90%" };
+const RATE: Key = Key { name: "messages_per_s", default: "100", help: "messages a second in all, 1 to 100000" };
+
+/// How much higher memory may peak at the end than at the beginning.
+const GROWTH_PPM: u64 = 20_000;
+/// Shorter runs than this say nothing about growth: queues and tables are still being filled.
+const GROWTH_FROM_US: u64 = 12 * HOUR;
+
+/// See the module.
+pub const SCENARIO: Scenario = Scenario {
+    name: "soak-72h",
+    shows: "10 nodes, 20 % loss, 72 hours: everything delivered once, memory flat (--duration shortens it)",
+    keys: &[LOSS, RATE],
+    takes_nodes: true,
+    takes_duration: true,
+    takes_topology: false,
+    plan,
+    judge,
+    quick: |params| Params { duration_us: params.duration_us.or(Some(10 * super::MINUTE)), ..params },
+};
+
+fn plan(params: &Params) -> Result<Plan, Usage> {
+    let nodes = params.nodes.unwrap_or(10);
+    if !(3..=1_000).contains(&nodes) {
+        return Err(Usage::new(format!("{nodes} nodes make no ring"), "--nodes", "give 3 to 1000"));
+    }
+    let loss_ppm = params.share_ppm(&LOSS, 900_000)?;
+    let per_s = params.number(&RATE, 1..=100_000)?;
+    let duration_us = params.duration_us.unwrap_or(72 * HOUR);
+    let mut plan = Plan::new(SCENARIO.name, params.seed, duration_us);
+    plan.add_node(NodePlan { count: nodes, ..NodePlan::default() });
+    // Neighbours on the ring, and every second node with the one opposite.
+    let mut pairs: Vec<(u32, u32)> = (0..nodes).map(|node| (node, (node + 1) % nodes)).collect();
+    if nodes >= 6 {
+        pairs.extend((0..nodes / 2).map(|node| (node, node + nodes / 2)));
+    }
+    for &(a, b) in &pairs {
+        let mut link = LinkPlan::new(LinkKind::Wifi, &[a, b]);
+        (link.loss_there_ppm, link.loss_back_ppm) = (loss_ppm, loss_ppm);
+        plan.add_link(link);
+        plan.add_peer(a, b);
+    }
+    let flows = pairs.len() as u64 * 2;
+    let every_us = SECOND * flows / per_s;
+    let count = duration_us.saturating_sub(10 * SECOND) / every_us.max(1);
+    for (a, b) in pairs {
+        for (from, to) in [(a, b), (b, a)] {
+            let flow = FlowPlan::new(from, to, count.max(1), 0);
+            plan.flows.push(FlowPlan { size: (20, 200), every_us, random_pace: true, ..flow });
+        }
+    }
+    Ok(plan)
+}
+
+fn judge(case: &Case<'_>, findings: &mut Findings) {
+    findings.demand_all_once(case.outcome);
+    findings.share("messages_per_s", per_second_ppm(case.outcome.delivered, case.plan.duration_us));
+    let hours = (case.plan.duration_us / HOUR) as usize;
+    let window = hours.div_ceil(3).clamp(1, 24);
+    let worst = case.memory.iter().filter_map(|node| growth(&node.by_hour, hours, window)).max();
+    let Some((ratio_ppm, first, last)) = worst else { return };
+    findings.share("memory_last_to_first", ratio_ppm);
+    findings.count("peak_first_bytes", first);
+    findings.count("peak_last_bytes", last);
+    let kept = case.plan.duration_us < GROWTH_FROM_US || ratio_ppm <= 1_000_000 + GROWTH_PPM;
+    findings.demand(kept, Verdict::Resource, || {
+        format!("a node's memory peaked at {first} bytes in the first {window} hours and at {last} in the last; 2 % more was allowed")
+    });
+}
+
+/// A node's highest memory in the last `window` hours over that in the first, in millionths, and both.
+/// Only the hours of the storm count.
+fn growth(by_hour: &[u64], hours: usize, window: usize) -> Option<(u64, u64, u64)> {
+    let storm = by_hour.get(..hours.min(by_hour.len()))?;
+    let first = storm.iter().take(window).max().copied().filter(|&first| first > 0)?;
+    let last = storm.iter().rev().take(window).max().copied()?;
+    Some((simulator::outcome::share_ppm(last, first), first, last))
+}
+
+fn per_second_ppm(count: u64, us: u64) -> u64 {
+    u64::try_from(u128::from(count) * 1_000_000 * 1_000_000 / u128::from(us.max(1))).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn growth_compares_the_last_hours_with_the_first() {
+        assert_eq!(super::growth(&[100, 90, 80, 102, 500], 4, 2), Some((1_020_000, 100, 102)));
+        assert_eq!(super::growth(&[], 4, 2), None);
+        assert_eq!(super::growth(&[0, 0], 2, 1), None);
+    }
+}

@@ -1,0 +1,260 @@
+//! Many seeds on all cores, and what they came to together.
+//!
+//! One run a core: a run is one thread by design, and seeds do not know each other. A sweep can be cut
+//! into shards that run on different machines; their line files merge into the same summary.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use serde::Serialize;
+
+use crate::engine::How;
+use crate::fail::Usage;
+use crate::params::Params;
+use crate::report::{self, Line, Origin, Report};
+use crate::scenario::Scenario;
+
+/// Of this many runs of one scenario, one may be excusable (99.9 % is promised).
+const RUNS_PER_EXCUSE: u64 = 1_000;
+
+/// What to sweep.
+pub struct Sweep<'a> {
+    /// The scenarios.
+    pub scenarios: Vec<&'static Scenario>,
+    /// Seeds, the last one not included.
+    pub seeds: Range<u64>,
+    /// This machine's part: shard number and how many shards there are.
+    pub shard: (u64, u64),
+    /// How many runs at once.
+    pub jobs: usize,
+    /// Choices for every run.
+    pub params: &'a Params,
+    /// Whether every run is run twice.
+    pub verify: bool,
+}
+
+/// A run that failed.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct Failed {
+    /// The scenario.
+    pub scenario: String,
+    /// The seed; absent when a promise over many seeds failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+    /// The verdict's word.
+    pub verdict: String,
+    /// Why.
+    pub reason: String,
+    /// The command that repeats it.
+    pub replay: String,
+}
+
+/// A run that passed with an excuse.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct Excused {
+    /// The scenario.
+    pub scenario: String,
+    /// The seed.
+    pub seed: u64,
+    /// What is excused.
+    pub reason: String,
+    /// The command that repeats it.
+    pub replay: String,
+}
+
+/// What a sweep came to.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct Summary {
+    /// Runs that were made.
+    pub runs: u64,
+    /// Runs that passed.
+    pub passed: u64,
+    /// What failed.
+    pub failed: Vec<Failed>,
+    /// What passed with an excuse.
+    pub excusable: Vec<Excused>,
+    /// What it took.
+    pub wall_seconds: f64,
+    /// The exit code of the first failure; 0 when there is none.
+    #[serde(skip)]
+    pub exit_code: u8,
+}
+
+impl Sweep<'_> {
+    /// Every run of this shard, scenario after scenario within each seed.
+    fn jobs_of_shard(&self) -> impl Fn(u64) -> Option<(&'static Scenario, u64)> + '_ {
+        let count = self.scenarios.len() as u64;
+        let total = (self.seeds.end - self.seeds.start) * count;
+        move |n| {
+            let at = n.checked_mul(self.shard.1)?.checked_add(self.shard.0)?;
+            let scenario = self.scenarios.get(usize::try_from(at % count.max(1)).ok()?)?;
+            (at < total).then(|| (*scenario, self.seeds.start + at / count))
+        }
+    }
+
+    /// How many runs this shard has.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        let total = (self.seeds.end - self.seeds.start) * self.scenarios.len() as u64;
+        total.saturating_sub(self.shard.0).div_ceil(self.shard.1.max(1))
+    }
+
+    /// Whether it has none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Runs everything; `done` is told after each run, from whichever thread made it. When it answers
+    /// `false`, no further run is begun.
+    ///
+    /// # Errors
+    /// A choice that a scenario cannot use. Nothing has run then.
+    pub fn run(&self, done: impl Fn(&Report) -> bool + Sync) -> Result<Vec<Line>, Usage> {
+        for scenario in &self.scenarios {
+            scenario.make(&self.params.with_seed(self.seeds.start))?;
+        }
+        let (next, go_on) = (AtomicU64::new(0), AtomicBool::new(true));
+        let lines: Mutex<Vec<(u64, Line)>> = Mutex::new(Vec::new());
+        let work = self.jobs_of_shard();
+        std::thread::scope(|threads| {
+            for _ in 0..self.jobs.max(1) {
+                threads.spawn(|| {
+                    while go_on.load(Ordering::Relaxed) {
+                        let n = next.fetch_add(1, Ordering::Relaxed);
+                        let Some((scenario, seed)) = work(n) else { break };
+                        let report = self.one(scenario, seed);
+                        if !done(&report) {
+                            go_on.store(false, Ordering::Relaxed);
+                        }
+                        // The lock is held for a push; a thread that panicked in `done` loses nothing.
+                        lines.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((n, report.line()));
+                    }
+                });
+            }
+        });
+        let mut lines = lines.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        lines.sort_by_key(|(n, _)| *n);
+        Ok(lines.into_iter().map(|(_, line)| line).collect())
+    }
+
+    fn one(&self, scenario: &'static Scenario, seed: u64) -> Report {
+        let params = self.params.with_seed(seed);
+        let how = How { verify: self.verify, ..How::default() };
+        match scenario.make(&params) {
+            Ok(plan) => report::run(&plan, Origin::Named(scenario, &params), how),
+            // A plan that is good for the first seed is good for all: choices are checked, draws are in range.
+            Err(usage) => unreachable!("the plan of {} for seed {seed} was refused: {usage}", scenario.name),
+        }
+    }
+}
+
+/// Adds up the lines of a sweep, or of several shards of one.
+#[must_use]
+pub fn summary(lines: &[Line], wall_seconds: f64) -> Summary {
+    let mut summary =
+        Summary { runs: lines.len() as u64, passed: 0, failed: Vec::new(), excusable: Vec::new(), wall_seconds, exit_code: 0 };
+    let mut runs: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
+    for line in lines {
+        let (count, excused) = runs.entry(&line.scenario).or_default();
+        *count += 1;
+        if line.verdict != "pass" {
+            summary.failed.push(Failed {
+                scenario: line.scenario.clone(),
+                seed: Some(line.seed),
+                verdict: line.verdict.clone(),
+                reason: line.reason.clone().unwrap_or_default(),
+                replay: line.replay.clone(),
+            });
+            continue;
+        }
+        summary.passed += 1;
+        *excused += u64::from(!line.excusable.is_empty());
+        summary.excusable.extend(line.excusable.iter().map(|reason| Excused {
+            scenario: line.scenario.clone(),
+            seed: line.seed,
+            reason: reason.clone(),
+            replay: line.replay.clone(),
+        }));
+    }
+    for (scenario, (count, excused)) in runs {
+        if excused > count.div_ceil(RUNS_PER_EXCUSE) {
+            let first = summary.excusable.iter().find(|run| run.scenario == scenario);
+            summary.failed.push(Failed {
+                scenario: scenario.to_owned(),
+                seed: None,
+                verdict: "liveness".to_owned(),
+                reason: format!("{excused} of {count} runs needed an excuse; one in {RUNS_PER_EXCUSE} is allowed"),
+                replay: first.map(|run| run.replay.clone()).unwrap_or_default(),
+            });
+        }
+    }
+    summary.exit_code = summary.failed.first().map_or(0, |failed| exit_code(&failed.verdict));
+    summary
+}
+
+/// The exit code that belongs to a verdict's word.
+fn exit_code(word: &str) -> u8 {
+    use simulator::Verdict;
+    [Verdict::Safety, Verdict::Liveness, Verdict::Determinism, Verdict::Resource, Verdict::Panic]
+        .into_iter()
+        .find(|verdict| verdict.word() == word)
+        .map_or(0, Verdict::exit_code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(seed: u64, verdict: &str, excusable: &[&str]) -> Line {
+        Line {
+            scenario: "s".to_owned(),
+            seed,
+            verdict: verdict.to_owned(),
+            checker: None,
+            reason: (verdict != "pass").then(|| "because".to_owned()),
+            trace_hash: String::new(),
+            wall_seconds: 0.0,
+            excusable: excusable.iter().map(|text| (*text).to_owned()).collect(),
+            replay: format!("replay {seed}"),
+        }
+    }
+
+    #[test]
+    fn shards_cut_the_work_without_gap_or_overlap() {
+        let params = Params::default();
+        let scenarios = vec![crate::scenarios::ALL[0], crate::scenarios::ALL[1]];
+        let mut seen = Vec::new();
+        for shard in 0..3 {
+            let sweep =
+                Sweep { scenarios: scenarios.clone(), seeds: 5..10, shard: (shard, 3), jobs: 1, params: &params, verify: false };
+            let job = sweep.jobs_of_shard();
+            let mine: Vec<_> = (0..).map_while(|n| job(n).map(|(scenario, seed)| (seed, scenario.name))).collect();
+            assert_eq!(mine.len() as u64, sweep.len());
+            seen.extend(mine);
+        }
+        seen.sort_unstable();
+        let mut all: Vec<_> = (5..10).flat_map(|seed| scenarios.iter().map(move |s| (seed, s.name))).collect();
+        all.sort_unstable();
+        assert_eq!(seen, all);
+    }
+
+    #[test]
+    fn one_excuse_in_a_thousand_is_allowed() {
+        let mut lines: Vec<Line> = (0..1_000).map(|seed| line(seed, "pass", &[])).collect();
+        lines[7] = line(7, "pass", &["late"]);
+        assert_eq!(summary(&lines, 1.0).exit_code, 0);
+        lines[8] = line(8, "pass", &["late"]);
+        let twice = summary(&lines, 1.0);
+        assert_eq!((twice.exit_code, twice.passed, twice.excusable.len()), (11, 1_000, 2));
+    }
+
+    #[test]
+    fn the_first_failure_decides_the_exit_code() {
+        let all = summary(&[line(1, "pass", &[]), line(2, "resource", &[]), line(3, "safety", &[])], 1.0);
+        assert_eq!((all.runs, all.passed, all.failed.len(), all.exit_code), (3, 1, 2, 13));
+        assert_eq!(all.failed[0].replay, "replay 2");
+    }
+}

@@ -1,0 +1,146 @@
+//! The bug zoo: planted bugs, and where each one must be seen.
+//!
+//! A green run means something only if a red one has been seen. Each row names a bug that a tired
+//! programmer might have written, a scenario that must find it, the checkers that may be the ones to
+//! say so, and within how many seeds. A bug that hides longer, or is reported by an unrelated
+//! checker, fails the zoo.
+
+use proto_core::zoo::Bug;
+use serde::Serialize;
+
+use crate::engine::How;
+use crate::fail::Usage;
+use crate::params::Params;
+use crate::report::{self, Origin};
+
+/// Where a planted bug must be seen.
+#[derive(Clone, Copy, Debug)]
+pub struct Exhibit {
+    /// The bug.
+    pub bug: Bug,
+    /// The scenario that finds it.
+    pub scenario: &'static str,
+    /// Values for `--set`.
+    pub set: &'static [(&'static str, &'static str)],
+    /// The checkers that guard what it breaks. `promise` is the scenario's own judge.
+    pub checkers: &'static [&'static str],
+    /// One of the seeds from 0 to one less than this finds it.
+    pub seeds: u64,
+}
+
+/// Every planted bug.
+pub const EXHIBITS: [Exhibit; 11] = [
+    Exhibit {
+        bug: Bug::ReplayWindowOff,
+        scenario: "clock-runs-wild",
+        set: &[],
+        checkers: &["session", "link"],
+        seeds: 3,
+    },
+    Exhibit { bug: Bug::NonceReset, scenario: "two-nodes-ninety-percent-loss", set: &[], checkers: &["session"], seeds: 3 },
+    Exhibit { bug: Bug::AckBeforeStore, scenario: "crash-and-restart", set: &[], checkers: &["gate", "link"], seeds: 5 },
+    Exhibit { bug: Bug::DedupeOff, scenario: "two-nodes-ninety-percent-loss", set: &[], checkers: &["link"], seeds: 3 },
+    Exhibit {
+        bug: Bug::ReassemblyLeak,
+        scenario: "tiny-meets-server",
+        set: &[("stride", "64")],
+        checkers: &["resources", "pending", "promise"],
+        seeds: 3,
+    },
+    Exhibit { bug: Bug::OrderIgnored, scenario: "clock-runs-wild", set: &[], checkers: &["link"], seeds: 3 },
+    Exhibit { bug: Bug::CookieOff, scenario: "flood-and-forgery", set: &[], checkers: &["amplification"], seeds: 3 },
+    Exhibit {
+        bug: Bug::LossForgotten,
+        scenario: "two-nodes-ninety-percent-loss",
+        set: &[],
+        checkers: &["pending", "promise", "link"],
+        seeds: 3,
+    },
+    Exhibit { bug: Bug::SequenceReused, scenario: "crash-and-restart", set: &[], checkers: &["link", "pending"], seeds: 10 },
+    Exhibit { bug: Bug::AckUnsent, scenario: "flood-and-forgery", set: &[], checkers: &["link", "pending"], seeds: 10 },
+    Exhibit { bug: Bug::EphemeralUnhedged, scenario: "cloned-device-wakes-up", set: &[], checkers: &["session"], seeds: 10 },
+];
+
+/// What became of one exhibit.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct Caught {
+    /// The bug's name.
+    pub bug: &'static str,
+    /// The scenario.
+    pub scenario: &'static str,
+    /// The checkers that may report it.
+    pub checkers: Vec<&'static str>,
+    /// Within this many seeds.
+    pub within_seeds: u64,
+    /// The first seed that found it.
+    pub seed: Option<u64>,
+    /// The checker that reported it.
+    pub checker: Option<String>,
+    /// What it said.
+    pub reason: Option<String>,
+    /// Whether the right checker found it in time.
+    pub caught: bool,
+    /// The command that shows it.
+    pub replay: String,
+}
+
+/// Runs the exhibits whose bug has this name; all without one.
+///
+/// # Errors
+/// An exhibit that names a scenario or key that is not there.
+pub fn visit(name: Option<&str>, mut seen: impl FnMut(&Caught)) -> Result<Vec<Caught>, Usage> {
+    let mut all = Vec::new();
+    for exhibit in &EXHIBITS {
+        let bug = Bug::ALL.iter().find(|(bug, _)| *bug == exhibit.bug).map_or("unnamed", |(_, name)| *name);
+        if name.is_some_and(|name| name != bug) {
+            continue;
+        }
+        let caught = look(exhibit, bug)?;
+        seen(&caught);
+        all.push(caught);
+    }
+    Ok(all)
+}
+
+fn look(exhibit: &Exhibit, bug: &'static str) -> Result<Caught, Usage> {
+    let scenario = crate::scenarios::find(exhibit.scenario)?;
+    let mut params = (scenario.quick)(Params { bug: Some(bug.to_owned()), ..Params::default() });
+    for (key, value) in exhibit.set {
+        params = params.with(key, value);
+    }
+    let mut caught = Caught {
+        bug,
+        scenario: exhibit.scenario,
+        checkers: exhibit.checkers.to_vec(),
+        within_seeds: exhibit.seeds,
+        seed: None,
+        checker: None,
+        reason: None,
+        caught: false,
+        replay: String::new(),
+    };
+    for seed in 0..exhibit.seeds {
+        let params = params.with_seed(seed);
+        let report = report::run(&scenario.make(&params)?, Origin::Named(scenario, &params), How::default());
+        caught.replay = report.replay;
+        if let Some(checker) = report.checker {
+            caught.caught = exhibit.checkers.contains(&checker.as_str());
+            (caught.seed, caught.checker, caught.reason) = (Some(seed), Some(checker), report.reason);
+            break;
+        }
+    }
+    Ok(caught)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_planted_bug_is_on_show() {
+        for (bug, name) in Bug::ALL {
+            let exhibit = EXHIBITS.iter().find(|exhibit| exhibit.bug == bug).unwrap_or_else(|| panic!("{name} is not"));
+            assert!(crate::scenarios::find(exhibit.scenario).is_ok(), "{name}");
+        }
+    }
+}

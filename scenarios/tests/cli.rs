@@ -1,0 +1,318 @@
+//! The command as its users meet it: what it prints, and what it says when it is asked wrongly.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+/// A folder of this test's own, gone when the test is over.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Folder {
+        let path = std::env::temp_dir().join(format!("thallus-sim-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Folder(path)
+    }
+
+    fn file(&self, name: &str, text: &str) -> String {
+        let path = self.0.join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn sim_in(folder: &Path, args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_thallus-sim")).args(args).current_dir(folder).output().unwrap()
+}
+
+fn sim(args: &[&str]) -> Output {
+    sim_in(&std::env::temp_dir(), args)
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn json(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}{}", out(output), err(output)))
+}
+
+/// Exit code 2, nothing on standard output, and one line `error: what; where; what to do` that
+/// contains every one of `parts`.
+#[track_caller]
+fn refused(args: &[&str], parts: &[&str]) {
+    let output = sim(args);
+    let text = err(&output);
+    assert_eq!(output.status.code(), Some(2), "{args:?}: {text}");
+    assert_eq!(out(&output), "", "{args:?}");
+    let first = text.lines().next().unwrap_or_default();
+    assert!(first.starts_with("error: "), "{args:?}: {text}");
+    assert!(first.split("; ").count() >= 3, "what; where; what to do: {text}");
+    for part in parts {
+        assert!(text.contains(part), "{args:?}: no `{part}` in {text}");
+    }
+}
+
+#[test]
+fn wrong_command_lines_are_refused() {
+    refused(&[], &["--help"]);
+    refused(&["swep"], &["sweep"]);
+    refused(&["run"], &["NAME"]);
+    refused(&["run", "soak-72"], &["no scenario `soak-72`", "did you mean `soak-72h`"]);
+    refused(&["run", "soak-72h", "--seed", "seven"], &["seven", "a seed is a whole number"]);
+    refused(&["run", "soak-72h", "--seed", "-1"], &["-1"]);
+    refused(&["run", "soak-72h", "--seed", "18446744073709551616"], &["a seed is a whole number"]);
+    refused(&["run", "soak-72h", "--seed", "1", "--duration", "3 parsecs"], &["units"]);
+    refused(&["run", "soak-72h", "--seed", "1", "--nodes", "2"], &["3 to 1000"]);
+    refused(&["run", "soak-72h", "--seed", "1", "--frobnicate"], &["--frobnicate"]);
+    refused(&["run", "bulk-over-bad-links", "--seed", "1", "--nodes", "3"], &["--nodes", "leave it out"]);
+    refused(&["run", "bulk-over-bad-links", "--seed", "1", "--duration", "3h"], &["--duration"]);
+}
+
+#[test]
+fn wrong_keys_and_values_are_refused() {
+    let bulk = |set: &'static str| ["run", "bulk-over-bad-links", "--seed", "1", "--set", set];
+    refused(&bulk("los=20"), &["no key `los`", "did you mean `loss`", "bytes"]);
+    refused(&bulk("loss=91"), &["0 to 90"]);
+    refused(&bulk("loss=much"), &["--set loss=much"]);
+    refused(&bulk("loss"), &["KEY=VALUE"]);
+    refused(&bulk("bytes=1.5"), &["whole number from 1 to 1048576"]);
+    refused(&["run", "bulk-over-bad-links", "--set", "loss=1", "--set", "loss=2", "--seed", "1"], &["set twice"]);
+}
+
+#[test]
+fn wrong_sweeps_and_merges_are_refused() {
+    let folder = Folder::new("sweeps");
+    refused(&["sweep", "soak-72h"], &["--seeds"]);
+    refused(&["sweep", "--seeds", "0..3"], &["NAMES"]);
+    refused(&["sweep", "--all", "soak-72h", "--seeds", "0..3"], &["--all"]);
+    refused(&["sweep", "--all", "--seeds", "3..3"], &["A..B"]);
+    refused(&["sweep", "--all", "--seeds", "0..9", "--shard", "4/4"], &["0 to n-1"]);
+    refused(&["sweep", "--all", "--seeds", "0..9", "--jobs", "0"], &["--jobs"]);
+    refused(&["sweep", "nobody", "--seeds", "0..9"], &["no scenario `nobody`"]);
+    refused(
+        &["sweep", "soak-72h", "--seeds", "0..2", "--json-lines", "no/such/folder/lines"],
+        &["cannot write", "no/such/folder/lines"],
+    );
+    let wrong = folder.file("wrong.jsonl", "{\"scenario\": 3}\n");
+    refused(&["merge", &wrong], &["wrong.jsonl:1:", "sweep --json-lines"]);
+    refused(&["merge", "nowhere.jsonl"], &["cannot read", "nowhere.jsonl"]);
+    refused(&["merge"], &["FILES"]);
+    refused(&["bench", "horsepower"], &["horsepower", "known figures"]);
+}
+
+#[test]
+fn wrong_plans_are_refused_with_line_and_column() {
+    let folder = Folder::new("plans");
+    let good = "name = \"x\"\nduration = \"1s\"\n[[node]]\ncount = 2\n[[link]]\nmembers = [0, 1]\n";
+    for command in ["check", "replay"] {
+        let typo = folder.file("typo.toml", &good.replace("members", "member"));
+        refused(&[command, &typo], &["typo.toml:6:1", "did you mean `members`"]);
+        let nobody = folder.file("nobody.toml", &good.replace("[0, 1]", "[0, 2]"));
+        refused(&[command, &nobody], &["nobody.toml:6:", "no node 2"]);
+        let empty = folder.file("empty.toml", "");
+        refused(&[command, &empty], &["empty.toml:1:1"]);
+        refused(&[command, "no-such.toml"], &["cannot read the plan", "no-such.toml"]);
+        std::fs::write(folder.0.join("bytes.toml"), b"name = \"\xff\"").unwrap();
+        refused(&[command, &folder.0.join("bytes.toml").display().to_string()], &["not UTF-8 at byte 8"]);
+        refused(&[command, &folder.0.display().to_string()], &["cannot read"]);
+    }
+    let fine = folder.file("fine.toml", good);
+    let output = sim(&["check", &fine]);
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    assert!(out(&output).contains("valid: x, 2 nodes, 1 links"));
+    assert_eq!(json(&sim(&["check", &fine, "--json"]))["valid"], true);
+}
+
+#[test]
+fn wrong_topologies_are_refused_with_line_and_column() {
+    let folder = Folder::new("topologies");
+    let run = |text: &str, parts: &[&str]| {
+        let path = folder.file("net.json", text);
+        refused(&["run", "freifunk-neighbours", "--seed", "1", "--topology", &path], parts);
+    };
+    run("{\"nodes\": [{\"id\": 1}],\n \"links\": [{\"source\": 1, \"target\": 7}]}", &["net.json:2:36", "node 7"]);
+    run("{\"links\": [{\"source\": 1, \"target\": 2, \"source_tq\": 1.5}]}", &["net.json:1:", "from 0 to 1"]);
+    run("{\"links\": [", &["net.json:1:"]);
+    run("", &["net.json:1:1"]);
+    run("{\"links\": []}", &["no node"]);
+    refused(
+        &["run", "freifunk-neighbours", "--seed", "1", "--topology", "nowhere.json"],
+        &["cannot read the topology", "nowhere.json"],
+    );
+    let path = folder.file("net.json", "{\"links\": [{\"source\": 1, \"target\": 2}]}");
+    refused(&["run", "soak-72h", "--seed", "1", "--topology", &path], &["--topology", "leave it out"]);
+}
+
+#[test]
+fn help_shows_an_example_everywhere() {
+    for command in ["list", "run", "sweep", "merge", "replay", "check", "golden", "bench"] {
+        let output = sim(&[command, "--help"]);
+        assert_eq!(output.status.code(), Some(0));
+        assert!(out(&output).contains("Example: "), "{command}");
+    }
+}
+
+#[test]
+fn list_names_every_scenario() {
+    let text = out(&sim(&["list"]));
+    let all = json(&sim(&["list", "--json"]));
+    assert_eq!(all.as_array().unwrap().len(), text.lines().count());
+    for name in [
+        "two-nodes-ninety-percent-loss",
+        "bulk-over-bad-links",
+        "soak-72h",
+        "clock-runs-wild",
+        "crash-and-restart",
+        "cloned-device-wakes-up",
+        "flood-and-forgery",
+        "two-links-one-dies",
+        "tiny-meets-server",
+        "freifunk-neighbours",
+        "incompatible-versions",
+    ] {
+        assert!(text.lines().any(|line| line.starts_with(name)), "{name}");
+        assert!(all.as_array().unwrap().iter().any(|scenario| scenario["name"] == name));
+    }
+}
+
+#[test]
+fn a_run_prints_one_document_with_every_promised_field() {
+    let folder = Folder::new("run");
+    let args = ["run", "two-nodes-ninety-percent-loss", "--seed", "5", "--set", "loss=0", "--set", "messages=20", "--json"];
+    let output = sim_in(&folder.0, &args);
+    let report = json(&output);
+    for field in [
+        "scenario",
+        "seed",
+        "verdict",
+        "trace_hash",
+        "steps",
+        "nodes",
+        "virtual_seconds",
+        "wall_seconds",
+        "sent",
+        "delivered",
+        "duplicates",
+        "expired",
+        "delivered_ratio",
+        "latency_ms",
+        "bytes_on_wire",
+        "bytes_per_node_per_second",
+        "control_bytes_per_node_per_second",
+        "peak_node_bytes",
+        "replay",
+        "metrics",
+    ] {
+        assert!(report.get(field).is_some(), "no {field} in {report}");
+    }
+    for quantile in ["p50", "p99", "max"] {
+        assert!(report["latency_ms"][quantile].is_number());
+    }
+    assert_eq!((report["verdict"].as_str(), report["seed"].as_u64()), (Some("pass"), Some(5)), "{report}");
+    assert_eq!((report["sent"].as_u64(), report["delivered"].as_u64()), (Some(40), Some(40)));
+    assert_eq!(
+        report["replay"].as_str(),
+        Some("cargo run --release -p scenarios -- run two-nodes-ninety-percent-loss --seed 5 --set loss=0 --set messages=20")
+    );
+    let again = json(&sim_in(&folder.0, &args));
+    assert_eq!(report["trace_hash"], again["trace_hash"]);
+}
+
+#[test]
+fn a_seed_is_drawn_and_printed_first() {
+    let args = ["run", "two-nodes-ninety-percent-loss", "--set", "loss=0", "--set", "messages=1"];
+    let (first, second) = (out(&sim(&args)), out(&sim(&args)));
+    let seed = |text: &str| text.lines().next().and_then(|line| line.strip_prefix("seed ")?.parse::<u64>().ok());
+    assert!(seed(&first).is_some(), "{first}");
+    assert_ne!(seed(&first), seed(&second));
+}
+
+#[test]
+fn a_plan_can_be_saved_and_replayed_with_the_same_steps() {
+    let folder = Folder::new("replay");
+    let run = sim_in(
+        &folder.0,
+        &["run", "two-nodes-ninety-percent-loss", "--seed", "9", "--set", "messages=30", "--save-plan", "saved.toml", "--json"],
+    );
+    assert_eq!(run.status.code(), Some(0), "{}", err(&run));
+    assert_eq!(sim_in(&folder.0, &["check", "saved.toml"]).status.code(), Some(0));
+    let replay = sim_in(&folder.0, &["replay", "saved.toml", "--verify", "--trace", "steps.txt", "--json"]);
+    let (run, replay) = (json(&run), json(&replay));
+    assert_eq!(run["trace_hash"], replay["trace_hash"]);
+    assert_eq!(replay["verified"], true);
+    let lines = std::fs::read_to_string(folder.0.join("steps.txt")).unwrap().lines().count() as u64;
+    assert_eq!(replay["steps"].as_u64(), Some(lines));
+}
+
+#[test]
+fn a_failing_run_says_how_to_repeat_it_and_saves_its_plan() {
+    let folder = Folder::new("failing");
+    // Nobody keeps this promise: the calm ends before a packet can arrive.
+    let plan = folder.file(
+        "hopeless.toml",
+        "name = \"hopeless\"\nseed = 3\nduration = \"1s\"\ncalm = \"5s\"\n[[node]]\ncount = 2\n\
+         [[link]]\nmembers = [0, 1]\ndelay = \"20s\"\n\
+         [[peer]]\nnode = 0\nto = 1\n[[flow]]\nfrom = 0\nto = 1\ncount = 1\nsize = [1, 1]\n\
+         ",
+    );
+    let output = sim_in(&folder.0, &["replay", &plan]);
+    let text = out(&output);
+    assert_eq!(output.status.code(), Some(11), "{text}{}", err(&output));
+    for part in ["liveness", "step", "seed 3", "replay: cargo run --release -p scenarios -- replay", "target/thallus-sim/hopeless-3.toml"] {
+        assert!(text.contains(part), "no `{part}` in {text}");
+    }
+    assert!(folder.0.join("target/thallus-sim/hopeless-3.toml").is_file());
+    assert!(folder.0.join("target/thallus-sim/hopeless-3.trace").is_file());
+}
+
+#[test]
+fn shards_of_a_sweep_merge_into_the_whole() {
+    let folder = Folder::new("shards");
+    let common = ["sweep", "two-nodes-ninety-percent-loss", "--seeds", "0..5", "--set", "loss=10", "--set", "messages=5"];
+    let whole = json(&sim_in(&folder.0, &[&common[..], &["--json"]].concat()));
+    assert_eq!((whole["runs"].as_u64(), whole["passed"].as_u64()), (Some(5), Some(5)), "{whole}");
+    for shard in ["0/2", "1/2"] {
+        let file = format!("{}.jsonl", &shard[..1]);
+        let output = sim_in(&folder.0, &[&common[..], &["--shard", shard, "--json-lines", &file]].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    }
+    let merged = json(&sim_in(&folder.0, &["merge", "0.jsonl", "1.jsonl", "--json"]));
+    for field in ["runs", "passed", "failed", "excusable"] {
+        assert_eq!(whole[field], merged[field], "{field}");
+    }
+    assert!(merged.get("wall_seconds").is_some());
+    assert_eq!(sim_in(&folder.0, &["merge", "0.jsonl", "0.jsonl"]).status.code(), Some(2));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_disk_is_an_error_with_its_place() {
+    let few = ["--set", "loss=0", "--set", "messages=1"];
+    let sweep = [&["sweep", "two-nodes-ninety-percent-loss", "--seeds", "0..2", "--json-lines", "/dev/full"], &few[..]].concat();
+    refused(&sweep, &["cannot write", "/dev/full"]);
+    let run = [&["run", "two-nodes-ninety-percent-loss", "--seed", "1", "--save-plan", "/dev/full"], &few[..]].concat();
+    refused(&run, &["cannot write", "/dev/full"]);
+}
+
+#[test]
+fn golden_compares_and_rewrites_only_when_asked() {
+    let folder = Folder::new("golden");
+    let wrong = folder.file("broken.txt", "what is this\n");
+    refused(&["golden", "--file", &wrong], &["broken.txt:1"]);
+    assert_eq!(std::fs::read_to_string(&wrong).unwrap(), "what is this\n");
+    refused(&["golden", "--file", "nowhere.txt"], &["cannot read", "nowhere.txt"]);
+    let output = sim_in(&folder.0, &["golden", "--update"]);
+    assert_eq!(output.status.code(), Some(2), "outside the workspace there is nothing to rewrite");
+}

@@ -1,0 +1,33 @@
+//! The bodies of the fuzz targets: each takes any bytes and panics when something is wrong.
+//!
+//! They live here and not with the fuzzer, so that `cargo test` runs them too, over every committed
+//! seed and every input that ever failed (`tests/corpus.rs`). The fuzzer only finds new inputs.
+//!
+//! Bytes at random never pass a checksum, a network tag or a cipher. So most targets read their input as
+//! a script: which valid thing to take, and how to spoil it.
+
+mod codec;
+mod handshake;
+mod identity;
+mod node;
+mod spoil;
+
+pub use codec::{frames, record};
+pub use handshake::{handshake_initiator, handshake_responder, packet};
+pub use identity::{key_file, statement};
+pub use node::node;
+
+/// A fuzz target.
+pub type Target = fn(&[u8]);
+
+/// Every target by name, as in `fuzz/fuzz_targets` and `fuzz/corpus`.
+pub const TARGETS: &[(&str, Target)] = &[
+    ("frames", frames),
+    ("handshake_initiator", handshake_initiator),
+    ("handshake_responder", handshake_responder),
+    ("key_file", key_file),
+    ("node", node),
+    ("packet", packet),
+    ("record", record),
+    ("statement", statement),
+];
