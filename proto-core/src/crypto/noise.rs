@@ -114,8 +114,7 @@ impl Handshake {
 
     fn build(pattern: Pattern, parts: Parts<'_>, initiator: bool) -> Result<Handshake, NoiseError> {
         let secret = parts.local.secret();
-        let resolver =
-            Resolver { ephemeral: parts.ephemeral, known: (secret.clone(), *parts.local_public) };
+        let resolver = Resolver { ephemeral: parts.ephemeral, known: (secret.clone(), *parts.local_public) };
         let params = pattern.name().parse().map_err(|_| NoiseError)?;
         let mut builder = snow::Builder::with_resolver(params, Box::new(resolver))
             .psk(0, parts.psk)

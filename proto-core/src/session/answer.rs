@@ -10,7 +10,9 @@ use bytes::Bytes;
 use super::Sessions;
 use super::cookie::Cookie;
 use super::keys::Holder;
-use super::message::{Builder, INIT_OVERHEAD, Kind, MAX_HANDSHAKE_BYTES, Packet, RESPONSE_OVERHEAD, Versions};
+use super::message::{
+    Builder, INIT_OVERHEAD, Kind, MAX_HANDSHAKE_BYTES, Packet, RESPONSE_OVERHEAD, Versions,
+};
 use super::payload::Payload;
 use super::peers::Place;
 use super::settle::{Claim, Fate};

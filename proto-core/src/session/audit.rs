@@ -22,7 +22,10 @@ impl Sessions {
                 assert!(self.dials.get(dial).is_some_and(|dial| dial.peer == slot), "endpoint's handshake");
             }
             let Some(association) = &peer.association else { continue };
-            assert!(!association.up || association.keys.contains(&association.sending), "sending key is held");
+            assert!(
+                !association.up || association.keys.contains(&association.sending),
+                "sending key is held"
+            );
             assert_eq!(association.up, association.sending != 0, "up means sending");
             for &index in association.keys.iter().filter(|&&index| index != 0) {
                 assert_eq!(self.table.holder(index), Some(Holder::Peer(slot)), "key's holder");
@@ -32,7 +35,9 @@ impl Sessions {
         }
         for (index, holder) in self.table.iter() {
             match holder {
-                Holder::Dial(dial) => assert!(self.dials.get(dial).is_some_and(|d| d.index == index), "dial index"),
+                Holder::Dial(dial) => {
+                    assert!(self.dials.get(dial).is_some_and(|d| d.index == index), "dial index")
+                }
                 Holder::Answer(answer) => {
                     assert!(self.answers.get(answer).is_some_and(|a| a.index == index), "answer index");
                 }

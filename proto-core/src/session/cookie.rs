@@ -56,7 +56,13 @@ impl Jar {
     }
 
     /// Whether `field` was made with a cookie for this place, of this period or the last.
-    pub(super) fn proves(&self, now: Instant, place: (LinkId, &Addr), question: &[u8], field: &Cookie) -> bool {
+    pub(super) fn proves(
+        &self,
+        now: Instant,
+        place: (LinkId, &Addr),
+        question: &[u8],
+        field: &Cookie,
+    ) -> bool {
         let period = period(now);
         *field != [0; COOKIE_LEN]
             && [Some(period), period.checked_sub(1)]

@@ -221,7 +221,8 @@ impl Sessions {
     fn begin(&mut self, cx: &mut Cx<'_>, slot: PeerSlot, nth: usize) -> Option<u16> {
         if self.dials.len() >= Self::dials_limit(cx) {
             // Handshakes take turns when there are more places than slots.
-            let waiting = |dial: &Dial| dial.stage == Stage::Asking && cx.now.since(dial.at) >= self.turn(dial);
+            let waiting =
+                |dial: &Dial| dial.stage == Stage::Asking && cx.now.since(dial.at) >= self.turn(dial);
             let (oldest, dial) = self
                 .dials
                 .iter()
@@ -254,12 +255,25 @@ impl Sessions {
         let mut message = alloc::vec![0; payload.len() + IK_INIT_OVERHEAD];
         let len = noise.write(&payload, &mut message).ok()?;
         let index = self.table.take(cx.rng, Holder::Dial(0))?;
-        let question =
-            Builder::new(kind, self.versions, index).put(message.get(..len).unwrap_or(&[])).written().to_vec();
+        let question = Builder::new(kind, self.versions, index)
+            .put(message.get(..len).unwrap_or(&[]))
+            .written()
+            .to_vec();
         let packet = self.with_cookie(&question, None, epoch);
         let (begun, at) = (self.step, cx.now);
-        let dial =
-            Dial { peer: slot, place, pattern, noise, question, packet, index, begun, at, epoch, stage: Stage::Asking };
+        let dial = Dial {
+            peer: slot,
+            place,
+            pattern,
+            noise,
+            question,
+            packet,
+            index,
+            begun,
+            at,
+            epoch,
+            stage: Stage::Asking,
+        };
         match self.dials.insert(dial, Self::dials_limit(cx)) {
             Ok(dial) => {
                 self.table.set_holder(index, Holder::Dial(dial));
@@ -325,7 +339,9 @@ impl Sessions {
 
     /// The handshake that an answer from `place` names.
     fn asked(&self, receiver: u32, place: Place) -> Result<(u16, &Dial), Drop> {
-        let Some(Holder::Dial(number)) = self.table.holder(receiver) else { return Err(Drop::HandshakeInvalid) };
+        let Some(Holder::Dial(number)) = self.table.holder(receiver) else {
+            return Err(Drop::HandshakeInvalid);
+        };
         let dial = self.dials.get(number).filter(|dial| dial.place == place && dial.stage == Stage::Asking);
         dial.map(|dial| (number, dial)).ok_or(Drop::HandshakeInvalid)
     }
@@ -434,7 +450,8 @@ impl Sessions {
     /// Piessens 2017).
     fn repeated(&mut self, cx: &Cx<'_>, slot: PeerSlot) {
         if cx.zoo.has(Bug::NonceReset)
-            && let Some(association) = self.peers.get_mut(slot).and_then(|peer| peer.association.as_deref_mut())
+            && let Some(association) =
+                self.peers.get_mut(slot).and_then(|peer| peer.association.as_deref_mut())
         {
             for path in &mut association.paths {
                 path.next = 0;
@@ -467,7 +484,8 @@ impl Sessions {
     fn complete(&mut self, cx: &mut Cx<'_>, number: u16, remote: u32, judged: Judged) -> Result<(), Drop> {
         let Judged { claim, fate, refused } = judged;
         let dial = self.dials.get_mut(number).ok_or(Drop::HandshakeInvalid)?;
-        let (slot, place, index, epoch, pattern) = (dial.peer, dial.place, dial.index, dial.epoch, dial.pattern);
+        let (slot, place, index, epoch, pattern) =
+            (dial.peer, dial.place, dial.index, dial.epoch, dial.pattern);
         let finish = match pattern {
             Pattern::Ik => None,
             Pattern::Xx => {
@@ -482,7 +500,11 @@ impl Sessions {
         let keys = self.make_keys(cx, &split, remote, true, &claim);
         self.table.set_keys(index, keys);
         if refused || fate == Fate::Refuse {
-            if refused { self.report_self() } else { self.report_clone(&claim) }
+            if refused {
+                self.report_self()
+            } else {
+                self.report_clone(&claim)
+            }
             if let (Pattern::Ik, Some(packet)) = (pattern, self.refusal(index, &self.trust.hello(epoch))) {
                 self.send(cx, place, packet, epoch);
             }
@@ -514,7 +536,13 @@ impl Sessions {
 
     /// An XX handshake with a peer that we already share an association with: only IK can agree on it,
     /// so the key that was just learned is used for that, and this handshake is given up.
-    fn ask_by_key(&mut self, cx: &mut Cx<'_>, number: u16, slot: PeerSlot, claim: &Claim) -> Result<(), Drop> {
+    fn ask_by_key(
+        &mut self,
+        cx: &mut Cx<'_>,
+        number: u16,
+        slot: PeerSlot,
+        claim: &Claim,
+    ) -> Result<(), Drop> {
         let slot = self.unite(cx, slot, claim);
         self.drop_dial(slot, Some(number));
         if let Some(peer) = self.peers.get_mut(slot) {

@@ -24,7 +24,13 @@ const UNITS: usize = MAX_HANDSHAKE_BYTES / UNIT;
 const LONGEST: Duration = Duration::from_secs(30);
 
 /// The fragments of `packet`, none larger than `mtu`. Empty when the MTU is too small for any.
-pub(super) fn split(packet: &[u8], mtu: usize, versions: Versions, sender: u32, hello: &[u8; 32]) -> Vec<Vec<u8>> {
+pub(super) fn split(
+    packet: &[u8],
+    mtu: usize,
+    versions: Versions,
+    sender: u32,
+    hello: &[u8; 32],
+) -> Vec<Vec<u8>> {
     let room = mtu.saturating_sub(FRAGMENT_OVERHEAD) / UNIT * UNIT;
     let (Ok(total), Some(id)) = (u16::try_from(packet.len()), tag_of(packet).first_chunk().copied()) else {
         return Vec::new();

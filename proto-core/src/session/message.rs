@@ -126,7 +126,8 @@ pub(super) struct Packet<'a> {
 impl<'a> Unchecked<'a> {
     pub(super) fn parse(bytes: &'a [u8]) -> Result<Unchecked<'a>, Drop> {
         let mut reader = Reader::new(bytes);
-        let mut prelude = || Ok::<_, Malformed>((reader.u8()?, reader.u8()?, reader.u8()?, u24(&mut reader)?));
+        let mut prelude =
+            || Ok::<_, Malformed>((reader.u8()?, reader.u8()?, reader.u8()?, u24(&mut reader)?));
         let (kind, lowest, highest, sender) = prelude().map_err(|_| Drop::Malformed)?;
         let kind = Kind::of(kind).ok_or(Drop::UnknownKind)?;
         if lowest > highest || bytes.len() < PRELUDE_LEN + kind.tag_len() {
@@ -144,7 +145,13 @@ impl<'a> Unchecked<'a> {
         }
         let mut tag = [0; TAG_LEN];
         tag.get_mut(..self.tag.len())?.copy_from_slice(self.tag);
-        Some(Packet { kind: self.kind, versions: self.versions, sender: self.sender, covered: self.covered, tag })
+        Some(Packet {
+            kind: self.kind,
+            versions: self.versions,
+            sender: self.sender,
+            covered: self.covered,
+            tag,
+        })
     }
 }
 
@@ -204,10 +211,15 @@ impl<'a> Packet<'a> {
                 let (receiver, echo) = (u24(&mut reader)?, reader.array()?);
                 Body::Response { receiver, echo, noise: before_cookie(reader.rest())? }
             }
-            Kind::Finish => Body::Finish { receiver: u24(&mut reader)?, noise: before_cookie(reader.rest())? },
+            Kind::Finish => {
+                Body::Finish { receiver: u24(&mut reader)?, noise: before_cookie(reader.rest())? }
+            }
             Kind::Cookie => {
-                let body =
-                    Body::Cookie { receiver: u24(&mut reader)?, echo: reader.array()?, cookie: reader.array()? };
+                let body = Body::Cookie {
+                    receiver: u24(&mut reader)?,
+                    echo: reader.array()?,
+                    cookie: reader.array()?,
+                };
                 reader.is_empty().then_some(body).ok_or(Malformed)?
             }
             Kind::Incompatible => Body::Incompatible { receiver: u24(&mut reader)?, echo: reader.array()? },

@@ -55,7 +55,9 @@ use crate::bounded::Deadlines;
 use crate::crypto::hash;
 use crate::crypto::secret::Secret;
 use crate::drops::Drop;
-use crate::identity::{DeviceCertificate, IdentityError, Installed, LocalIdentity, Network, Revocations, Taken};
+use crate::identity::{
+    DeviceCertificate, IdentityError, Installed, LocalIdentity, Network, Revocations, Taken,
+};
 use crate::ids::{Addr, DeviceId, LinkId, NodeId, PeerSlot};
 use crate::machine::{Cx, Machine};
 use crate::node::{DownReason, LinkInfo, PeerSpec};
@@ -68,8 +70,8 @@ use answer::Answer;
 use cookie::{Bucket, Jar};
 use dial::Dial;
 use keys::Table;
-pub use message::{MAX_HANDSHAKE_BYTES, Versions};
 use message::{Body, Builder, Kind, Packet, Unchecked};
+pub use message::{MAX_HANDSHAKE_BYTES, Versions};
 use peers::{Peer, Peers, Place, Slots};
 pub use transport::{Opened, Sealed};
 use trust::Trust;
@@ -272,10 +274,12 @@ impl Sessions {
         let mut cookie_secret = [0; 32];
         cx.rng.fill(&mut instance_seed);
         cx.rng.fill(&mut cookie_secret);
-        let known = setup.known.into_iter().take(usize::from(cx.limits.peers)).map(|(node, certificate, boot)| {
-            let verified = DeviceCertificate::verify(&certificate).ok().filter(|verified| verified.node == node);
-            (node, Known { boot, dh_key: verified.map(|verified| verified.dh_key) })
-        });
+        let known =
+            setup.known.into_iter().take(usize::from(cx.limits.peers)).map(|(node, certificate, boot)| {
+                let verified =
+                    DeviceCertificate::verify(&certificate).ok().filter(|verified| verified.node == node);
+                (node, Known { boot, dh_key: verified.map(|verified| verified.dh_key) })
+            });
         let indices = usize::from(cx.limits.peers) * 4 + usize::from(cx.limits.handshakes) * 2;
         Sessions {
             trust: Trust::new(setup.identity, setup.network, setup.revocations),
@@ -346,7 +350,9 @@ impl Sessions {
         let installed = self.trust.install(bytes)?;
         match installed.taken {
             Taken::Known => return Ok(installed),
-            Taken::Rotated(node) | Taken::Revoked(node) | Taken::Excluded(node) => self.recheck(cx, Some(node)),
+            Taken::Rotated(node) | Taken::Revoked(node) | Taken::Excluded(node) => {
+                self.recheck(cx, Some(node))
+            }
             Taken::Membership | Taken::NetworkKey(_) => {}
         }
         self.push(Action::Store(Record::Statement { bytes: Bytes::copy_from_slice(bytes) }));
@@ -364,7 +370,8 @@ impl Sessions {
                 None => self.trust.has_expired(papers),
             })
         };
-        let void: Vec<PeerSlot> = self.peers.iter().filter(|(_, peer)| bad(peer)).map(|(slot, _)| slot).collect();
+        let void: Vec<PeerSlot> =
+            self.peers.iter().filter(|(_, peer)| bad(peer)).map(|(slot, _)| slot).collect();
         for slot in void {
             if let Some(peer) = self.peers.get_mut(slot) {
                 peer.papers = None;
@@ -414,8 +421,15 @@ impl Sessions {
         self.whole(cx, place, epoch, &packet, bytes.len())
     }
 
-    fn reassemble(&mut self, cx: &Cx<'_>, place: Place, packet: &Packet<'_>) -> Result<Option<Vec<u8>>, Drop> {
-        let Ok(Body::Fragment { id, total, offset, data }) = packet.body() else { return Err(Drop::Malformed) };
+    fn reassemble(
+        &mut self,
+        cx: &Cx<'_>,
+        place: Place,
+        packet: &Packet<'_>,
+    ) -> Result<Option<Vec<u8>>, Drop> {
+        let Ok(Body::Fragment { id, total, offset, data }) = packet.body() else {
+            return Err(Drop::Malformed);
+        };
         let link = self.links.get_mut(&place.link).ok_or(Drop::UnknownLink)?;
         let patience = pace::patience(&link.info);
         let piece = fragment::Piece { from: place.addr, id, total, offset, data };
@@ -446,7 +460,9 @@ impl Sessions {
                 self.on_response(cx, place, packet, (receiver, echo), noise, epoch)
             }
             Body::Finish { receiver, noise } => self.on_finish(cx, place, packet, receiver, noise),
-            Body::Cookie { receiver, echo, cookie } => self.on_cookie(cx, place, receiver, echo, cookie, epoch),
+            Body::Cookie { receiver, echo, cookie } => {
+                self.on_cookie(cx, place, receiver, echo, cookie, epoch)
+            }
             Body::Incompatible { receiver, echo } => self.on_incompatible(cx, place, packet, receiver, echo),
             Body::Refusal { receiver, sealed, aad } => self.on_refusal(cx, receiver, &sealed, aad),
             Body::UnknownSession => self.on_hint(cx, place, packet.sender),
@@ -482,7 +498,8 @@ impl Sessions {
         if cx.zoo.has(Bug::EphemeralUnhedged) {
             return Secret::new(*drawn);
         }
-        let local = self.links.get(&place.link).map_or([0; 1 + Addr::MAX_LEN], |link| padded(&link.info.local));
+        let local =
+            self.links.get(&place.link).map_or([0; 1 + Addr::MAX_LEN], |link| padded(&link.info.local));
         Secret::new(hash::derive(
             "thallus session ephemeral v1",
             &[
@@ -526,7 +543,9 @@ impl Sessions {
 /// An address at a fixed length, as hashes want it.
 fn padded(addr: &Addr) -> [u8; 1 + Addr::MAX_LEN] {
     let mut bytes = [0; 1 + Addr::MAX_LEN];
-    for (to, from) in bytes.iter_mut().zip(core::iter::once(&(addr.as_bytes().len() as u8)).chain(addr.as_bytes())) {
+    for (to, from) in
+        bytes.iter_mut().zip(core::iter::once(&(addr.as_bytes().len() as u8)).chain(addr.as_bytes()))
+    {
         *to = *from;
     }
     bytes

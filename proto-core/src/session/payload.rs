@@ -43,7 +43,8 @@ impl<'a> Payload<'a> {
         let mut reader = Reader::new(bytes);
         let flags = reader.u8()?;
         let versions = Versions { lowest: reader.u8()?, highest: reader.u8()? };
-        let (boot, instance, association, round) = (reader.u32()?, reader.u64()?, reader.u64()?, reader.u32()?);
+        let (boot, instance, association, round) =
+            (reader.u32()?, reader.u64()?, reader.u64()?, reader.u32()?);
         let capabilities = reader.u8()?;
         let params = PeerParams {
             fountain: capabilities & FOUNTAIN != 0,

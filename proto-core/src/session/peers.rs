@@ -114,13 +114,20 @@ impl Peer {
     }
 
     /// Adds a place, or finds it. The list is bounded; a learned place makes room for another.
-    pub(super) fn add_endpoint(&mut self, now: Instant, place: Place, configured: bool, limit: usize) -> bool {
+    pub(super) fn add_endpoint(
+        &mut self,
+        now: Instant,
+        place: Place,
+        configured: bool,
+        limit: usize,
+    ) -> bool {
         if let Some(known) = self.endpoints.iter_mut().find(|known| known.place == place) {
             known.configured |= configured;
             return false;
         }
         if self.endpoints.len() >= limit {
-            let Some(learned) = self.endpoints.iter().position(|known| !known.configured && known.dial.is_none())
+            let Some(learned) =
+                self.endpoints.iter().position(|known| !known.configured && known.dial.is_none())
             else {
                 return false;
             };

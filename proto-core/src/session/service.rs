@@ -26,7 +26,8 @@ impl Sessions {
         if let Some(association) = peer.association.as_deref().filter(|association| association.up) {
             if cx.now.since(association.heard) >= cx.limits.session_idle {
                 self.close(cx, slot, DownReason::Silent);
-            } else if peer.dialing.is_none() && self.rekey_at(cx.limits, peer).is_some_and(|at| at <= cx.now) {
+            } else if peer.dialing.is_none() && self.rekey_at(cx.limits, peer).is_some_and(|at| at <= cx.now)
+            {
                 self.redial(cx, slot);
             }
         }
@@ -34,7 +35,8 @@ impl Sessions {
     }
 
     fn erase_old_keys(&mut self, cx: &Cx<'_>, slot: PeerSlot) {
-        let Some(association) = self.peers.get_mut(slot).and_then(|peer| peer.association.as_deref_mut()) else {
+        let Some(association) = self.peers.get_mut(slot).and_then(|peer| peer.association.as_deref_mut())
+        else {
             return;
         };
         for index in &mut association.keys {
@@ -61,7 +63,8 @@ impl Sessions {
     pub(super) fn arm(&mut self, cx: &Cx<'_>, slot: PeerSlot) {
         let Some(peer) = self.peers.get(slot) else { return };
         let mut wake = Wake::Idle;
-        let mut at = |instant: Instant, reason: Reason| wake = wake.min(Wake::At(instant.max(cx.now), reason));
+        let mut at =
+            |instant: Instant, reason: Reason| wake = wake.min(Wake::At(instant.max(cx.now), reason));
         for endpoint in &peer.endpoints {
             let calling = peer.dialing.is_some() || endpoint.dial.is_some();
             if calling && self.links.contains_key(&endpoint.place.link) {

@@ -182,7 +182,14 @@ impl Sessions {
     }
 
     /// Keys out of a finished handshake.
-    pub(super) fn make_keys(&self, cx: &Cx<'_>, split: &Split, remote: u32, ours: bool, claim: &Claim) -> Keys {
+    pub(super) fn make_keys(
+        &self,
+        cx: &Cx<'_>,
+        split: &Split,
+        remote: u32,
+        ours: bool,
+        claim: &Claim,
+    ) -> Keys {
         let (send, receive) =
             if ours { (&split.initiator, &split.responder) } else { (&split.responder, &split.initiator) };
         let we_are_smaller = self.trust.identity.node() < claim.papers.node;
@@ -320,7 +327,12 @@ impl Sessions {
                 *worst = index;
             }
         }
-        let best = association.keys.iter().copied().filter(|&held| held != 0).max_by_key(|&held| rank_of(table, held));
+        let best = association
+            .keys
+            .iter()
+            .copied()
+            .filter(|&held| held != 0)
+            .max_by_key(|&held| rank_of(table, held));
         association.sending = best.unwrap_or(index);
         if fate == Fate::Merge && association.sending == index {
             association.id = rank_of(table, index).map_or(association.id, |rank| rank.hash);
@@ -335,7 +347,8 @@ impl Sessions {
 
     /// Erases all keys of a peer. The association rests.
     pub(super) fn release_keys(&mut self, slot: PeerSlot) {
-        let Some(association) = self.peers.get_mut(slot).and_then(|peer| peer.association.as_deref_mut()) else {
+        let Some(association) = self.peers.get_mut(slot).and_then(|peer| peer.association.as_deref_mut())
+        else {
             return;
         };
         association.up = false;
@@ -397,7 +410,8 @@ impl Sessions {
     ) -> Result<(), Drop> {
         let (holder, keys) = self.table.find_mut(receiver).ok_or(Drop::HandshakeInvalid)?;
         let mut sealed = *sealed;
-        let reason = keys.receive.open_in_place(&REFUSAL_NONCE, aad, &mut sealed).map_err(|_| Drop::AuthFailed)?;
+        let reason =
+            keys.receive.open_in_place(&REFUSAL_NONCE, aad, &mut sealed).map_err(|_| Drop::AuthFailed)?;
         if reason != [REFUSED_AS_CLONE] {
             return Err(Drop::ProtocolViolation);
         }

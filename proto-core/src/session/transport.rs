@@ -182,11 +182,21 @@ impl Sessions {
     }
 
     #[inline]
-    fn try_open(&mut self, cx: &mut Cx<'_>, link: LinkId, from: Addr, packet: &mut [u8]) -> Result<Opened, Drop> {
+    fn try_open(
+        &mut self,
+        cx: &mut Cx<'_>,
+        link: LinkId,
+        from: Addr,
+        packet: &mut [u8],
+    ) -> Result<Opened, Drop> {
         let header = Header::parse(packet)?;
         let Some((holder, keys)) = self.table.find_mut(header.index) else {
             // Data that overtook the Finish it depends on is early, not lost.
-            return Err(if self.table.holder(header.index).is_some() { Drop::AuthFailed } else { Drop::UnknownSession });
+            return Err(if self.table.holder(header.index).is_some() {
+                Drop::AuthFailed
+            } else {
+                Drop::UnknownSession
+            });
         };
         let slot = match holder {
             Holder::Peer(slot) => slot,
@@ -260,7 +270,8 @@ impl Sessions {
             return;
         }
         let epoch = self.trust.network.sending_epoch();
-        let hint = Builder::new(Kind::UnknownSession, self.versions, header.index).seal(&self.trust.hello(epoch));
+        let hint =
+            Builder::new(Kind::UnknownSession, self.versions, header.index).seal(&self.trust.hello(epoch));
         self.send(cx, place, hint.into(), epoch);
     }
 
@@ -270,7 +281,8 @@ impl Sessions {
         let is_meant = |peer: &Peer| {
             peer.endpoints.iter().any(|endpoint| endpoint.place == place)
                 && peer.association.as_ref().is_some_and(|association| {
-                    association.up && self.table.keys(association.sending).is_some_and(|keys| keys.remote == index)
+                    association.up
+                        && self.table.keys(association.sending).is_some_and(|keys| keys.remote == index)
                 })
         };
         let found = self.peers.iter().find(|(_, peer)| is_meant(peer)).map(|(slot, _)| slot);
@@ -286,7 +298,12 @@ impl Sessions {
 }
 
 #[inline]
-fn unseal(keys: &mut keys::Keys, header: Header, number: u64, packet: &mut [u8]) -> Result<Range<usize>, Drop> {
+fn unseal(
+    keys: &mut keys::Keys,
+    header: Header,
+    number: u64,
+    packet: &mut [u8],
+) -> Result<Range<usize>, Drop> {
     if keys.forged >= FORGED_LIMIT {
         return Err(Drop::AuthFailed);
     }

@@ -111,10 +111,11 @@ impl Trust {
         {
             return Ok((papers, None));
         }
-        let verified = self.verify_bytes(payload.certificate, payload.membership).map_err(|error| match error {
-            IdentityError::Revoked => Drop::Revoked,
-            _ => Drop::CertificateInvalid,
-        })?;
+        let verified =
+            self.verify_bytes(payload.certificate, payload.membership).map_err(|error| match error {
+                IdentityError::Revoked => Drop::Revoked,
+                _ => Drop::CertificateInvalid,
+            })?;
         if static_key != Some(verified.dh_key) {
             return Err(Drop::CertificateInvalid);
         }
@@ -130,7 +131,11 @@ impl Trust {
         Ok((papers, verified.news))
     }
 
-    fn verify_bytes(&self, certificate: &[u8], membership: &[u8]) -> Result<identity::PeerIdentity, IdentityError> {
+    fn verify_bytes(
+        &self,
+        certificate: &[u8],
+        membership: &[u8],
+    ) -> Result<identity::PeerIdentity, IdentityError> {
         let membership = (!membership.is_empty()).then_some(membership);
         identity::verify_peer(certificate, membership, &self.network, &self.revocations, self.wall)
     }

@@ -1,7 +1,7 @@
 //! Floods, forgeries, replays, strangers, and versions that do not fit.
 
-use super::bench::*;
 use super::super::*;
+use super::bench::*;
 use crate::ids::PathId;
 use crate::limits::Limits;
 use crate::time::{Duration, Instant};

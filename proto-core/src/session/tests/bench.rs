@@ -98,7 +98,12 @@ impl Make {
             revocations: Revocations::new(16),
             boot: self.boot,
             versions: Versions { lowest: self.versions.0, highest: self.versions.1 },
-            params: PeerParams { message_bytes: 1000, receive_bytes: 2000, packet_bytes: 1400, fountain: true },
+            params: PeerParams {
+                message_bytes: 1000,
+                receive_bytes: 2000,
+                packet_bytes: 1400,
+                fountain: true,
+            },
             known: self.known.clone(),
         };
         let sessions = Sessions::new(setup, &mut cx);
@@ -214,7 +219,8 @@ impl Side {
     pub(super) fn receive(&mut self, now: Instant, from: u32, packet: &[u8]) {
         if packet.first().is_some_and(|first| first & 0x80 != 0) {
             let mut copy = packet.to_vec();
-            let opened = self.with(now, |sessions, cx| sessions.open(cx, LINK, Addr::from_u32(from), &mut copy));
+            let opened =
+                self.with(now, |sessions, cx| sessions.open(cx, LINK, Addr::from_u32(from), &mut copy));
             let Some(opened) = opened else { return };
             if copy[opened.payload] == [1]
                 && let Some(answer) = self.seal(now, opened.peer, &[2])
@@ -267,13 +273,20 @@ impl Side {
             let Some(association) = &peer.association else { continue };
             text += &std::format!(
                 " association {:x} founded {} confirmed {:?} sending {:x};",
-                association.id, association.founded, association.confirmed, association.sending
+                association.id,
+                association.founded,
+                association.confirmed,
+                association.sending
             );
             for &index in &association.keys {
                 if let Some(keys) = self.sessions.table.keys(index) {
                     text += &std::format!(
                         " keys {index:x} remote {:x} ours {} heard {} sent {} {:x?};",
-                        keys.remote, keys.ours, keys.heard, keys.sent, keys.rank
+                        keys.remote,
+                        keys.ours,
+                        keys.heard,
+                        keys.sent,
+                        keys.rank
                     );
                 }
             }

@@ -1,7 +1,7 @@
 //! Handshakes that cross each other, peers that restart, forget, or exist twice.
 
-use super::bench::*;
 use super::super::*;
+use super::bench::*;
 use crate::ids::PathId;
 use crate::time::{Duration, Instant};
 use std::vec;

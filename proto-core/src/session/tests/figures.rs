@@ -1,7 +1,7 @@
 //! What a session costs: memory always, time on demand.
 
-use super::bench::*;
 use super::super::*;
+use super::bench::*;
 use crate::crypto::aead;
 use crate::ids::PathId;
 use crate::limits::Limits;
@@ -13,7 +13,11 @@ use std::vec::Vec;
 /// Bytes of one established session with one path, without its papers.
 fn session_bytes(limits: &Limits) -> usize {
     let window = usize::from(limits.replay_window) / 8 + 8;
-    size_of::<Peer>() + size_of::<peers::Association>() + size_of::<keys::Keys>() + size_of::<peers::Endpoint>() + window
+    size_of::<Peer>()
+        + size_of::<peers::Association>()
+        + size_of::<keys::Keys>()
+        + size_of::<peers::Endpoint>()
+        + window
 }
 
 #[test]
@@ -77,7 +81,10 @@ fn figures_of_seal_and_open() {
             let opened = b_side.sessions.open(&mut cx, LINK, Addr::ANY, &mut buf[..sealed.len]);
             black_box(opened.unwrap());
         });
-        std::eprintln!("{len} B seal + open: raw {raw} ns, session {whole} ns, overhead {} ns", whole - raw);
+        std::eprintln!(
+            "{len} B seal + open: raw {raw} ns, session {whole} ns, overhead {} ns",
+            whole as i64 - raw as i64
+        );
     }
 }
 
@@ -93,7 +100,9 @@ fn figures_of_handshakes() {
             let mut world = World::new(1, vec![a.start(Instant::ZERO), b.start(Instant::ZERO)]);
             let start = std::time::Instant::now();
             world.sides[0].connect(Instant::ZERO, &b, with_key);
-            world.run(Instant::from_micros(1_000_000), |world| world.sides[0].is_up(&b) && world.sides[1].is_up(&a));
+            world.run(Instant::from_micros(1_000_000), |world| {
+                world.sides[0].is_up(&b) && world.sides[1].is_up(&a)
+            });
             best = best.min(start.elapsed().as_micros());
         }
         std::eprintln!("handshake, both sides, first contact: key known {with_key}: {best} us");
@@ -106,7 +115,8 @@ fn figures_of_handshakes() {
         let secret = |n| crate::crypto::secret::Secret::new([n; 32]);
         let role = trust::Role::Initiator(Some(&bob_key));
         let mut i = alice.sessions.trust.noise(pattern, role, 0, versions, secret(3)).unwrap();
-        let mut r = bob.sessions.trust.noise(pattern, trust::Role::Responder, 0, versions, secret(4)).unwrap();
+        let mut r =
+            bob.sessions.trust.noise(pattern, trust::Role::Responder, 0, versions, secret(4)).unwrap();
         let (mut one, mut two, mut out) = ([0; 600], [0; 600], [0; 600]);
         let len = i.write(&[0; 250], &mut one).unwrap();
         r.read(&one[..len], &mut out).unwrap();

@@ -1,7 +1,7 @@
 //! Every handshake packet, byte for byte. A change here is a change of the protocol.
 
-use super::bench::*;
 use super::super::*;
+use super::bench::*;
 use crate::limits::Limits;
 use crate::time::{Duration, Instant};
 use std::format;
@@ -58,7 +58,11 @@ fn vectors() -> Vec<(&'static str, Bytes)> {
 #[test]
 fn packets_are_as_published() {
     let text: String = vectors().iter().map(|(name, packet)| format!("{name} = {}\n", hex(packet))).collect();
-    assert_eq!(text, include_str!("golden.txt"), "the encoding has changed; if on purpose, it needs a new version");
+    assert_eq!(
+        text,
+        include_str!("golden.txt"),
+        "the encoding has changed; if on purpose, it needs a new version"
+    );
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! One handshake between two nodes, under every kind of weather.
 
-use super::bench::*;
 use super::super::*;
+use super::bench::*;
 use crate::time::{Duration, Instant};
 use std::vec;
 
@@ -207,7 +207,8 @@ fn a_wrong_key_is_got_over_by_xx() {
 fn another_node_than_expected_is_not_accepted() {
     let (a, b) = pair();
     let mut world = world(1, &a, &b);
-    let spec = PeerSpec { node: Some(Make::new(7).node()), key: None, endpoints: vec![(LINK, Addr::from_u32(2))] };
+    let spec =
+        PeerSpec { node: Some(Make::new(7).node()), key: None, endpoints: vec![(LINK, Addr::from_u32(2))] };
     world.sides[0].handle(Instant::ZERO, Input::Connect { spec });
     world.run_for(Duration::from_secs(60));
     assert_eq!(world.sides[0].established(), (0, 0));
