@@ -3,6 +3,7 @@
 //! Whatever a peer or an application can make grow is bounded by a field here, and
 //! [`Limits::worst_case_bytes`] says what all of it together can cost.
 
+use crate::params::PeerParams;
 use crate::time::Duration;
 
 /// The sizes of one node. Start from a profile, change fields, then [`Limits::validate`].
@@ -45,6 +46,8 @@ pub struct Limits {
     pub outputs: u32,
     /// Durable messages kept on disk, in both directions and for all peers together.
     pub durable_messages: u32,
+    /// Nodes of which revoked devices, roots or memberships are remembered.
+    pub revocations: u32,
     /// New keys are negotiated after this many packets, at most 2^32.
     pub rekey_packets: u64,
     /// New keys are negotiated after this time.
@@ -86,6 +89,7 @@ impl Limits {
         message_window: 128,
         outputs: 32,
         durable_messages: 16,
+        revocations: 64,
         rekey_packets: 1 << 24,
         rekey_after: Duration::from_secs(6 * 3600),
         keepalive: Duration::from_secs(60),
@@ -112,6 +116,7 @@ impl Limits {
         message_window: 1_024,
         outputs: 2_048,
         durable_messages: 4_096,
+        revocations: 1024,
         rekey_packets: 1 << 30,
         rekey_after: Duration::from_secs(3600),
         keepalive: Duration::from_secs(25),
@@ -138,11 +143,26 @@ impl Limits {
         message_window: 4_096,
         outputs: 8_192,
         durable_messages: 65_536,
+        revocations: 65536,
         rekey_packets: 1 << 30,
         rekey_after: Duration::from_secs(3600),
         keepalive: Duration::from_secs(25),
         session_idle: Duration::from_secs(180),
     };
+
+    /// What a node with these limits tells its peers.
+    #[must_use]
+    pub fn params(&self) -> PeerParams {
+        PeerParams {
+            message_bytes: self.message_bytes,
+            receive_bytes: self.share(self.receive_bytes, self.message_bytes),
+            packet_bytes: self.packet_bytes,
+            message_window: self.message_window,
+            // Decoding holds a block and its matrix at once (RFC 6330, section 5.4): worth it only
+            // where messages may be long anyway.
+            fountain: self.message_bytes >= 64 * 1024,
+        }
+    }
 
     /// One peer's part of a shared bound, but at least `least`.
     #[must_use]

@@ -147,7 +147,8 @@ impl DeviceCertificate {
         check_version(body.version, "device certificate")?;
         let sign_key = bytes32(&body.sign_key, "device key is not 32 bytes")?;
         let dh_key = bytes32(&body.dh_key, "device key is not 32 bytes")?;
-        let validity = Validity { not_before_s: body.not_before_s, not_after_s: body.not_after_s }.well_formed()?;
+        let validity =
+            Validity { not_before_s: body.not_before_s, not_after_s: body.not_after_s }.well_formed()?;
         let chain = Chain::follow(&certificate.rotations, &signed.signer)?;
         verify(&signed, context::DEVICE, &chain.node, "device certificate")?;
         check_key(&sign_key).map_err(|_| IdentityError::Malformed("device key is not usable"))?;

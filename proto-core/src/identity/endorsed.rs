@@ -115,7 +115,8 @@ fn verify(
         let key = genesis.authorities.get(place).ok_or(IdentityError::Malformed("no such authority"))?;
         let bytes = signature.signature.as_slice();
         let bytes = bytes.try_into().map_err(|_| IdentityError::Malformed("signature is not 64 bytes"))?;
-        sign::verify(key, &message, bytes).map_err(|_| IdentityError::BadSignature("authorities' statement"))?;
+        sign::verify(key, &message, bytes)
+            .map_err(|_| IdentityError::BadSignature("authorities' statement"))?;
         have += 1;
         next_place = signature.authority.saturating_add(1);
     }
@@ -153,7 +154,8 @@ impl Membership {
         let body: wire::MembershipBody = decode(&endorsed.body, "membership")?;
         check_version(body.version, "membership")?;
         let node = NodeId(bytes32(&body.node, "node id is not 32 bytes")?);
-        let validity = Validity { not_before_s: body.not_before_s, not_after_s: body.not_after_s }.well_formed()?;
+        let validity =
+            Validity { not_before_s: body.not_before_s, not_after_s: body.not_after_s }.well_formed()?;
         verify(endorsed, context::MEMBERSHIP, network, genesis)?;
         Ok(Membership { node, serial: body.serial, validity })
     }
@@ -198,7 +200,8 @@ impl KeyAnnouncement {
     ) -> Result<KeyAnnouncement, IdentityError> {
         let body: wire::NetworkKeyBody = decode(&endorsed.body, "network key")?;
         check_version(body.version, "network key")?;
-        let key = Secret::from_slice(&body.key).ok_or(IdentityError::Malformed("network key is not 32 bytes"))?;
+        let key =
+            Secret::from_slice(&body.key).ok_or(IdentityError::Malformed("network key is not 32 bytes"))?;
         if body.retire_below > body.epoch {
             return Err(IdentityError::Malformed("network key retires itself"));
         }

@@ -75,7 +75,11 @@ impl Genesis {
             threshold: record.threshold,
             closed: record.closed,
             parameters: record.parameters.into_iter().map(|p| (p.name, p.value)).collect(),
-            salt: record.salt.as_slice().try_into().map_err(|_| IdentityError::Malformed("salt is not 16 bytes"))?,
+            salt: record
+                .salt
+                .as_slice()
+                .try_into()
+                .map_err(|_| IdentityError::Malformed("salt is not 16 bytes"))?,
         };
         genesis.check()?;
         Ok(genesis)
@@ -97,8 +101,11 @@ impl Genesis {
             .all(|(place, key)| self.authorities.iter().take(place).all(|earlier| earlier != key));
         let usable = self.authorities.iter().all(|key| check_key(key).is_ok());
         let count = u32::try_from(self.authorities.len()).unwrap_or(u32::MAX);
-        let threshold_fits =
-            if count == 0 { self.threshold == 0 && !self.closed } else { (1..=count).contains(&self.threshold) };
+        let threshold_fits = if count == 0 {
+            self.threshold == 0 && !self.closed
+        } else {
+            (1..=count).contains(&self.threshold)
+        };
         let rules = [
             (name_fits(&self.name), "name must have 1 to 64 bytes"),
             (self.authorities.len() <= MAX_AUTHORITIES, "more than 32 authorities"),
@@ -106,7 +113,10 @@ impl Genesis {
             (usable, "an authority's key is not usable"),
             (threshold_fits, "threshold must be 1 to the number of authorities; a closed network needs one"),
             (self.parameters.len() <= MAX_PARAMETERS, "more than 32 parameters"),
-            (self.parameters.iter().all(|(name, _)| name_fits(name)), "a parameter's name must have 1 to 64 bytes"),
+            (
+                self.parameters.iter().all(|(name, _)| name_fits(name)),
+                "a parameter's name must have 1 to 64 bytes",
+            ),
             (ascending, "parameters must ascend by name, each once"),
         ];
         match rules.into_iter().find(|(holds, _)| !holds) {

@@ -184,11 +184,17 @@ pub fn open(file: &[u8], passphrase: &[u8], limit: CostLimit) -> Result<Secrets,
         let Cost { memory_kib, passes, lanes: _ } = parts.cost;
         return Err(KeyFileError::TooCostly { memory_kib, passes });
     }
-    let key = derive_key(passphrase, parts.salt, parts.cost)
-        .map_err(|error| if let KeyFileError::OutOfRange(why) = error { KeyFileError::Corrupt(why) } else { error })?;
+    let key = derive_key(passphrase, parts.salt, parts.cost).map_err(|error| {
+        if let KeyFileError::OutOfRange(why) = error { KeyFileError::Corrupt(why) } else { error }
+    })?;
     let mut body = Zeroizing::new(parts.ciphertext.to_vec());
     ChaCha20Poly1305::new(key.expose().into())
-        .decrypt_inout_detached(parts.nonce.into(), parts.header, body.as_mut_slice().into(), parts.tag.into())
+        .decrypt_inout_detached(
+            parts.nonce.into(),
+            parts.header,
+            body.as_mut_slice().into(),
+            parts.tag.into(),
+        )
         .map_err(|_| KeyFileError::WrongPassphrase)?;
     decode(&body)
 }

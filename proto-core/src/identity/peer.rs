@@ -44,7 +44,11 @@ impl LocalIdentity {
     ///
     /// # Errors
     /// When it does not verify or is another node's.
-    pub fn with_membership(mut self, membership: Bytes, network: &Network) -> Result<LocalIdentity, IdentityError> {
+    pub fn with_membership(
+        mut self,
+        membership: Bytes,
+        network: &Network,
+    ) -> Result<LocalIdentity, IdentityError> {
         let verified = Membership::verify(&membership, &network.id(), network.genesis())?;
         if verified.node != self.certificate.node {
             return Err(IdentityError::WrongNode);

@@ -162,7 +162,9 @@ impl Revocations {
         let Some(entry) = self.nodes.get(&certificate.node) else { return Ok(()) };
         entry.check_latest(&certificate.chain)?;
         match &entry.list {
-            Some(list) if list.revokes(&certificate.device, certificate.serial) => Err(IdentityError::Revoked),
+            Some(list) if list.revokes(&certificate.device, certificate.serial) => {
+                Err(IdentityError::Revoked)
+            }
             Some(_) | None => Ok(()),
         }
     }

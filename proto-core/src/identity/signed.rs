@@ -92,6 +92,9 @@ pub(super) fn check_version(version: u32, what: &'static str) -> Result<(), Iden
     }
 }
 
-pub(super) fn decode<M: prost::Message + Default>(bytes: &[u8], what: &'static str) -> Result<M, IdentityError> {
+pub(super) fn decode<M: prost::Message + Default>(
+    bytes: &[u8],
+    what: &'static str,
+) -> Result<M, IdentityError> {
     M::decode(bytes).map_err(|_| IdentityError::Malformed(what))
 }

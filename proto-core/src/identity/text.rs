@@ -36,7 +36,8 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [Kind; 5] = [Kind::Certificate, Kind::Membership, Kind::Statement, Kind::Genesis, Kind::KeyFile];
+    const ALL: [Kind; 5] =
+        [Kind::Certificate, Kind::Membership, Kind::Statement, Kind::Genesis, Kind::KeyFile];
 
     /// The word in the first line.
     #[must_use]
@@ -185,7 +186,10 @@ mod tests {
             assert!(error.why.starts_with(why), "{text}: {error}");
         }
         let huge = "00".repeat(MAX_TEXT_BYTES + 1);
-        assert_eq!(import(&std::format!("thallus genesis v1\n{huge}")).unwrap_err().why, "longer than 64 KiB");
+        assert_eq!(
+            import(&std::format!("thallus genesis v1\n{huge}")).unwrap_err().why,
+            "longer than 64 KiB"
+        );
         for skipped in 0..5 {
             let without: std::vec::Vec<_> =
                 good.lines().enumerate().filter(|(i, _)| *i != skipped).map(|(_, line)| line).collect();

@@ -227,7 +227,7 @@ pub struct KeyFileBody {
     /// 32 bytes, or empty when the root key is kept elsewhere.
     #[prost(bytes = "vec", tag = "2")]
     pub root_secret: ::prost::alloc::vec::Vec<u8>,
-    /// Ed25519, 32 bytes.
+    /// Ed25519, 32 bytes, or empty together with dh_secret in a file that holds the root alone.
     #[prost(bytes = "vec", tag = "3")]
     pub sign_secret: ::prost::alloc::vec::Vec<u8>,
     /// X25519, 32 bytes.
@@ -238,6 +238,7 @@ pub struct KeyFileBody {
     pub certificate: ::prost::alloc::vec::Vec<u8>,
     #[prost(message, repeated, tag = "6")]
     pub network_keys: ::prost::alloc::vec::Vec<HeldNetworkKey>,
+    /// Encoded Rotations that lead to the root key; empty for a node that never rotated.
     #[prost(bytes = "vec", tag = "7")]
     pub rotations: ::prost::alloc::vec::Vec<u8>,
 }

@@ -1,6 +1,524 @@
-//! link.
+//! Delivery over bad links: whatever one node has for a direct peer gets there once, over however
+//! many links there are, and whatever they lose.
+//!
+//! A removal firm between two houses. The outbox knows what has to be moved and what was signed for;
+//! each path is one driver who knows his road, how often things fall off, and how fast he may go; the
+//! inbox joins the pieces and signs. Nobody packs a crate before a driver asks for one: a packet is
+//! built at the moment it leaves, from what is missing then, so that a bad hour leaves no pile of
+//! stale crates behind (RFC 9002 calls it retransmission of information, not of packets).
+//!
+//! Machine `Links`: all peers of a node. Invariants: a message reaches the application once; nothing
+//! is acknowledged that was not taken care of; durable messages are signed for after they are on
+//! disk. Messages: the frames of `frame`. Records: `Outgoing`, `Incoming`, `Sequence`, `Window`.
+//! It assumes of the session that packets are authentic and each is opened once. At its limits it
+//! refuses to send, and does not acknowledge what it cannot keep.
 
 pub mod frame;
 pub mod messages;
 pub mod path;
-pub mod schedule;
+mod paths;
+mod peer;
+mod receive;
+mod schedule;
+mod transmit;
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use crate::bounded::Deadlines;
+use crate::ids::{Addr, LinkId, NodeId, PathId, PeerSlot};
+use crate::limits::Limits;
+use crate::link::messages::Budget;
+use crate::link::path::Piece;
+use crate::link::peer::{Peer, StoreToken};
+use crate::machine::{Cx, Machine};
+use crate::node::PeerStatus;
+use crate::node::input::{Delivery, LinkInfo, Send};
+use crate::node::output::{Outcome, Refused};
+use crate::params::PeerParams;
+use crate::store::record::Record;
+use crate::time::Instant;
+use crate::wake::Wake;
+
+pub use transmit::{Built, Intent};
+
+/// What can happen to the links.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// A link came up or changed.
+    LinkUp {
+        /// Which.
+        link: LinkId,
+        /// What it can do.
+        info: LinkInfo,
+    },
+    /// A link went down.
+    LinkDown {
+        /// Which.
+        link: LinkId,
+    },
+    /// A peer's slot now belongs to this node; its durable messages from before a restart.
+    Attach {
+        /// The slot.
+        peer: PeerSlot,
+        /// Who has it.
+        node: NodeId,
+        /// What was on disk.
+        records: Vec<Record>,
+    },
+    /// A session is established, or its keys were replaced.
+    PeerUp {
+        /// The slot.
+        peer: PeerSlot,
+        /// Who.
+        node: NodeId,
+        /// The peer's sizes.
+        params: PeerParams,
+        /// Its memory is new.
+        restarted: bool,
+        /// The link the handshake used.
+        link: LinkId,
+        /// The address the handshake used; it has echoed.
+        addr: Addr,
+    },
+    /// The session has ended; what waits is kept.
+    PeerDown {
+        /// The slot.
+        peer: PeerSlot,
+    },
+    /// The peer is forgotten with all that waits for it.
+    PeerRemoved {
+        /// The slot.
+        peer: PeerSlot,
+    },
+    /// Another way to the peer may exist.
+    AddPath {
+        /// The slot.
+        peer: PeerSlot,
+        /// The link.
+        link: LinkId,
+        /// The address on it.
+        addr: Addr,
+    },
+    /// An authenticated packet.
+    Received {
+        /// Who sent it.
+        peer: PeerSlot,
+        /// By which path.
+        path: PathId,
+        /// Its number on that path.
+        packet_number: u64,
+        /// The link it came in by.
+        link: LinkId,
+        /// The address it came from.
+        from: Addr,
+        /// Its length, headers included.
+        packet_bytes: usize,
+        /// Its frames.
+        payload: &'a [u8],
+    },
+    /// The record asked for with this number is durable.
+    Stored {
+        /// The number of `Action::Store`.
+        slot: u64,
+    },
+    /// No record will be durable any more.
+    StoreFailed,
+    /// The application has taken a durable message.
+    Consumed {
+        /// Who sent it.
+        peer: PeerSlot,
+        /// Its number.
+        seq: u64,
+    },
+}
+
+/// What the links want done.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Action {
+    /// Give this to the application.
+    Deliver {
+        /// Who sent it.
+        peer: PeerSlot,
+        /// How.
+        delivery: Delivery,
+        /// The sender's number.
+        seq: u64,
+        /// It was given before a restart.
+        again: bool,
+        /// The bytes.
+        payload: Bytes,
+    },
+    /// Tell the application what became of something.
+    Receipt {
+        /// To whom it went.
+        peer: PeerSlot,
+        /// The application's number.
+        tag: u64,
+        /// Its fate.
+        outcome: Outcome,
+    },
+    /// Make this durable and answer `Input::Stored`.
+    Store {
+        /// The number of this request.
+        slot: u64,
+        /// What to write.
+        record: Record,
+    },
+    /// A path works or has stopped to work.
+    Path {
+        /// To whom.
+        peer: PeerSlot,
+        /// Over which link.
+        link: LinkId,
+        /// Whether it works.
+        up: bool,
+    },
+    /// Nothing was heard from the peer for long, on any path.
+    Silent {
+        /// Who.
+        peer: PeerSlot,
+    },
+    /// The peer ended the session.
+    ClosedByPeer {
+        /// Who.
+        peer: PeerSlot,
+    },
+}
+
+/// One local link.
+#[derive(Debug)]
+struct LinkEntry {
+    info: LinkInfo,
+    /// When everything handed to the link will have left it, at its known rate: peers on one radio
+    /// share its air, however many there are.
+    free_at: Instant,
+}
+
+/// Delivery to all peers.
+#[derive(Debug)]
+pub struct Links {
+    local: NodeId,
+    links: BTreeMap<LinkId, LinkEntry>,
+    peers: Vec<Option<Box<Peer>>>,
+    deadlines: Deadlines,
+    /// Kept empty between turns, for its memory.
+    due: Vec<PeerSlot>,
+    /// Peers that may have something to send, each at most once.
+    ready: VecDeque<PeerSlot>,
+    /// Peers that may have actions to take, each at most once.
+    talking: VecDeque<PeerSlot>,
+    actions: VecDeque<Action>,
+    sending: Budget,
+    receiving: Budget,
+    /// Who asked for a record: slot of the request, peer, and the peer's own number for it.
+    stores: VecDeque<(u64, PeerSlot, StoreToken)>,
+    next_store: u64,
+    /// The pieces of the packet being built.
+    pieces: Vec<Piece>,
+}
+
+impl Machine for Links {
+    type Input<'a> = Input<'a>;
+    type Action = Action;
+
+    fn handle(&mut self, cx: &mut Cx<'_>, input: Input<'_>) {
+        match input {
+            Input::LinkUp { link, info } => self.link_up(cx, link, info),
+            Input::LinkDown { link } => self.link_down(cx, link),
+            Input::Attach { peer, node, records } => self.attach(cx, peer, node, records),
+            Input::PeerUp { peer, node, params, restarted, link, addr } => {
+                self.peer_up(cx, peer, node, params, restarted, (link, addr));
+            }
+            Input::PeerDown { peer } => self.peer_down(cx, peer),
+            Input::PeerRemoved { peer } => self.peer_removed(peer),
+            Input::AddPath { peer, link, addr } => self.add_path(cx, peer, link, addr),
+            Input::Received { peer, path, packet_number, link, from, packet_bytes, payload } => {
+                let packet = receive::Packet { path, packet_number, link, from, packet_bytes, payload };
+                self.received(cx, peer, &packet);
+            }
+            Input::Stored { slot } => self.stored(cx, slot),
+            Input::StoreFailed => self.store_failed(cx),
+            Input::Consumed { peer, seq } => {
+                if let Some(entry) = self.peer_mut(peer) {
+                    entry.inbox.consumed(seq);
+                    self.touch(cx, peer);
+                }
+            }
+        }
+    }
+
+    fn wake(&mut self, cx: &mut Cx<'_>) {
+        // Each peer at most once: whoever is due again at once is on the list of peers to be asked
+        // for a packet.
+        let mut due = core::mem::take(&mut self.due);
+        while let Some(slot) = self.deadlines.pop_due(cx.now) {
+            due.push(PeerSlot(slot));
+        }
+        for peer in due.drain(..) {
+            self.peer_wake(cx, peer);
+        }
+        self.due = due;
+    }
+
+    fn next_wake(&self) -> Wake {
+        self.deadlines.next()
+    }
+
+    fn poll(&mut self) -> Option<Action> {
+        if let Some(action) = self.actions.pop_front() {
+            return Some(action);
+        }
+        while let Some(&peer) = self.talking.front() {
+            if let Some(action) = self.peer_action(peer) {
+                return Some(action);
+            }
+            self.talking.pop_front();
+            if let Some(entry) = self.peer_mut(peer) {
+                entry.talking = false;
+            }
+        }
+        None
+    }
+}
+
+impl Links {
+    /// No links and no peers yet, for the node with this name.
+    #[must_use]
+    pub fn new(local: NodeId, limits: &Limits) -> Self {
+        Links {
+            local,
+            links: BTreeMap::new(),
+            peers: Vec::new(),
+            deadlines: Deadlines::new(),
+            due: Vec::new(),
+            ready: VecDeque::new(),
+            talking: VecDeque::new(),
+            actions: VecDeque::new(),
+            sending: Budget::for_sending(limits),
+            receiving: Budget::for_receiving(limits),
+            stores: VecDeque::new(),
+            next_store: 0,
+            pieces: Vec::new(),
+        }
+    }
+
+    /// Takes something to send.
+    ///
+    /// # Errors
+    /// [`Refused`] says why not; nothing was kept then.
+    pub fn send(&mut self, cx: &mut Cx<'_>, peer: PeerSlot, send: Send) -> Result<(), Refused> {
+        let room = self.room(cx.limits, peer);
+        let Some(entry) = self.peers.get_mut(usize::from(peer.0)).and_then(Option::as_mut) else {
+            return Err(Refused::UnknownPeer);
+        };
+        entry.outbox.push(cx, &mut self.sending, send, room)?;
+        self.touch(cx, peer);
+        Ok(())
+    }
+
+    fn peer_mut(&mut self, peer: PeerSlot) -> Option<&mut Peer> {
+        self.peers.get_mut(usize::from(peer.0))?.as_deref_mut()
+    }
+
+    /// The peer in this slot, made if there is none.
+    fn peer_entry(&mut self, cx: &Cx<'_>, peer: PeerSlot, node: NodeId) -> Option<&mut Peer> {
+        let index = usize::from(peer.0);
+        if index >= self.peers.len() {
+            self.peers.resize_with(index + 1, || None);
+        }
+        // Both sides number paths in one space: the smaller name opens even ones, the other odd ones.
+        let parity = u8::from(node < self.local);
+        let place = self.peers.get_mut(index)?;
+        Some(place.get_or_insert_with(|| Box::new(Peer::new(cx.limits, node, parity))))
+    }
+
+    fn attach(&mut self, cx: &mut Cx<'_>, peer: PeerSlot, node: NodeId, records: Vec<Record>) {
+        if self.peer_entry(cx, peer, node).is_none() || records.is_empty() {
+            return;
+        }
+        let Some(entry) = self.peers.get_mut(usize::from(peer.0)).and_then(Option::as_mut) else { return };
+        entry.recover(cx, &mut self.sending, &mut self.receiving, records);
+        self.touch(cx, peer);
+    }
+
+    fn peer_up(
+        &mut self,
+        cx: &mut Cx<'_>,
+        peer: PeerSlot,
+        node: NodeId,
+        params: PeerParams,
+        restarted: bool,
+        (link, addr): (LinkId, Addr),
+    ) {
+        let Some(info) = self.links.get(&link).map(|entry| entry.info.clone()) else { return };
+        if self.peer_entry(cx, peer, node).is_none() {
+            return;
+        }
+        let Some(entry) = self.peers.get_mut(usize::from(peer.0)).and_then(Option::as_mut) else { return };
+        if restarted {
+            entry.restarted(&mut self.sending, &mut self.receiving);
+        }
+        entry.established(cx, params, link, addr, &info);
+        self.touch(cx, peer);
+    }
+
+    fn peer_down(&mut self, cx: &mut Cx<'_>, peer: PeerSlot) {
+        if let Some(entry) = self.peers.get_mut(usize::from(peer.0)).and_then(Option::as_mut) {
+            entry.up = false;
+            entry.lose_everything_in_flight(cx, &mut self.sending);
+            self.touch(cx, peer);
+        }
+    }
+
+    fn peer_removed(&mut self, peer: PeerSlot) {
+        let Some(mut entry) = self.peers.get_mut(usize::from(peer.0)).and_then(Option::take) else { return };
+        entry.cancel(&mut self.sending, &mut self.receiving);
+        let mut stores = Vec::new();
+        while let Some(event) = entry.poll() {
+            match event {
+                peer::Said::Receipt { tag, outcome } => {
+                    self.actions.push_back(Action::Receipt { peer, tag, outcome });
+                }
+                peer::Said::Store { record, .. } => stores.push(record),
+                peer::Said::Deliver { .. }
+                | peer::Said::Path { .. }
+                | peer::Said::Silent
+                | peer::Said::Closed => {}
+            }
+        }
+        for record in stores {
+            self.next_store += 1;
+            self.actions.push_back(Action::Store { slot: self.next_store, record });
+        }
+        self.deadlines.clear(peer.0);
+    }
+
+    fn add_path(&mut self, cx: &mut Cx<'_>, peer: PeerSlot, link: LinkId, addr: Addr) {
+        let Some(info) = self.links.get(&link).map(|entry| entry.info.clone()) else { return };
+        if let Some(entry) = self.peer_mut(peer) {
+            entry.open_way(cx, link, addr, &info);
+            self.touch(cx, peer);
+        }
+    }
+
+    fn link_up(&mut self, cx: &mut Cx<'_>, link: LinkId, info: LinkInfo) {
+        let free_at = self.links.get(&link).map_or(cx.now, |entry| entry.free_at);
+        self.links.insert(link, LinkEntry { info: info.clone(), free_at });
+        for index in 0..self.peers.len() {
+            let Ok(slot) = u16::try_from(index).map(PeerSlot) else { return };
+            if let Some(entry) = self.peer_mut(slot) {
+                entry.link_changed(cx, link, &info);
+                self.touch(cx, slot);
+            }
+        }
+    }
+
+    fn link_down(&mut self, cx: &mut Cx<'_>, link: LinkId) {
+        self.links.remove(&link);
+        for index in 0..self.peers.len() {
+            let Ok(slot) = u16::try_from(index).map(PeerSlot) else { return };
+            if let Some(entry) = self.peers.get_mut(index).and_then(Option::as_mut) {
+                entry.link_lost(cx, &mut self.sending, link);
+                self.touch(cx, slot);
+            }
+        }
+    }
+
+    fn stored(&mut self, cx: &mut Cx<'_>, slot: u64) {
+        let Some(at) = self.stores.iter().position(|&(waiting, ..)| waiting == slot) else { return };
+        let Some((_, peer, token)) = self.stores.remove(at) else { return };
+        if let Some(entry) = self.peers.get_mut(usize::from(peer.0)).and_then(Option::as_mut) {
+            match token {
+                StoreToken::Outbox(slot) => entry.outbox.on_stored(slot),
+                StoreToken::Inbox(slot) => entry.inbox.on_stored(cx, &mut self.receiving, slot),
+            }
+            self.touch(cx, peer);
+        }
+    }
+
+    fn store_failed(&mut self, cx: &mut Cx<'_>) {
+        self.stores.clear();
+        for index in 0..self.peers.len() {
+            let Ok(slot) = u16::try_from(index).map(PeerSlot) else { return };
+            if let Some(entry) = self.peers.get_mut(index).and_then(Option::as_mut) {
+                entry.outbox.on_store_failed(&mut self.sending);
+                entry.inbox.on_store_failed(&mut self.receiving);
+                self.touch(cx, slot);
+            }
+        }
+    }
+
+    fn peer_wake(&mut self, cx: &mut Cx<'_>, peer: PeerSlot) {
+        if let Some(entry) = self.peers.get_mut(usize::from(peer.0)).and_then(Option::as_mut) {
+            entry.wake(cx, &mut self.sending, &mut self.receiving);
+            self.touch(cx, peer);
+        }
+    }
+
+    /// The next thing the peer's halves want done, with store requests numbered.
+    fn peer_action(&mut self, peer: PeerSlot) -> Option<Action> {
+        let entry = self.peers.get_mut(usize::from(peer.0))?.as_mut()?;
+        Some(match entry.poll()? {
+            peer::Said::Deliver { delivery, seq, again, payload } => {
+                Action::Deliver { peer, delivery, seq, again, payload }
+            }
+            peer::Said::Receipt { tag, outcome } => Action::Receipt { peer, tag, outcome },
+            peer::Said::Store { record, token } => {
+                self.next_store += 1;
+                self.stores.push_back((self.next_store, peer, token));
+                Action::Store { slot: self.next_store, record }
+            }
+            peer::Said::Path { link, up } => Action::Path { peer, link, up },
+            peer::Said::Silent => Action::Silent { peer },
+            peer::Said::Closed => Action::ClosedByPeer { peer },
+        })
+    }
+
+    /// Something about the peer has changed: it may have something to send or to say, and its next
+    /// deadline may be another.
+    fn touch(&mut self, cx: &Cx<'_>, peer: PeerSlot) {
+        let Some(entry) = self.peers.get_mut(usize::from(peer.0)).and_then(Option::as_mut) else { return };
+        // What is due already waits for nothing but its turn to send; `next_packet` states the next
+        // deadline when that turn is over.
+        let wake = entry.next_wake(cx);
+        if !wake.is_due(cx.now) || !entry.up {
+            self.deadlines.set(peer.0, wake);
+        }
+        if !entry.talking {
+            entry.talking = true;
+            self.talking.push_back(peer);
+        }
+        if entry.up && !entry.queued {
+            entry.queued = true;
+            self.ready.push_back(peer);
+        }
+    }
+
+    /// Bytes for frames in a packet that surely fits every usable way to this peer.
+    fn room(&self, limits: &Limits, peer: PeerSlot) -> usize {
+        let entry = self.peers.get(usize::from(peer.0)).and_then(Option::as_ref);
+        entry.map_or(0, |entry| entry.room(limits, &self.links))
+    }
+
+    /// How each peer is doing.
+    #[must_use]
+    pub fn status(&self, peer: PeerSlot) -> Option<PeerStatus> {
+        self.peers.get(usize::from(peer.0))?.as_ref().map(|entry| entry.status())
+    }
+
+    /// Asserts what always holds.
+    ///
+    /// # Panics
+    /// When an invariant is broken.
+    pub fn check(&self, limits: &Limits) {
+        for entry in self.peers.iter().flatten() {
+            entry.check(limits);
+        }
+        assert!(self.ready.len() <= self.peers.len(), "a peer is ready at most once");
+        assert!(self.talking.len() <= self.peers.len(), "a peer talks at most once");
+    }
+}

@@ -61,9 +61,9 @@ impl Schedule {
     }
 
     fn first_with_allowance(&self, waiting: u8) -> Option<Class> {
-        Class::ALL
-            .into_iter()
-            .find(|&class| waiting & (1 << class as u8) != 0 && self.left.get(class as usize).is_some_and(|left| *left > 0))
+        Class::ALL.into_iter().find(|&class| {
+            waiting & (1 << class as u8) != 0 && self.left.get(class as usize).is_some_and(|left| *left > 0)
+        })
     }
 }
 
@@ -89,7 +89,10 @@ mod tests {
             let sent = run(|_| 0b11111, 10_000, bytes);
             let all: usize = sent.iter().sum();
             for (sent, share) in sent.iter().zip(SHARES) {
-                assert!(((sent * 1_000 / all) as i32 - share * 10).abs() <= 5, "{bytes} {sent} of {all}: {share} %");
+                assert!(
+                    ((sent * 1_000 / all) as i32 - share * 10).abs() <= 5,
+                    "{bytes} {sent} of {all}: {share} %"
+                );
             }
         }
     }

@@ -119,10 +119,10 @@ impl Gate {
             .map_or(self.durable, |&(ticket, _)| ticket)
     }
 
-    /// Whether anything is still to be written or called.
+    /// How many records are not durable yet.
     #[must_use]
-    pub fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && self.outgoing.is_empty()
+    pub fn pending(&self) -> usize {
+        self.waiting.len()
     }
 
     /// Asserts what always holds.

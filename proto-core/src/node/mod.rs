@@ -1,7 +1,354 @@
 //! The one owner of all machines.
+//!
+//! A post office: the shell brings in what arrived (`handle`) and carries out what is to go
+//! (`poll`). Inside, each clerk knows only its own trade. A datagram comes in by the counter for
+//! sealed letters (`session`, which proves who wrote it and that it is not a copy), goes to the
+//! desk that joins parts and signs for them (`link`), and what is complete is handed to the
+//! application. What leaves takes the same way back. Nothing is said to anybody that has to be on
+//! disk first before the disk has it (`gate`).
 
+mod admit;
+pub mod gate;
 pub mod input;
 pub mod output;
+mod recover;
+mod status;
+mod transmit;
+mod wiring;
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use crate::drops::Drops;
+use crate::identity::{LocalIdentity, Network, Revocations};
+use crate::ids::{Addr, LinkId, NodeId, PeerSlot, Ticket};
+use crate::limits::{Limits, LimitsError};
+use crate::link::{self, Links};
+use crate::machine::{Cx, Machine};
+use crate::node::gate::{Gate, Waiter};
+use crate::rng::Rng;
+use crate::session::{self, Sessions};
+use crate::store::record::Record;
+use crate::time::Instant;
+use crate::wake::Wake;
+use crate::zoo::Zoo;
 
 pub use input::{Class, Command, Delivery, Input, LinkInfo, LinkState, Medium, PeerSpec, Send};
 pub use output::{DownReason, Event, Outcome, Output, Refused, RejectReason, Transmit};
+pub use status::{PathStatus, PeerStatus, Status};
+
+/// The lowest and highest protocol version this code speaks.
+pub const VERSIONS: (u8, u8) = (session::MIN_VERSION, session::VERSION);
+
+/// What a node is started from.
+#[derive(Debug)]
+pub struct Boot {
+    /// Who this device is.
+    pub identity: LocalIdentity,
+    /// The network it belongs to.
+    pub network: Network,
+    /// Every record that survived, in any order.
+    pub records: Vec<Record>,
+    /// The protocol versions it may speak, usually [`VERSIONS`].
+    pub versions: (u8, u8),
+    /// A planted bug; [`Zoo::none`] in every real node.
+    pub zoo: Zoo,
+}
+
+/// Why a node cannot start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum BootError {
+    /// The limits contradict themselves.
+    #[error(transparent)]
+    Limits(#[from] LimitsError),
+    /// The versions are empty or reversed.
+    #[error("versions: the lowest must not be above the highest")]
+    Versions,
+    /// The device has started as often as can be counted; it needs a new device key.
+    #[error("the device's start counter is exhausted; certify a new device key")]
+    BootCounter,
+}
+
+/// All protocol logic of one node, without a clock, a socket or a disk.
+#[derive(Debug)]
+pub struct Node {
+    id: NodeId,
+    boot: u32,
+    limits: Limits,
+    zoo: Zoo,
+    drops: Drops,
+    sessions: Sessions,
+    sessions_rng: Rng,
+    links: Links,
+    links_rng: Rng,
+    link_infos: BTreeMap<LinkId, LinkInfo>,
+    gate: Gate,
+    /// The ticket of this start's own record: nothing is sent before it is durable.
+    boot_ticket: Ticket,
+    may_transmit: bool,
+    /// Durable state of peers that have no slot yet.
+    recovered: BTreeMap<NodeId, Vec<Record>>,
+    events: VecDeque<Event>,
+    handshake_packets: VecDeque<(LinkId, Addr, Bytes)>,
+    /// A datagram is copied here to be opened in place.
+    scratch: Vec<u8>,
+    /// Work was left over when a turn's budget ran out or the outputs were full.
+    backlog: bool,
+}
+
+impl Node {
+    /// A node that has just started.
+    ///
+    /// `seed` is its only source of randomness, keys included: a shell gives it 32 bytes of fresh
+    /// entropy, a simulator gives it numbers.
+    ///
+    /// # Errors
+    /// [`BootError`] says what has to change first; nothing was written.
+    pub fn new(boot: Boot, seed: [u8; 32], limits: Limits, now: Instant) -> Result<Node, BootError> {
+        limits.validate()?;
+        if boot.versions.0 > boot.versions.1 {
+            return Err(BootError::Versions);
+        }
+        let recovered = recover::sort(boot.records);
+        let count = recovered.boot.checked_add(1).ok_or(BootError::BootCounter)?;
+        let mut gate = Gate::new(limits.outputs as usize);
+        let boot_ticket = gate.store(Record::Boot { count }, Waiter::Boot);
+        let mut drops = Drops::default();
+        let mut sessions_rng = Rng::fork(&seed, "session");
+        let setup = session::Setup {
+            identity: boot.identity,
+            network: boot.network,
+            revocations: Revocations::new(limits.revocations as usize),
+            boot: count,
+            versions: session::Versions { lowest: boot.versions.0, highest: boot.versions.1 },
+            params: limits.params(),
+            known: recovered.peers,
+        };
+        let sessions = Sessions::new(setup, &mut cx(now, &mut sessions_rng, &limits, &mut drops, boot.zoo));
+        let id = sessions.identity().node();
+        let mut node = Node {
+            id,
+            boot: count,
+            zoo: boot.zoo,
+            drops,
+            sessions,
+            sessions_rng,
+            links: Links::new(id, &limits),
+            links_rng: Rng::fork(&seed, "link"),
+            link_infos: BTreeMap::new(),
+            gate,
+            boot_ticket,
+            may_transmit: false,
+            recovered: recovered.durable,
+            events: VecDeque::new(),
+            handshake_packets: VecDeque::new(),
+            scratch: Vec::new(),
+            backlog: false,
+            limits,
+        };
+        node.install_recovered(now, recovered.statements);
+        node.settle(now);
+        Ok(node)
+    }
+
+    /// Who this node is.
+    #[must_use]
+    pub fn id(&self) -> NodeId {
+        self.id
+    }
+
+    /// Something happened. Afterwards call [`Node::poll`] until it returns `None`.
+    ///
+    /// # Errors
+    /// Only commands and links can be refused, and then nothing has changed. What a peer sends is
+    /// never an error: it is acted on, or counted in [`Status::drops`].
+    pub fn handle(&mut self, now: Instant, input: Input<'_>) -> Result<(), Refused> {
+        let result = match input {
+            Input::Datagram { link, from, bytes } => {
+                self.datagram(now, link, from, bytes);
+                Ok(())
+            }
+            Input::LinkChanged { link, state } => self.link_changed(now, link, state),
+            Input::Wake => {
+                self.wake(now);
+                Ok(())
+            }
+            Input::WallClock(wall) => {
+                self.sessions_handle(now, session::Input::WallClock(wall));
+                Ok(())
+            }
+            Input::Command(command) => self.command(now, command),
+            Input::Stored { up_to } => {
+                self.gate.stored(up_to);
+                Ok(())
+            }
+            Input::StoreFailed => {
+                self.store_failed(now);
+                Ok(())
+            }
+            // Nothing asks for single records yet; an answer nobody waits for is no harm.
+            Input::Loaded { .. } => Ok(()),
+        };
+        self.settle(now);
+        result
+    }
+
+    /// When to call `handle` with [`Input::Wake`], and why.
+    #[must_use]
+    pub fn next_wake(&self) -> Wake {
+        if self.backlog {
+            return Wake::Now;
+        }
+        self.sessions.next_wake().min(self.links.next_wake())
+    }
+
+    fn datagram(&mut self, now: Instant, link: LinkId, from: Addr, bytes: &[u8]) {
+        if let Err(reason) = self.admit_datagram(link, bytes) {
+            self.drops.count(reason);
+            return;
+        }
+        if bytes.first().is_some_and(|first| first & 0x80 == 0) {
+            self.sessions_handle(now, session::Input::Packet { link, from, bytes });
+            return;
+        }
+        let mut packet = core::mem::take(&mut self.scratch);
+        packet.clear();
+        packet.extend_from_slice(bytes);
+        let mut cx = cx(now, &mut self.sessions_rng, &self.limits, &mut self.drops, self.zoo);
+        if let Some(opened) = self.sessions.open(&mut cx, link, from, &mut packet) {
+            let input = link::Input::Received {
+                peer: opened.peer,
+                path: opened.path,
+                packet_number: opened.packet_number,
+                link,
+                from,
+                packet_bytes: bytes.len(),
+                payload: packet.get(opened.payload).unwrap_or(&[]),
+            };
+            self.links_handle(now, input);
+        }
+        self.scratch = packet;
+    }
+
+    fn wake(&mut self, now: Instant) {
+        if self.sessions.next_wake().is_due(now) {
+            let mut cx = cx(now, &mut self.sessions_rng, &self.limits, &mut self.drops, self.zoo);
+            self.sessions.wake(&mut cx);
+        }
+        if self.links.next_wake().is_due(now) {
+            let mut cx = cx(now, &mut self.links_rng, &self.limits, &mut self.drops, self.zoo);
+            self.links.wake(&mut cx);
+        }
+    }
+
+    fn link_changed(&mut self, now: Instant, link: LinkId, state: LinkState) -> Result<(), Refused> {
+        match state {
+            LinkState::Up(info) => {
+                self.admit_link(link, &info)?;
+                self.link_infos.insert(link, info.clone());
+                self.links_handle(now, link::Input::LinkUp { link, info: info.clone() });
+                self.sessions_handle(now, session::Input::LinkUp { link, info });
+            }
+            LinkState::Down => {
+                if self.link_infos.remove(&link).is_none() {
+                    return Err(Refused::UnknownLink);
+                }
+                self.links_handle(now, link::Input::LinkDown { link });
+                self.sessions_handle(now, session::Input::LinkDown { link });
+            }
+        }
+        Ok(())
+    }
+
+    fn command(&mut self, now: Instant, command: Command) -> Result<(), Refused> {
+        match command {
+            Command::AddPeer(spec) => self.add_peer(now, spec),
+            Command::RemovePeer(node) => {
+                let peer = self.sessions.slot_of(&node).ok_or(Refused::UnknownPeer)?;
+                self.links_handle(now, link::Input::PeerRemoved { peer });
+                self.settle(now);
+                self.sessions_handle(now, session::Input::Forget { peer });
+                Ok(())
+            }
+            Command::Send(send) => {
+                let peer = self.admit_send(&send)?;
+                let mut cx = cx(now, &mut self.links_rng, &self.limits, &mut self.drops, self.zoo);
+                self.links.send(&mut cx, peer, send)
+            }
+            Command::Consumed { from, seq } => {
+                let peer = self.sessions.slot_of(&from).ok_or(Refused::UnknownPeer)?;
+                self.links_handle(now, link::Input::Consumed { peer, seq });
+                Ok(())
+            }
+            Command::Install(bytes) => {
+                let mut cx = cx(now, &mut self.sessions_rng, &self.limits, &mut self.drops, self.zoo);
+                self.sessions.install(&mut cx, &bytes).map(drop).map_err(Refused::Statement)
+            }
+        }
+    }
+
+    fn add_peer(&mut self, now: Instant, spec: PeerSpec) -> Result<(), Refused> {
+        self.admit_peer(&spec)?;
+        let node = spec.node;
+        self.sessions_handle(now, session::Input::Connect { spec });
+        if let Some(node) = node
+            && let Some(peer) = self.sessions.slot_of(&node)
+        {
+            self.attach_recovered(now, peer, node);
+        }
+        Ok(())
+    }
+
+    fn store_failed(&mut self, now: Instant) {
+        if self.gate.has_failed() {
+            return;
+        }
+        self.gate.fail();
+        self.links_handle(now, link::Input::StoreFailed);
+        self.events.push_back(Event::StorageFailed);
+    }
+
+    fn sessions_handle(&mut self, now: Instant, input: session::Input<'_>) {
+        let mut cx = cx(now, &mut self.sessions_rng, &self.limits, &mut self.drops, self.zoo);
+        self.sessions.handle(&mut cx, input);
+    }
+
+    fn sessions_poll(&mut self) -> Option<session::Action> {
+        self.sessions.poll()
+    }
+
+    fn links_handle(&mut self, now: Instant, input: link::Input<'_>) {
+        let mut cx = cx(now, &mut self.links_rng, &self.limits, &mut self.drops, self.zoo);
+        self.links.handle(&mut cx, input);
+    }
+
+    fn links_poll(&mut self) -> Option<link::Action> {
+        self.links.poll()
+    }
+
+    /// Which peer has this slot, for tests and checkers.
+    #[must_use]
+    pub fn slot_of(&self, node: &NodeId) -> Option<PeerSlot> {
+        self.sessions.slot_of(node)
+    }
+
+    /// Asserts what always holds, in every machine.
+    ///
+    /// # Panics
+    /// When an invariant is broken: that is a bug, never something a peer can cause.
+    pub fn check(&self) {
+        self.gate.check();
+        self.sessions.check();
+        self.links.check(&self.limits);
+        assert!(self.events.len() <= self.limits.outputs as usize + admit::OUTPUTS_PER_TURN);
+    }
+}
+
+fn cx<'a>(now: Instant, rng: &'a mut Rng, limits: &'a Limits, drops: &'a mut Drops, zoo: Zoo) -> Cx<'a> {
+    Cx { now, rng, limits, drops, zoo }
+}
+
+#[cfg(test)]
+mod tests;

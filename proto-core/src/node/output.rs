@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::identity::IdentityError;
 use crate::ids::{Addr, DeviceId, LinkId, NodeId, Ticket};
 use crate::node::input::Delivery;
 use crate::store::record::{Key, Record};
@@ -199,7 +200,7 @@ pub enum Refused {
     NoStorage,
     /// The statement to install does not verify or is not for this node.
     #[error("statement refused: {0}")]
-    Statement(&'static str),
+    Statement(IdentityError),
     /// A link's properties are out of range.
     #[error("link refused: {0}")]
     Link(&'static str),

@@ -43,6 +43,7 @@ mod service;
 mod settle;
 mod transport;
 mod trust;
+mod view;
 
 #[cfg(test)]
 mod tests;
@@ -61,6 +62,7 @@ use crate::identity::{
 use crate::ids::{Addr, DeviceId, LinkId, NodeId, PeerSlot};
 use crate::machine::{Cx, Machine};
 use crate::node::{DownReason, LinkInfo, PeerSpec};
+use crate::params::PeerParams;
 use crate::store::record::{Key, Record};
 use crate::time::WallTime;
 use crate::wake::Wake;
@@ -84,19 +86,6 @@ pub const VERSION: u8 = 1;
 /// Answers a second to packets of unproved senders that are neither Init nor demand a cookie: hints and
 /// notes of incompatibility. A guess; one a second for each of 16 peers.
 const ANSWERS_PER_S: u16 = 16;
-
-/// What one side of a session can do, told to the other in the handshake.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct PeerParams {
-    /// The largest message it takes, in bytes.
-    pub message_bytes: u32,
-    /// Bytes of unfinished messages it keeps for one peer.
-    pub receive_bytes: u32,
-    /// The largest packet it takes, in bytes.
-    pub packet_bytes: u32,
-    /// Whether it understands fountain-coded fragments.
-    pub fountain: bool,
-}
 
 /// What a node's sessions start from.
 pub struct Setup {

@@ -9,11 +9,11 @@
 
 use alloc::vec::Vec;
 
-use super::PeerParams;
 use super::message::Versions;
 use crate::codec::{Malformed, Reader, Writer, varint_len};
+use crate::params::PeerParams;
 
-const FIXED_LEN: usize = 3 + 4 + 8 + 8 + 4 + 1 + 4 + 4 + 4;
+const FIXED_LEN: usize = 3 + 4 + 8 + 8 + 4 + 1 + 4 + 4 + 4 + 2;
 const REFUSED: u8 = 1;
 const FOUNTAIN: u8 = 1;
 
@@ -51,6 +51,7 @@ impl<'a> Payload<'a> {
             message_bytes: reader.u32()?,
             receive_bytes: reader.u32()?,
             packet_bytes: reader.u32()?,
+            message_window: reader.u16()?,
         };
         let (certificate, membership) = (reader.prefixed()?, reader.prefixed()?);
         Ok(Payload {
@@ -92,6 +93,7 @@ impl<'a> Payload<'a> {
         writer.u32(self.params.message_bytes)?;
         writer.u32(self.params.receive_bytes)?;
         writer.u32(self.params.packet_bytes)?;
+        writer.u16(self.params.message_window)?;
         writer.prefixed(self.certificate)?;
         writer.prefixed(self.membership)
     }

@@ -4,10 +4,10 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use super::PeerParams;
 use super::trust::Papers;
 use crate::bounded::Window;
 use crate::ids::{Addr, LinkId, NodeId, PathId, PeerSlot};
+use crate::params::PeerParams;
 use crate::time::Instant;
 
 /// A link and an address on it.
@@ -64,6 +64,25 @@ pub(super) struct Association {
     /// Index of the keys to send with.
     pub(super) sending: u32,
     pub(super) paths: [PathNumbers; PathId::COUNT],
+}
+
+impl Association {
+    /// An association without keys, founded at `step`.
+    pub(super) fn new(id: u64, step: u64, params: PeerParams) -> Association {
+        Association {
+            id,
+            round: 0,
+            version: 0,
+            params,
+            founded: step,
+            confirmed: None,
+            up: false,
+            heard: Instant::ZERO,
+            keys: [0; 4],
+            sending: 0,
+            paths: Default::default(),
+        }
+    }
 }
 
 /// One peer.

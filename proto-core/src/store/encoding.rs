@@ -76,14 +76,16 @@ impl Record {
             Record::Sequence { peer, reserved } => {
                 Kind::Sequence(wire::Sequence { peer: bytes(peer), reserved: *reserved })
             }
-            Record::Outgoing { peer, seq, tag, class, lifetime_us, payload } => Kind::Outgoing(wire::Outgoing {
-                peer: bytes(peer),
-                seq: *seq,
-                tag: *tag,
-                class: *class as u32,
-                lifetime_us: *lifetime_us,
-                payload: payload.clone(),
-            }),
+            Record::Outgoing { peer, seq, tag, class, lifetime_us, payload } => {
+                Kind::Outgoing(wire::Outgoing {
+                    peer: bytes(peer),
+                    seq: *seq,
+                    tag: *tag,
+                    class: *class as u32,
+                    lifetime_us: *lifetime_us,
+                    payload: payload.clone(),
+                })
+            }
             Record::Incoming { peer, seq, payload } => {
                 Kind::Incoming(wire::Incoming { peer: bytes(peer), seq: *seq, payload: payload.clone() })
             }
@@ -102,9 +104,18 @@ impl Record {
     fn from_wire(kind: Kind) -> Result<Record, RejectReason> {
         Ok(match kind {
             Kind::Boot(wire::Boot { count }) => Record::Boot { count },
-            Kind::Sequence(wire::Sequence { peer, reserved }) => Record::Sequence { peer: node(&peer)?, reserved },
+            Kind::Sequence(wire::Sequence { peer, reserved }) => {
+                Record::Sequence { peer: node(&peer)?, reserved }
+            }
             Kind::Outgoing(wire::Outgoing { peer, seq, tag, class, lifetime_us, payload }) => {
-                Record::Outgoing { peer: node(&peer)?, seq, tag, class: self::class(class)?, lifetime_us, payload }
+                Record::Outgoing {
+                    peer: node(&peer)?,
+                    seq,
+                    tag,
+                    class: self::class(class)?,
+                    lifetime_us,
+                    payload,
+                }
             }
             Kind::Incoming(wire::Incoming { peer, seq, payload }) => {
                 Record::Incoming { peer: node(&peer)?, seq, payload }

@@ -22,7 +22,10 @@ fn golden() -> Vec<(Record, &'static str)> {
     let payload = Bytes::from_static(b"payload");
     vec![
         (Record::Boot { count: 7 }, "01beb00e0279d059250a020807"),
-        (Record::Sequence { peer: NODE, reserved: 1_000_000 }, "01102e69bd5f30f55012260a20111111111111111111111111111111111111111111111111111111111111111110c0843d"),
+        (
+            Record::Sequence { peer: NODE, reserved: 1_000_000 },
+            "01102e69bd5f30f55012260a20111111111111111111111111111111111111111111111111111111111111111110c0843d",
+        ),
         (
             Record::Outgoing {
                 peer: NODE,
@@ -34,11 +37,26 @@ fn golden() -> Vec<(Record, &'static str)> {
             },
             "0189d13fce1a3a72431a420a20111111111111111111111111111111111111111111111111111111111111111110ac0218ffffffffffffffffff0120032880c0ddeec10232077061796c6f6164",
         ),
-        (Record::Incoming { peer: NODE, seq: 300, payload }, "01cddf34afe05a240c222e0a20111111111111111111111111111111111111111111111111111111111111111110ac021a077061796c6f6164"),
-        (Record::Window { peer: NODE, floor: 5, ranges: vec![(7, 9), (11, 11)] }, "0101ff51ed75d064572a300a20111111111111111111111111111111111111111111111111111111111111111110051a04080710091a04080b100b"),
-        (Record::Peer { node: NODE, certificate: Bytes::from_static(b"cert"), boot: 2 }, "0124f211ffad51bdf7322a0a2011111111111111111111111111111111111111111111111111111111111111111204636572741802"),
-        (Record::Statement { bytes: Bytes::from_static(b"statement") }, "013731b9c2a84714d33a0b0a0973746174656d656e74"),
-        (Record::Erased { key: Key::Outgoing(NODE, 300) }, "016c441aee9fc7c340422b0a29021111111111111111111111111111111111111111111111111111111111111111000000000000012c"),
+        (
+            Record::Incoming { peer: NODE, seq: 300, payload },
+            "01cddf34afe05a240c222e0a20111111111111111111111111111111111111111111111111111111111111111110ac021a077061796c6f6164",
+        ),
+        (
+            Record::Window { peer: NODE, floor: 5, ranges: vec![(7, 9), (11, 11)] },
+            "0101ff51ed75d064572a300a20111111111111111111111111111111111111111111111111111111111111111110051a04080710091a04080b100b",
+        ),
+        (
+            Record::Peer { node: NODE, certificate: Bytes::from_static(b"cert"), boot: 2 },
+            "0124f211ffad51bdf7322a0a2011111111111111111111111111111111111111111111111111111111111111111204636572741802",
+        ),
+        (
+            Record::Statement { bytes: Bytes::from_static(b"statement") },
+            "013731b9c2a84714d33a0b0a0973746174656d656e74",
+        ),
+        (
+            Record::Erased { key: Key::Outgoing(NODE, 300) },
+            "016c441aee9fc7c340422b0a29021111111111111111111111111111111111111111111111111111111111111111000000000000012c",
+        ),
     ]
 }
 
@@ -180,11 +198,17 @@ fn any_record() -> impl Strategy<Value = Record> {
                 Record::Outgoing { peer, seq, tag, class: Class::ALL[class], lifetime_us, payload }
             }
         ),
-        (any_node(), any::<u64>(), any_bytes())
-            .prop_map(|(peer, seq, payload)| Record::Incoming { peer, seq, payload }),
+        (any_node(), any::<u64>(), any_bytes()).prop_map(|(peer, seq, payload)| Record::Incoming {
+            peer,
+            seq,
+            payload
+        }),
         (any_node(), any_ranges()).prop_map(|(peer, (floor, ranges))| Record::Window { peer, floor, ranges }),
-        (any_node(), any_bytes(), any::<u32>())
-            .prop_map(|(node, certificate, boot)| Record::Peer { node, certificate, boot }),
+        (any_node(), any_bytes(), any::<u32>()).prop_map(|(node, certificate, boot)| Record::Peer {
+            node,
+            certificate,
+            boot
+        }),
         any_bytes().prop_map(|bytes| Record::Statement { bytes }),
         any_key().prop_map(|key| Record::Erased { key }),
     ]

@@ -1,6 +1,7 @@
 //! Bytes from an enemy: every decoder answers, none panics, and nothing is believed.
 
 use proptest::prelude::*;
+use std::sync::LazyLock;
 
 use super::keyfiles::{CHEAP, ENTROPY, everything};
 use super::*;
@@ -9,7 +10,8 @@ use crate::identity::keyfile::{CostLimit, open, seal};
 fn samples() -> Vec<Bytes> {
     let network = closed_network();
     let second = root(1).rotate(&secret(2)).unwrap();
-    let list = RevocationList { sequence: 1, devices: vec![(device(10).id(), 5)], ..RevocationList::default() };
+    let list =
+        RevocationList { sequence: 1, devices: vec![(device(10).id(), 5)], ..RevocationList::default() };
     vec![
         certificate(&second),
         second.rotation_statement().unwrap(),
@@ -22,8 +24,12 @@ fn samples() -> Vec<Bytes> {
     ]
 }
 
+/// Made once: making keys and signatures would take most of the time of these tests.
+static SAMPLES: LazyLock<Vec<Bytes>> = LazyLock::new(samples);
+static HOME: LazyLock<Home> = LazyLock::new(|| Home::new(closed_network()));
+
 fn feed(bytes: &[u8]) -> bool {
-    let mut home = Home::new(closed_network());
+    let mut home = HOME.clone();
     let before = (home.network.clone(), home.revocations.clone());
     let certificate = DeviceCertificate::verify(bytes).is_ok();
     let member = Membership::verify(bytes, &home.network.id(), home.network.genesis()).is_ok();
@@ -37,9 +43,8 @@ fn feed(bytes: &[u8]) -> bool {
 
 #[test]
 fn every_flipped_bit_of_a_statement_is_an_error() {
-    let installs = |bytes: &[u8]| Home::new(closed_network()).install(bytes).is_ok();
-    let samples = samples();
-    let statements: Vec<_> = samples.iter().filter(|bytes| installs(bytes)).collect();
+    let installs = |bytes: &[u8]| HOME.clone().install(bytes).is_ok();
+    let statements: Vec<_> = SAMPLES.iter().filter(|bytes| installs(bytes)).collect();
     assert_eq!(statements.len(), 5);
     for good in statements {
         for bit in 0..good.len() * 8 {
@@ -62,9 +67,8 @@ proptest! {
     fn spliced_samples_do_not_panic(
         which in 0usize..8, other in 0usize..8, at: prop::sample::Index, from: prop::sample::Index, len in 0usize..80,
     ) {
-        let samples = samples();
-        let mut bytes = samples[which].to_vec();
-        let donor = &samples[other];
+        let mut bytes = SAMPLES[which].to_vec();
+        let donor = &SAMPLES[other];
         let from = from.index(donor.len());
         let piece = &donor[from..donor.len().min(from + len)];
         let at = at.index(bytes.len());

@@ -72,7 +72,10 @@ fn a_wrong_passphrase_is_told_from_damage() {
     }
     for cut in 0..good.len() {
         let error = open(&good[..cut], b"passphrase", CostLimit::TINY).unwrap_err();
-        assert!(matches!(error, KeyFileError::NotAKeyFile | KeyFileError::Corrupt(_)), "cut at {cut}: {error}");
+        assert!(
+            matches!(error, KeyFileError::NotAKeyFile | KeyFileError::Corrupt(_)),
+            "cut at {cut}: {error}"
+        );
     }
 }
 
@@ -86,7 +89,10 @@ fn header_and_contents_are_authenticated() {
     let error = open(&resum(weaker), b"passphrase", CostLimit::TINY).unwrap_err();
     assert_eq!(error, KeyFileError::WrongPassphrase);
     let changed = flip(&good, (good.len() - 30) * 8);
-    assert_eq!(open(&resum(changed), b"passphrase", CostLimit::TINY).unwrap_err(), KeyFileError::WrongPassphrase);
+    assert_eq!(
+        open(&resum(changed), b"passphrase", CostLimit::TINY).unwrap_err(),
+        KeyFileError::WrongPassphrase
+    );
 }
 
 #[test]

@@ -3,7 +3,11 @@ use prost::Message as _;
 use super::*;
 use crate::identity::wire::{self, statement::Kind};
 
-fn show(network: &Network, revocations: &Revocations, membership: Option<&[u8]>) -> Result<PeerIdentity, IdentityError> {
+fn show(
+    network: &Network,
+    revocations: &Revocations,
+    membership: Option<&[u8]>,
+) -> Result<PeerIdentity, IdentityError> {
     verify_peer(&certificate(&root(1)), membership, network, revocations, None)
 }
 
@@ -39,7 +43,9 @@ fn membership_survives_rotation() {
 fn a_threshold_counts_signers_not_signatures() {
     let network = closed_network();
     let one = endorse(Endorsement::membership(network.id(), root(1).node(), 1, Validity::ALWAYS), &[4]);
-    let verify = |endorsed: &wire::Endorsed| Membership::verify(&endorsed.encode_to_vec(), &network.id(), network.genesis());
+    let verify = |endorsed: &wire::Endorsed| {
+        Membership::verify(&endorsed.encode_to_vec(), &network.id(), network.genesis())
+    };
     let mut endorsed = wire::Endorsed::decode(one.certificate()).unwrap();
     assert_eq!(verify(&endorsed), Err(IdentityError::ThresholdNotMet { have: 1, need: 3 }));
     let signature = endorsed.signatures[0].clone();
@@ -77,7 +83,10 @@ fn a_membership_with_a_flipped_bit_is_refused() {
     let network = closed_network();
     let good = membership(&network, root(1).node(), 3).certificate();
     for bit in 0..good.len() * 8 {
-        assert!(Membership::verify(&flip(&good, bit), &network.id(), network.genesis()).is_err(), "bit {bit}");
+        assert!(
+            Membership::verify(&flip(&good, bit), &network.id(), network.genesis()).is_err(),
+            "bit {bit}"
+        );
     }
 }
 
@@ -85,8 +94,10 @@ fn a_membership_with_a_flipped_bit_is_refused() {
 fn memberships_end() {
     let network = closed_network();
     let validity = Validity { not_before_s: 0, not_after_s: 2_000 };
-    let paper = endorse(Endorsement::membership(network.id(), root(1).node(), 1, validity), &[0, 1, 2]).certificate();
-    let verify = |wall| verify_peer(&certificate(&root(1)), Some(&paper), &network, &Revocations::new(4), wall);
+    let paper =
+        endorse(Endorsement::membership(network.id(), root(1).node(), 1, validity), &[0, 1, 2]).certificate();
+    let verify =
+        |wall| verify_peer(&certificate(&root(1)), Some(&paper), &network, &Revocations::new(4), wall);
     assert_eq!(verify(at(3_000, 0)), Err(IdentityError::Expired));
     assert_eq!(verify(at(1_000, 0)).unwrap().not_after_s, 2_000);
     assert!(!verify(None).unwrap().dates_checked);
@@ -139,7 +150,8 @@ fn our_own_membership_is_renewed_and_never_goes_back() {
 #[test]
 fn one_kind_of_statement_cannot_pass_for_another() {
     let mut home = Home::new(closed_network());
-    let endorsed = wire::Endorsed::decode(membership(&home.network, root(2).node(), 3).certificate()).unwrap();
+    let endorsed =
+        wire::Endorsed::decode(membership(&home.network, root(2).node(), 3).certificate()).unwrap();
     let kinds = [Kind::Exclusion(endorsed.clone()), Kind::NetworkKey(endorsed.clone())];
     for kind in kinds {
         let bytes = wire::Statement { kind: Some(kind) }.encode_to_vec();

@@ -81,6 +81,7 @@ pub(super) fn at(unix_s: i64, error_s: u64) -> Option<WallTime> {
 }
 
 /// Everything one node knows, for installing statements.
+#[derive(Clone)]
 pub(super) struct Home {
     pub(super) local: LocalIdentity,
     pub(super) network: Network,
@@ -89,7 +90,8 @@ pub(super) struct Home {
 
 impl Home {
     pub(super) fn new(network: Network) -> Home {
-        let local = LocalIdentity::new(device(20), certify(&root(2), &device(20), 1, Validity::ALWAYS)).unwrap();
+        let local =
+            LocalIdentity::new(device(20), certify(&root(2), &device(20), 1, Validity::ALWAYS)).unwrap();
         Home { local, network, revocations: Revocations::new(4) }
     }
 

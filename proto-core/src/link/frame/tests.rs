@@ -1,4 +1,6 @@
+use super::write::whole;
 use super::*;
+use crate::codec::{NoRoom, Writer};
 use proptest::prelude::*;
 use std::vec;
 use std::vec::Vec;

@@ -91,10 +91,14 @@ impl Outbox {
 
     /// The write `slot` is on disk.
     pub fn on_stored(&mut self, slot: u64) {
-        let Some((index, generation)) = self.durable.as_mut().and_then(|durable| durable.storing.remove(&slot)) else {
+        let Some((index, generation)) =
+            self.durable.as_mut().and_then(|durable| durable.storing.remove(&slot))
+        else {
             return;
         };
-        let Some(entry) = self.queue.get(index).filter(|entry| entry.generation == generation) else { return };
+        let Some(entry) = self.queue.get(index).filter(|entry| entry.generation == generation) else {
+            return;
+        };
         let (tag, list) = (entry.tag, ListId::of(Kind::Durable, entry.class));
         self.queue.push_back(list, index);
         self.receipt(tag, Outcome::Accepted);

@@ -1,14 +1,13 @@
 //! What became of what was sent: fates, receipts, refusals, lifetimes, and a peer that lost its memory.
 
-use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
 use super::fragment::Symbol;
 use super::outbox::Outbox;
 use super::packer::handle;
-use super::receipts::Floor;
 use super::queue::{Entry, Kind, ListId, Manner, NONE, UNNUMBERED};
+use super::receipts::Floor;
 use super::{Budget, OutboxAction};
 use crate::drops::Drop;
 use crate::link::frame::{DURABLE, ORDINARY, ReceiptFrame};
@@ -170,7 +169,8 @@ impl Outbox {
         if entry.sent {
             self.outstanding -= len as u64;
         }
-        if entry.orphan && entry.acked
+        if entry.orphan
+            && entry.acked
             && let Some(streams) = &mut self.streams
         {
             streams.orphans.remove(&(entry.before, index));
@@ -202,7 +202,8 @@ impl Outbox {
                 Manner::Plain => self.end_number(entry.seq, outcome),
                 Manner::Ordered(stream) => {
                     self.end_number(entry.seq, outcome);
-                    next = self.end_ordered(stream, &entry, outcome).filter(|_| outcome == Outcome::Delivered);
+                    next =
+                        self.end_ordered(stream, &entry, outcome).filter(|_| outcome == Outcome::Delivered);
                 }
             }
         }
@@ -290,7 +291,7 @@ impl Outbox {
         if let Some(fragments) = &mut entry.fragments {
             if entry.probes % ASK_THEN_ANEW == 0 {
                 let anew = fragments.recut(fragments.size());
-                *fragments = Box::new(anew);
+                **fragments = anew;
             }
             entry.burst = 1;
             let list = ListId::of(Kind::Active, entry.class);

@@ -237,10 +237,12 @@ impl Fragments {
         }
         let end = (start + usize::from(source) * size).min(payload.len());
         let bytes = payload.get(start..end).unwrap_or(&[]);
-        let block = u32::from(symbol.block).checked_sub(self.first).and_then(|at| self.open.get_mut(at as usize));
+        let block =
+            u32::from(symbol.block).checked_sub(self.first).and_then(|at| self.open.get_mut(at as usize));
         match block {
             Some(block) => {
-                let encoder = block.encoder.get_or_insert_with(|| Box::new(Encoder::new(bytes, source, self.size)));
+                let encoder =
+                    block.encoder.get_or_insert_with(|| Box::new(Encoder::new(bytes, source, self.size)));
                 Cow::Owned(encoder.repair(symbol.symbol))
             }
             None => Cow::Borrowed(&[]),

@@ -98,12 +98,23 @@ impl Inbox {
     /// A datagram came.
     pub fn on_datagram(&mut self, data: &[u8]) {
         let payload = Bytes::copy_from_slice(data);
-        self.actions.push_back(InboxAction::Deliver { delivery: Delivery::Datagram, seq: 0, again: false, payload });
+        self.actions.push_back(InboxAction::Deliver {
+            delivery: Delivery::Datagram,
+            seq: 0,
+            again: false,
+            payload,
+        });
     }
 
     /// A message or a symbol of one came. False when there is no room for it: then the packet must
     /// not be acknowledged.
-    pub fn on_message(&mut self, cx: &mut Cx<'_>, budget: &mut Budget, header: &MessageHeader, data: &[u8]) -> bool {
+    pub fn on_message(
+        &mut self,
+        cx: &mut Cx<'_>,
+        budget: &mut Budget,
+        header: &MessageHeader,
+        data: &[u8],
+    ) -> bool {
         if self.is_known(header) && !cx.zoo.has(Bug::DedupeOff) {
             cx.drops.count(Drop::DuplicateMessage);
             if header.fragment.is_some() || header.space == DURABLE {
@@ -151,7 +162,13 @@ impl Inbox {
         }
     }
 
-    fn on_whole(&mut self, cx: &mut Cx<'_>, budget: &mut Budget, header: &MessageHeader, data: &[u8]) -> bool {
+    fn on_whole(
+        &mut self,
+        cx: &mut Cx<'_>,
+        budget: &mut Budget,
+        header: &MessageHeader,
+        data: &[u8],
+    ) -> bool {
         let direct = header.space == ORDINARY && (self.is_turn(header) || cx.zoo.has(Bug::OrderIgnored));
         if !direct && !budget.take(&mut self.usage, data.len(), header.space == DURABLE) {
             cx.drops.count(Drop::QueueFull);
@@ -204,16 +221,16 @@ impl Inbox {
             }
             Progress::Whole(payload) => payload,
         };
-        let leak = cx.zoo.has(Bug::ReassemblyLeak);
-        if !leak {
+        if cx.zoo.has(Bug::ReassemblyLeak) {
+            let durable = u32::from(header.space == DURABLE);
+            budget.force(&mut self.usage, Usage { bytes: payload.len() as u64, messages: 1, durable });
+        } else {
             self.parts.remove(&key);
         }
         if header.space == DURABLE {
             self.keep_safe(cx, header.seq, payload);
         } else if self.is_turn(header) || cx.zoo.has(Bug::OrderIgnored) {
-            if !leak {
-                budget.give(&mut self.usage, payload.len(), false);
-            }
+            budget.give(&mut self.usage, payload.len(), false);
             self.ordinary.notice.touch();
             self.deliver(cx, budget, header.seq, header.back.is_some(), payload);
         } else {
@@ -286,7 +303,8 @@ impl Inbox {
             return;
         }
         state.floor = floor;
-        let given_up: Vec<u64> = self.parts.range((space, 0)..(space, floor)).map(|(&(_, seq), _)| seq).collect();
+        let given_up: Vec<u64> =
+            self.parts.range((space, 0)..(space, floor)).map(|(&(_, seq), _)| seq).collect();
         for seq in given_up {
             if let Some(part) = self.parts.remove(&(space, seq)) {
                 budget.give(&mut self.usage, part.total(), space == DURABLE);
@@ -311,7 +329,13 @@ impl Inbox {
     /// Writes what has to be said back and tells `sink` each piece. With `repeat`, also what was said
     /// and is not known to have arrived, when the path loses much: for packets in which that costs
     /// no symbol its place. Returns whether anything was written.
-    pub fn fill(&mut self, w: &mut Writer<'_>, info: &PathInfo, repeat: bool, sink: &mut impl FnMut(Piece)) -> bool {
+    pub fn fill(
+        &mut self,
+        w: &mut Writer<'_>,
+        info: &PathInfo,
+        repeat: bool,
+        sink: &mut impl FnMut(Piece),
+    ) -> bool {
         let repeat = repeat && info.loss_ppm > REPEAT_LOSS_PPM;
         let mut wrote = false;
         for space in [ORDINARY, DURABLE] {
@@ -389,6 +413,28 @@ impl Inbox {
         self.look_at.map_or(Wake::Idle, |at| Wake::At(at, Reason::ReassemblyExpiry))
     }
 
+    /// Bytes held: in parts, for their turn, or for the disk.
+    #[must_use]
+    pub fn held_bytes(&self) -> u64 {
+        self.usage.bytes + self.safe.as_ref().map_or(0, |safe| safe.usage().bytes)
+    }
+
+    /// The last write that the durable receipts speak of and that was not confirmed: there is none,
+    /// unless a planted bug promises too early. The node states it with the packet, so that a
+    /// simulator can hold it to its word.
+    #[must_use]
+    pub fn unstored_promise(&self) -> Option<u64> {
+        let safe = self.safe.as_ref()?;
+        let promised = |seq: u64| self.durable.is_done(seq);
+        safe.storing.iter().filter(|(_, (seq, _))| promised(*seq)).map(|(&slot, _)| slot).max()
+    }
+
+    /// The peer was removed: give back what is held.
+    pub fn cancel(&mut self, budget: &mut Budget) {
+        self.peer_restarted(budget);
+        self.on_store_failed(budget);
+    }
+
     /// The next thing to do.
     pub fn poll(&mut self) -> Option<InboxAction> {
         let action = self.actions.pop_front();
@@ -440,7 +486,9 @@ fn write_receipt(state: &mut Space, space: u8, w: &mut Writer<'_>, sink: &mut im
     let from = state.cursor.max(floor);
     let rest = runs(done, from);
     let start = w.len();
-    let Ok(count) = frame::write_receipt(w, space, floor, rest.clone().take(RECEIPT_RUNS)) else { return false };
+    let Ok(count) = frame::write_receipt(w, space, floor, rest.clone().take(RECEIPT_RUNS)) else {
+        return false;
+    };
     let mut after = rest.skip(count as usize);
     match after.next() {
         None if from == floor => {

@@ -5,7 +5,7 @@ use alloc::collections::{BinaryHeap, VecDeque};
 use core::cmp::Reverse;
 
 use super::durable::Durable;
-use super::queue::{Entry, Kind, ListId, Manner, Queue};
+use super::queue::{Entry, Kind, ListId, MOST, Manner, Queue};
 use super::receipts::Floor;
 use super::streams::{Numbers, Streams};
 use super::{Budget, OutboxAction, PathInfo, Usage};
@@ -68,7 +68,12 @@ impl Outbox {
             outstanding: 0,
             usage: Usage::default(),
             actions: VecDeque::new(),
-            path: PathInfo { loss_ppm: 0, srtt: Duration::from_millis(100), room: SMALLEST_ROOM, spare: false },
+            path: PathInfo {
+                loss_ppm: 0,
+                srtt: Duration::from_millis(100),
+                room: SMALLEST_ROOM,
+                spare: false,
+            },
         }
     }
 
@@ -86,7 +91,13 @@ impl Outbox {
     ///
     /// # Errors
     /// [`Refused::Oversize`], [`Refused::QueueFull`], [`Refused::NoStorage`]; nothing has changed then.
-    pub fn push(&mut self, cx: &mut Cx<'_>, budget: &mut Budget, send: Send, room: usize) -> Result<(), Refused> {
+    pub fn push(
+        &mut self,
+        cx: &mut Cx<'_>,
+        budget: &mut Budget,
+        send: Send,
+        room: usize,
+    ) -> Result<(), Refused> {
         let limit = self.largest(cx, send.delivery, room);
         if send.payload.len() as u64 > limit {
             cx.drops.count(Drop::Oversize);
@@ -101,7 +112,8 @@ impl Outbox {
         if manner == Manner::Durable && self.durable.as_ref().is_some_and(|durable| durable.failed) {
             return Err(Refused::NoStorage);
         }
-        if !budget.take(&mut self.usage, send.payload.len(), manner == Manner::Durable) {
+        let fits = self.queue.len() < MOST;
+        if !fits || !budget.take(&mut self.usage, send.payload.len(), manner == Manner::Durable) {
             cx.drops.count(Drop::QueueFull);
             return Err(Refused::QueueFull);
         }

@@ -105,7 +105,9 @@ impl Outbox {
     pub fn has_work(&self) -> bool {
         let durable_floor = self.durable.as_ref().is_some_and(|durable| durable.floor.notice.is_due());
         self.params.is_some()
-            && (self.floor.notice.is_due() || durable_floor || classes().any(|(class, _)| self.ready(class).any()))
+            && (self.floor.notice.is_due()
+                || durable_floor
+                || classes().any(|(class, _)| self.ready(class).any()))
     }
 
     /// Whether the next packet would be filled by a symbol, so that anything else costs one more.
@@ -125,7 +127,8 @@ impl Outbox {
         let burst = self.queue.front(ListId::BURST).and_then(|index| self.queue.get(index));
         let rest = self.queue.front(ListId::REST).and_then(|index| self.queue.get(index));
         let burst = burst.map_or(Wake::Idle, |entry| Wake::At(entry.sent_at + gap, Reason::Pacing));
-        let rest = rest.map_or(Wake::Idle, |entry| Wake::At(entry.sent_at + self.burst_rest(), Reason::Pacing));
+        let rest =
+            rest.map_or(Wake::Idle, |entry| Wake::At(entry.sent_at + self.burst_rest(), Reason::Pacing));
         burst.min(rest).min(self.surplus_wake())
     }
 
@@ -143,19 +146,27 @@ impl Outbox {
     }
 
     fn ready(&self, class: Class) -> Ready {
+        let occupied = self.queue.occupied(class);
+        if occupied == 0 {
+            return Ready::default();
+        }
+        let has = |kind: Kind| occupied & 1 << (kind as u8 * 5) != 0;
+        let opens = |kind: Kind| has(kind) && self.may_open(ListId::of(kind, class));
         Ready {
-            lost: !self.queue.is_empty(ListId::of(Kind::Lost, class)),
-            small: self.may_open(ListId::of(Kind::Small, class)),
-            durable: self.may_open(ListId::of(Kind::Durable, class)),
-            active: !self.queue.is_empty(ListId::of(Kind::Active, class)),
-            bulk: self.may_open(ListId::of(Kind::Bulk, class)),
+            lost: has(Kind::Lost),
+            small: opens(Kind::Small),
+            durable: opens(Kind::Durable),
+            active: has(Kind::Active),
+            bulk: opens(Kind::Bulk),
         }
     }
 
     /// Whether the first of a list of unsent messages may be started: its number is within the peer's
     /// window, and the peer has promised room for its bytes.
     fn may_open(&self, list: ListId) -> bool {
-        let Some(entry) = self.queue.front(list).and_then(|index| self.queue.get(index)) else { return false };
+        let Some(entry) = self.queue.front(list).and_then(|index| self.queue.get(index)) else {
+            return false;
+        };
         let Some(params) = self.params else { return false };
         let window = u64::from(params.message_window).max(1);
         let within = match entry.manner {
@@ -222,7 +233,8 @@ impl Outbox {
         if !ready.small {
             return durable;
         }
-        let age = |list| self.queue.front(list).and_then(|index| self.queue.get(index)).map_or(0, |e| e.generation);
+        let age =
+            |list| self.queue.front(list).and_then(|index| self.queue.get(index)).map_or(0, |e| e.generation);
         if age(small) < age(durable) { small } else { durable }
     }
 
@@ -262,7 +274,8 @@ impl Outbox {
         self.queue.unlink(index);
         self.start(index);
         let left = p.w.room() - bare;
-        let closed = left < varint_len(len as u64) + LEAST_FRAME || !(p.info.spare || self.has_work());
+        let closed =
+            left < varint_len(len as u64) + LEAST_FRAME || !(p.info.spare || self.queue.any_sendable());
         let Some(entry) = self.queue.get_mut(index) else { return Step::Moved };
         let before = p.w.len();
         if frame::write_message(p.w, &header, closed, &entry.payload).is_err() {

@@ -12,6 +12,8 @@ use super::fragment::Fragments;
 use crate::node::input::Class;
 use crate::time::Instant;
 
+/// Messages one table can hold: their places fit 20 bits of a [`Piece`](crate::link::path::Piece)'s handle.
+pub(super) const MOST: u32 = 1 << 20;
 /// No entry.
 pub(super) const NONE: u32 = u32::MAX;
 /// A message number that was not given yet.
@@ -46,6 +48,9 @@ impl ListId {
     /// Whole messages whose copies are all out; the next burst is due a round trip after the last.
     pub(super) const REST: ListId = ListId(31);
     const COUNT: usize = 32;
+    /// The lists of the first class whose messages may be sent now, one bit each; shifted by a class
+    /// those of that class. All kinds but parked ones.
+    pub(super) const SENDABLE: u32 = 1 | 1 << 5 | 1 << 10 | 1 << 15 | 1 << 20;
 
     pub(super) const fn of(kind: Kind, class: Class) -> ListId {
         ListId(kind as u8 * 5 + class as u8)
@@ -154,6 +159,8 @@ pub(super) struct Queue {
     entries: Vec<Option<Entry>>,
     free: Vec<u32>,
     lists: [Ends; ListId::COUNT],
+    /// A bit for each list that is not empty.
+    occupied: u32,
     live: u32,
     generation: u32,
 }
@@ -164,14 +171,25 @@ impl Queue {
             entries: Vec::new(),
             free: Vec::new(),
             lists: [Ends { head: NONE, tail: NONE }; ListId::COUNT],
+            occupied: 0,
             live: 0,
             generation: 0,
         }
     }
 
+    /// Which lists of a class with sendable messages are not empty, as bits of [`ListId::SENDABLE`].
+    pub(super) fn occupied(&self, class: Class) -> u32 {
+        self.occupied >> class as u8 & ListId::SENDABLE
+    }
+
     /// How many messages there are.
     pub(super) fn len(&self) -> u32 {
         self.live
+    }
+
+    /// Whether any message at all waits to be sent, possibly for the peer's window to open.
+    pub(super) fn any_sendable(&self) -> bool {
+        self.occupied & ((1 << 25) - 1) != 0
     }
 
     /// Takes a message in; it is in no list yet.
@@ -222,15 +240,11 @@ impl Queue {
         (head != NONE).then_some(head)
     }
 
-    /// Whether a list is empty.
-    pub(super) fn is_empty(&self, list: ListId) -> bool {
-        self.front(list).is_none()
-    }
-
     /// Moves a message to the end of a list, out of whichever it is in.
     pub(super) fn push_back(&mut self, list: ListId, index: u32) {
         self.unlink(index);
         let Some(ends) = self.lists.get_mut(usize::from(list.0)) else { return };
+        self.occupied |= 1 << list.0;
         let tail = core::mem::replace(&mut ends.tail, index);
         if tail == NONE {
             ends.head = index;
@@ -246,6 +260,7 @@ impl Queue {
     pub(super) fn push_front(&mut self, list: ListId, index: u32) {
         self.unlink(index);
         let Some(ends) = self.lists.get_mut(usize::from(list.0)) else { return };
+        self.occupied |= 1 << list.0;
         let head = core::mem::replace(&mut ends.head, index);
         if head == NONE {
             ends.tail = index;
@@ -274,6 +289,9 @@ impl Queue {
             after.prev = prev;
         } else if let Some(ends) = self.lists.get_mut(usize::from(list.0)) {
             ends.tail = prev;
+            if prev == NONE {
+                self.occupied &= !(1 << list.0);
+            }
         }
     }
 
@@ -291,11 +309,15 @@ impl Queue {
             let mut before = NONE;
             for index in self.walk(ListId(number)) {
                 let entry = self.get(index);
-                assert!(entry.is_some_and(|e| e.list == ListId(number) && e.prev == before), "list {number} is torn");
+                assert!(
+                    entry.is_some_and(|e| e.list == ListId(number) && e.prev == before),
+                    "list {number} is torn"
+                );
                 before = index;
                 linked += 1;
             }
             assert!(self.lists.get(usize::from(number)).is_some_and(|ends| ends.tail == before));
+            assert_eq!(self.occupied & 1 << number != 0, before != NONE, "list {number} and its bit");
         }
         let (mut count, mut in_lists) = (0, 0);
         for (_, entry) in self.iter() {

@@ -80,7 +80,10 @@ impl Reassembly {
     /// Bytes of memory it takes now.
     pub(super) fn kept_bytes(&self) -> usize {
         let block = |block: &Block| {
-            size_of::<Block>() + block.data.capacity() + 2 * block.numbers.capacity() + 8 * block.have.capacity()
+            size_of::<Block>()
+                + block.data.capacity()
+                + 2 * block.numbers.capacity()
+                + 8 * block.have.capacity()
         };
         size_of::<Reassembly>() + self.whole.capacity() + self.blocks.values().map(block).sum::<usize>()
     }

@@ -25,7 +25,7 @@ use crate::zoo::Bug;
 #[derive(Debug, Default)]
 pub(super) struct Safe {
     /// Writes of messages on their way, by slot, and their numbers.
-    storing: BTreeMap<u64, (u64, Bytes)>,
+    pub(super) storing: BTreeMap<u64, (u64, Bytes)>,
     numbers: BTreeSet<u64>,
     /// On disk and shown, not taken by the application.
     shown: BTreeSet<u64>,
@@ -83,7 +83,12 @@ impl Inbox {
             budget.shrink(&mut self.usage, payload.len());
             self.durable.mark(cx.limits.message_window, seq);
             self.durable.notice.touch();
-            self.actions.push_back(InboxAction::Deliver { delivery: Delivery::Durable, seq, again: false, payload });
+            self.actions.push_back(InboxAction::Deliver {
+                delivery: Delivery::Durable,
+                seq,
+                again: false,
+                payload,
+            });
             return;
         }
         let Some((_, seqs)) = safe.closing.take_if(|(closing, _)| *closing == slot) else { return };
@@ -187,7 +192,12 @@ impl Inbox {
             if let Some(safe) = &mut inbox.safe {
                 safe.shown.insert(seq);
             }
-            inbox.actions.push_back(InboxAction::Deliver { delivery: Delivery::Durable, seq, again: true, payload });
+            inbox.actions.push_back(InboxAction::Deliver {
+                delivery: Delivery::Durable,
+                seq,
+                again: true,
+                payload,
+            });
         }
         inbox
     }
@@ -195,7 +205,9 @@ impl Inbox {
 
 /// Which numbers are done with for good: all that are marked, but those in `shown`.
 fn window_record(peer: NodeId, space: &Space, shown: &BTreeSet<u64>) -> Record {
-    let Some(done) = &space.done else { return Record::Window { peer, floor: space.floor, ranges: Vec::new() } };
+    let Some(done) = &space.done else {
+        return Record::Window { peer, floor: space.floor, ranges: Vec::new() };
+    };
     // Everything older than the window reaches is done with, or in `shown`.
     let settled = space.floor.max(done.end().saturating_sub(done.width()));
     let first_clear = done.next_clear(settled);

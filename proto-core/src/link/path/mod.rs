@@ -16,6 +16,7 @@
 //! path it names; at [`Path::next_wake`] [`Path::on_timeout`].
 
 mod congestion;
+mod lifecycle;
 mod liveness;
 mod loss;
 mod pacer;
@@ -40,7 +41,7 @@ use crate::codec::Writer;
 use crate::ids::PathId;
 use crate::limits::Limits;
 use crate::link::frame::{self, AckFrame};
-use crate::node::LinkInfo;
+use crate::node::input::LinkInfo;
 use crate::time::{Duration, Instant};
 use crate::wake::{Reason, Wake};
 use crate::zoo::{Bug, Zoo};

@@ -48,6 +48,14 @@ pub enum Piece {
     },
 }
 
+impl Piece {
+    /// Whether a packet that carries it has to be acknowledged.
+    #[must_use]
+    pub const fn is_eliciting(&self) -> bool {
+        !matches!(self, Piece::Ack { .. })
+    }
+}
+
 /// What became of a piece.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Fate {

@@ -349,7 +349,7 @@ proptest! {
             instance: numbers.1,
             association: numbers.2,
             round: numbers.3,
-            params: PeerParams { message_bytes: 1, receive_bytes: 2, packet_bytes: 3, fountain },
+            params: PeerParams { message_bytes: 1, receive_bytes: 2, packet_bytes: 3, message_window: 4, fountain },
             certificate: &certificate,
             membership: &membership,
         };

@@ -102,6 +102,7 @@ impl Make {
                 message_bytes: 1000,
                 receive_bytes: 2000,
                 packet_bytes: 1400,
+                message_window: 64,
                 fountain: true,
             },
             known: self.known.clone(),

@@ -79,7 +79,8 @@ impl Bench {
             let info = self.info(true);
             let Some(packet) = self.a.packet(&info) else { break };
             let bytes = packet.bytes.len() + OVERHEAD;
-            self.free_at = self.free_at.max(self.now - 100) + bytes as u64 * 8 * 1_000_000 / self.link.rate_bps;
+            self.free_at =
+                self.free_at.max(self.now - 100) + bytes as u64 * 8 * 1_000_000 / self.link.rate_bps;
             self.packets += 1;
             if !self.lost() {
                 self.arriving.insert((self.free_at + self.link.delay_us, self.next), packet.clone());
@@ -175,7 +176,8 @@ fn one_mebibyte_uses_the_channel() {
         (false, 200_000, 0),
         (false, 900_000, 0),
     ] {
-        let runs: Vec<(u64, u64)> = (0..4).map(|seed| bulk(loss_ppm, fountain, seed)).collect();
+        let runs: Vec<(u64, u64)> =
+            (0..if fountain { 4 } else { 1 }).map(|seed| bulk(loss_ppm, fountain, seed)).collect();
         let mean = runs.iter().map(|run| run.0).sum::<u64>() / runs.len() as u64;
         let worst = runs.iter().map(|run| run.0).min().unwrap();
         let packets = runs.iter().map(|run| run.1).sum::<u64>() / runs.len() as u64;
@@ -213,6 +215,7 @@ fn a_small_message_at_ninety_percent_loss() {
 /// Run with `--release -- --ignored --nocapture`: nanoseconds for a small message through the outbox.
 #[test]
 #[ignore = "a measurement, not a check"]
+#[expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "it measures the machine it runs on")]
 fn cost_of_a_small_message() {
     for queued in [1u64, 10_000, 60_000] {
         let limits = Limits { peer_share: 1, ..Limits::SERVER };

@@ -188,7 +188,10 @@ fn a_message_that_the_receiver_cannot_take_is_refused() {
     a.push(1, Delivery::Message, Class::Normal, 100_000).unwrap();
     exchange(&mut a, &mut b, &clean(1_000));
     assert_eq!(a.receipts, [(1, Outcome::Refused)]);
-    assert_eq!(a.push(2, Delivery::Message, Class::Normal, (16 << 20) + 1), Err(Refused::Oversize { limit: 16 << 20 }));
+    assert_eq!(
+        a.push(2, Delivery::Message, Class::Normal, (16 << 20) + 1),
+        Err(Refused::Oversize { limit: 16 << 20 })
+    );
 }
 
 #[test]
@@ -231,7 +234,8 @@ fn small_messages_do_not_wait_behind_a_large_one_of_their_class() {
     a.push(2, Delivery::Message, Class::Normal, 30).unwrap();
     let sent = (0..3).any(|_| {
         let packet = a.packet(&info).unwrap();
-        Frames::new(&packet.bytes).any(|frame| matches!(frame, Ok(Frame::Message { header, .. }) if header.fragment.is_none()))
+        Frames::new(&packet.bytes)
+            .any(|frame| matches!(frame, Ok(Frame::Message { header, .. }) if header.fragment.is_none()))
     });
     assert!(sent);
 }
@@ -257,8 +261,10 @@ fn a_half_received_message_is_given_up_and_sent_anew() {
     b.receive(&{
         let mut buf = [0; 100];
         let mut w = Writer::new(&mut buf);
-        let fragment = crate::link::frame::Fragment { total_len: 5_000, symbol_size: 50, block: 0, symbol: 5 };
-        let header = crate::link::frame::MessageHeader { space: 0, seq: 9, back: None, fragment: Some(fragment) };
+        let fragment =
+            crate::link::frame::Fragment { total_len: 5_000, symbol_size: 50, block: 0, symbol: 5 };
+        let header =
+            crate::link::frame::MessageHeader { space: 0, seq: 9, back: None, fragment: Some(fragment) };
         crate::link::frame::write_message(&mut w, &header, true, &[7; 50]).unwrap();
         w.written().to_vec()
     });

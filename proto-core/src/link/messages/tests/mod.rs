@@ -127,7 +127,13 @@ impl End {
         }
     }
 
-    pub(super) fn push(&mut self, tag: u64, delivery: Delivery, class: Class, len: usize) -> Result<(), Refused> {
+    pub(super) fn push(
+        &mut self,
+        tag: u64,
+        delivery: Delivery,
+        class: Class,
+        len: usize,
+    ) -> Result<(), Refused> {
         self.push_for(tag, delivery, class, len, None)
     }
 
@@ -193,7 +199,8 @@ impl End {
         let mut w = Writer::new(&mut buf);
         let repeat = !self.outbox.has_bulk();
         let mut wrote = self.inbox.fill(&mut w, info, repeat, &mut |piece| pieces.push(piece));
-        let filled = self.outbox.fill(cx!(self), &mut self.sending, &mut w, info, &mut |piece| pieces.push(piece));
+        let filled =
+            self.outbox.fill(cx!(self), &mut self.sending, &mut w, info, &mut |piece| pieces.push(piece));
         wrote |= filled.wrote;
         let len = w.len();
         assert_eq!(wrote, len > 0);

@@ -82,13 +82,15 @@ fn step(from: &mut End, to: &mut End, wire: &mut Wire, rng: &mut Rng, world: &Wo
 }
 
 fn run(world: &World) {
-    let limits = Limits { message_window: world.window, durable_messages: 1_000, peer_share: 1, ..Limits::SMALL };
+    let limits =
+        Limits { message_window: world.window, durable_messages: 1_000, peer_share: 1, ..Limits::SMALL };
     let (mut a, mut b) = pair(&limits, world.fountain);
     let mut rng = Rng::fork(&world.seed, "world");
     for (tag, &(delivery, class, len)) in world.sends.iter().enumerate() {
         a.push(tag as u64, delivery, class, len).unwrap();
     }
-    let (mut there, mut back) = (Wire { flying: vec![], told: vec![] }, Wire { flying: vec![], told: vec![] });
+    let (mut there, mut back) =
+        (Wire { flying: vec![], told: vec![] }, Wire { flying: vec![], told: vec![] });
     let mut info = PathInfo {
         loss_ppm: world.loss_ppm as u32,
         srtt: Duration::from_millis(20),
@@ -130,8 +132,12 @@ fn run(world: &World) {
             .filter(tags(Delivery::Stream { stream }))
             .map(|(tag, _)| tag as u64)
             .collect();
-        let came: Vec<u64> =
-            b.delivered.iter().map(|delivered| tag_of(&delivered.3)).filter(|tag| sent.contains(tag)).collect();
+        let came: Vec<u64> = b
+            .delivered
+            .iter()
+            .map(|delivered| tag_of(&delivered.3))
+            .filter(|tag| sent.contains(tag))
+            .collect();
         assert_eq!(came, sent, "order of stream {stream}");
     }
     assert_eq!(done(&a), world.sends.len(), "each has one receipt: {:?}", a.receipts);
@@ -156,7 +162,19 @@ fn every_size_arrives() {
     for room in [42, 100, 1_376] {
         let (mut a, mut b) = pair(&Limits::SMALL, false);
         let mut lens: Vec<usize> = (0..200).collect();
-        lens.extend([1_000, 1_360, 1_375, 1_376, 1_377, 2_000, 29 * 1_024, 29 * 1_024 + 1, 65_535, 65_536, 300_000]);
+        lens.extend([
+            1_000,
+            1_360,
+            1_375,
+            1_376,
+            1_377,
+            2_000,
+            29 * 1_024,
+            29 * 1_024 + 1,
+            65_535,
+            65_536,
+            300_000,
+        ]);
         for (tag, &len) in lens.iter().enumerate() {
             a.push(tag as u64, Delivery::Stream { stream: 1 }, Class::Normal, len).unwrap();
             exchange(&mut a, &mut b, &clean(room));
@@ -233,7 +251,8 @@ fn an_announcement_costs_what_it_brings() {
     let (_, mut b) = pair(&Limits::SERVER, true);
     let mut buf = vec![0; 1_400];
     let mut w = Writer::new(&mut buf);
-    let fragment = crate::link::frame::Fragment { total_len: 16 << 20, symbol_size: 1_000, block: 0, symbol: 5 };
+    let fragment =
+        crate::link::frame::Fragment { total_len: 16 << 20, symbol_size: 1_000, block: 0, symbol: 5 };
     let header = crate::link::frame::MessageHeader { space: 0, seq: 0, back: None, fragment: Some(fragment) };
     crate::link::frame::write_message(&mut w, &header, true, &[7; 1_000]).unwrap();
     let len = w.len();

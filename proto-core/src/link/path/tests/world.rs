@@ -11,7 +11,7 @@ use crate::ids::{Addr, PathId};
 use crate::limits::Limits;
 use crate::link::frame::{Frame, Frames, write_ping};
 use crate::link::path::{Fate, Path, Piece};
-use crate::node::{LinkInfo, Medium};
+use crate::node::input::{LinkInfo, Medium};
 use crate::time::{Duration, Instant};
 use crate::wake::Wake;
 use crate::zoo::Zoo;

@@ -1,0 +1,36 @@
+//! A path's life beyond packets: its link changes, its session ends, it is proved anew.
+
+use super::{Path, Piece};
+use crate::link::path::Fate;
+use crate::node::input::LinkInfo;
+use crate::time::Instant;
+
+impl Path {
+    /// Whatever is in flight will never be acknowledged: its pieces are to be sent elsewhere.
+    pub fn abandon(&mut self, now: Instant, fate: &mut impl FnMut(Piece, Fate)) {
+        self.sent.report_evicted(fate);
+        self.sent.overdue(now, fate);
+    }
+
+    /// The address has answered a handshake or a challenge: the path works.
+    pub fn revive(&mut self, now: Instant) {
+        if self.liveness.on_heard(now, false) {
+            self.sent.forgive_overdue();
+            self.congestion.on_revival(true);
+            self.backoff = 0;
+        }
+    }
+
+    /// The link under the path has other properties than before.
+    pub fn link_changed(&mut self, link: &LinkInfo) {
+        self.mtu = u32::from(link.mtu).max(1);
+        self.known_rate = link.rate_bps.map(|bits| (bits / 8).max(1));
+        self.refresh();
+    }
+
+    /// Whether nothing is in flight.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.sent.open() == 0
+    }
+}

@@ -1,0 +1,383 @@
+//! Everything between us and one peer: what waits to be sent, what has come in part, and the ways.
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use crate::ids::{Addr, LinkId, NodeId, PathId};
+use crate::limits::Limits;
+use crate::link::LinkEntry;
+use crate::link::messages::{Budget, Inbox, InboxAction, Outbox, OutboxAction};
+use crate::link::path::Path;
+use crate::link::paths::{Challenge, Way};
+use crate::link::transmit::PACKET_OVERHEAD;
+use crate::machine::Cx;
+use crate::node::input::{Delivery, LinkInfo};
+use crate::node::output::Outcome;
+use crate::node::{PathStatus, PeerStatus};
+use crate::params::PeerParams;
+use crate::store::record::Record;
+use crate::time::Instant;
+use crate::wake::{Reason, Wake};
+
+/// One peer.
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub(super) node: NodeId,
+    /// Whether the paths we open have even (0) or odd (1) numbers.
+    parity: u8,
+    /// A session is established, so packets can be sealed.
+    pub(super) up: bool,
+    pub(super) params: PeerParams,
+    pub(super) outbox: Outbox,
+    pub(super) inbox: Inbox,
+    pub(super) ways: Vec<Box<Way>>,
+    /// It is on the list of peers that may have something to send.
+    pub(super) queued: bool,
+    /// It is on the list of peers that may have actions to take.
+    pub(super) talking: bool,
+    /// It said goodbye.
+    pub(super) closed: bool,
+    /// When something authentic last arrived.
+    last_heard: Instant,
+    /// The silence was reported and nothing was heard since.
+    silence_reported: bool,
+    changes: VecDeque<Said>,
+}
+
+/// Which half of a peer asked for a record, and its own number for it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum StoreToken {
+    Outbox(u64),
+    Inbox(u64),
+}
+
+/// What one peer's halves want done.
+#[derive(Debug)]
+pub(super) enum Said {
+    Deliver { delivery: Delivery, seq: u64, again: bool, payload: Bytes },
+    Receipt { tag: u64, outcome: Outcome },
+    Store { record: Record, token: StoreToken },
+    Path { link: LinkId, up: bool },
+    Silent,
+    Closed,
+}
+
+impl Peer {
+    pub(super) fn new(limits: &Limits, node: NodeId, parity: u8) -> Peer {
+        Peer {
+            node,
+            parity,
+            up: false,
+            params: limits.params(),
+            outbox: Outbox::new(node),
+            inbox: Inbox::new(node),
+            ways: Vec::new(),
+            queued: false,
+            talking: false,
+            closed: false,
+            last_heard: Instant::ZERO,
+            silence_reported: false,
+            changes: VecDeque::new(),
+        }
+    }
+
+    /// Takes over what was on disk. Only for a peer that has neither sent nor received yet.
+    pub(super) fn recover(
+        &mut self,
+        cx: &mut Cx<'_>,
+        sending: &mut Budget,
+        receiving: &mut Budget,
+        records: Vec<Record>,
+    ) {
+        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+        for record in records {
+            match record {
+                Record::Outgoing { .. } | Record::Sequence { .. } => ours.push(record),
+                Record::Incoming { .. } | Record::Window { .. } => theirs.push(record),
+                Record::Boot { .. }
+                | Record::Peer { .. }
+                | Record::Statement { .. }
+                | Record::Erased { .. } => {}
+            }
+        }
+        self.outbox = Outbox::recover(cx, sending, self.node, ours);
+        self.inbox = Inbox::recover(cx.limits, receiving, self.node, theirs);
+    }
+
+    /// A session is up over this way, new or with new keys.
+    pub(super) fn established(
+        &mut self,
+        cx: &mut Cx<'_>,
+        params: PeerParams,
+        link: LinkId,
+        addr: Addr,
+        info: &LinkInfo,
+    ) {
+        self.up = true;
+        self.closed = false;
+        // Repair symbols need both: one to make them, one to use them.
+        self.params = PeerParams { fountain: params.fountain && cx.limits.params().fountain, ..params };
+        self.outbox.connected(self.params);
+        self.inbox.connected();
+        self.heard(cx.now);
+        if let Some(way) = self.ways.iter_mut().find(|way| (way.link, way.addr) == (link, addr)) {
+            way.proved = true;
+            way.challenge = None;
+            way.path.revive(cx.now);
+        } else if self.ways.is_empty() {
+            let mut way = Way::new(cx, PathId(0), link, addr, info);
+            way.proved = true;
+            way.challenge = None;
+            self.ways.push(Box::new(way));
+        } else {
+            self.open_way(cx, link, addr, info);
+        }
+        self.note_ways();
+    }
+
+    /// The peer came back with a new memory: packet numbers and ordinary messages start again.
+    pub(super) fn restarted(&mut self, sending: &mut Budget, receiving: &mut Budget) {
+        self.ways.clear();
+        self.outbox.peer_restarted(sending);
+        self.inbox.peer_restarted(receiving);
+    }
+
+    /// Whatever was in flight will never be acknowledged.
+    pub(super) fn lose_everything_in_flight(&mut self, cx: &mut Cx<'_>, sending: &mut Budget) {
+        let Peer { ways, outbox, inbox, .. } = self;
+        for way in ways {
+            way.path.abandon(cx.now, &mut |piece, fate| {
+                outbox.on_fate(cx, sending, piece, fate);
+                inbox.on_fate(piece, fate);
+            });
+        }
+    }
+
+    /// The peer was removed: everything ends.
+    pub(super) fn cancel(&mut self, sending: &mut Budget, receiving: &mut Budget) {
+        self.outbox.cancel(sending);
+        self.inbox.cancel(receiving);
+    }
+
+    pub(super) fn heard(&mut self, now: Instant) {
+        self.last_heard = now;
+        self.silence_reported = false;
+    }
+
+    pub(super) fn way_mut(&mut self, id: PathId) -> Option<&mut Way> {
+        self.ways.iter_mut().find(|way| way.id == id).map(|way| &mut **way)
+    }
+
+    pub(super) fn has_way(&self, id: PathId) -> bool {
+        self.ways.iter().any(|way| way.id == id)
+    }
+
+    /// Opens a way of our own and challenges its address.
+    pub(super) fn open_way(&mut self, cx: &mut Cx<'_>, link: LinkId, addr: Addr, info: &LinkInfo) {
+        let known = self.ways.iter().any(|way| (way.link, way.addr) == (link, addr));
+        if known || !self.make_room(cx.limits) {
+            return;
+        }
+        // Even and odd numbers apart: two ways opened at once never share one.
+        let parity = self.parity;
+        let free =
+            (1..PathId::COUNT as u8).filter(|id| id % 2 == parity).map(PathId).find(|&id| !self.has_way(id));
+        if let Some(id) = free {
+            let way = Way::new(cx, id, link, addr, info);
+            self.ways.push(Box::new(way));
+        }
+    }
+
+    /// The peer sent over a path we did not know.
+    pub(super) fn way_opened_by_peer(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: PathId,
+        link: LinkId,
+        from: Addr,
+        info: &LinkInfo,
+    ) {
+        if self.make_room(cx.limits) {
+            let way = Way::new(cx, id, link, from, info);
+            self.ways.push(Box::new(way));
+        }
+    }
+
+    /// Room for one more way; one that does not work makes place if need be.
+    fn make_room(&mut self, limits: &Limits) -> bool {
+        if self.ways.len() < usize::from(limits.paths_per_peer) {
+            return true;
+        }
+        // Path 0 stays: its packet numbers are those of the handshake's association.
+        let idle =
+            self.ways.iter().position(|way| way.id != PathId(0) && !way.is_usable() && way.path.is_idle());
+        idle.map(|at| self.ways.swap_remove(at)).is_some()
+    }
+
+    pub(super) fn echoed(&mut self, token: [u8; 8]) {
+        for way in &mut self.ways {
+            way.echoed(token);
+        }
+        self.note_ways();
+    }
+
+    pub(super) fn link_changed(&mut self, cx: &mut Cx<'_>, link: LinkId, info: &LinkInfo) {
+        for way in self.ways.iter_mut().filter(|way| way.link == link) {
+            way.path.link_changed(info);
+            if !way.proved && way.challenge.is_none() {
+                way.challenge = Some(Challenge::new(cx, way.link, way.addr));
+            }
+        }
+    }
+
+    /// The link is gone: what was on it goes another way.
+    pub(super) fn link_lost(&mut self, cx: &mut Cx<'_>, sending: &mut Budget, link: LinkId) {
+        let Peer { ways, outbox, inbox, .. } = self;
+        for way in ways.iter_mut().filter(|way| way.link == link) {
+            way.path.abandon(cx.now, &mut |piece, fate| {
+                outbox.on_fate(cx, sending, piece, fate);
+                inbox.on_fate(piece, fate);
+            });
+            way.proved = false;
+            way.challenge = None;
+        }
+        self.note_ways();
+    }
+
+    pub(super) fn wake(&mut self, cx: &mut Cx<'_>, sending: &mut Budget, receiving: &mut Budget) {
+        let now = cx.now;
+        let Peer { ways, outbox, inbox, .. } = self;
+        for way in ways {
+            way.path.on_timeout(now, &mut |piece, fate| {
+                outbox.on_fate(cx, sending, piece, fate);
+                inbox.on_fate(piece, fate);
+            });
+        }
+        self.outbox.wake(cx, sending);
+        self.inbox.wake(cx, receiving);
+        if self.up && !self.silence_reported && self.silence_ends(cx.limits) <= now {
+            self.silence_reported = true;
+            self.changes.push_back(Said::Silent);
+        }
+        self.note_ways();
+    }
+
+    fn silence_ends(&self, limits: &Limits) -> Instant {
+        self.last_heard + limits.session_idle
+    }
+
+    /// Tells the application which ways started or stopped to work.
+    fn note_ways(&mut self) {
+        for way in &mut self.ways {
+            let up = way.is_usable();
+            if up != way.reported_up {
+                way.reported_up = up;
+                self.changes.push_back(Said::Path { link: way.link, up });
+            }
+        }
+    }
+
+    /// The next thing to be done, said or stored.
+    pub(super) fn poll(&mut self) -> Option<Said> {
+        if core::mem::take(&mut self.closed) {
+            return Some(Said::Closed);
+        }
+        if let Some(change) = self.changes.pop_front() {
+            return Some(change);
+        }
+        if let Some(action) = self.outbox.poll() {
+            return Some(match action {
+                OutboxAction::Receipt { tag, outcome } => Said::Receipt { tag, outcome },
+                OutboxAction::Store { slot, record } => {
+                    Said::Store { record, token: StoreToken::Outbox(slot) }
+                }
+            });
+        }
+        self.inbox.poll().map(|action| match action {
+            InboxAction::Deliver { delivery, seq, again, payload } => {
+                Said::Deliver { delivery, seq, again, payload }
+            }
+            InboxAction::Store { slot, record } => Said::Store { record, token: StoreToken::Inbox(slot) },
+        })
+    }
+
+    pub(super) fn next_wake(&self, cx: &Cx<'_>) -> Wake {
+        let mut wake = self.outbox.next_wake().min(self.inbox.next_wake());
+        if self.up {
+            for way in &self.ways {
+                wake = wake.min(way.path.next_wake()).min(way.challenge_wake());
+            }
+            if !self.silence_reported {
+                wake = wake.min(Wake::At(self.silence_ends(cx.limits), Reason::SessionIdle));
+            }
+        }
+        wake
+    }
+
+    /// Bytes for frames in a packet that surely fits every usable way.
+    pub(super) fn room(&self, limits: &Limits, links: &BTreeMap<LinkId, LinkEntry>) -> usize {
+        let usable = self.ways.iter().filter(|way| way.proved);
+        let mtu = usable.filter_map(|way| links.get(&way.link)).map(|link| u32::from(link.info.mtu)).min();
+        let packet =
+            mtu.unwrap_or(limits.packet_bytes).min(self.params.packet_bytes).min(limits.packet_bytes);
+        (packet as usize).saturating_sub(PACKET_OVERHEAD)
+    }
+
+    pub(super) fn status(&self) -> PeerStatus {
+        let (unsent_messages, unsent_bytes) = self.outbox.held();
+        PeerStatus {
+            node: Some(self.node),
+            up: self.up,
+            unsent_messages,
+            unsent_bytes,
+            held_bytes: self.inbox.held_bytes(),
+            paths: self.ways.iter().map(|way| path_status(way)).collect(),
+        }
+    }
+
+    pub(super) fn check(&self, limits: &Limits) {
+        self.outbox.check();
+        self.inbox.check();
+        assert!(self.ways.len() <= usize::from(limits.paths_per_peer), "more ways than allowed");
+        for way in &self.ways {
+            way.path.check();
+            assert!(
+                way.proved || way.challenge.is_some() || !self.up || !way.reported_up,
+                "an unproved way is not up"
+            );
+        }
+    }
+}
+
+fn path_status(way: &Way) -> PathStatus {
+    PathStatus {
+        link: way.link,
+        addr: way.addr,
+        up: way.is_usable(),
+        rtt: way.path.is_measured().then(|| way.path.rtt()),
+        loss_ppm: way.path.loss_ppm(),
+        rate_bps: way.path.rate_bps(),
+        sent_bytes: way.sent_bytes,
+        received_bytes: way.received_bytes,
+    }
+}
+
+impl Way {
+    fn new(cx: &mut Cx<'_>, id: PathId, link: LinkId, addr: Addr, info: &LinkInfo) -> Way {
+        Way {
+            id,
+            link,
+            addr,
+            path: Path::new(info, cx.limits, cx.now),
+            proved: false,
+            reported_up: false,
+            challenge: Some(Challenge::new(cx, link, addr)),
+            echo: None,
+            sent_bytes: 0,
+            received_bytes: 0,
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! The way in: one authenticated packet, frame by frame.
+
+use crate::drops::Drop;
+use crate::ids::{Addr, LinkId, PathId, PeerSlot};
+use crate::link::Links;
+use crate::link::frame::{AckFrame, Frame, Frames};
+use crate::link::messages::Budget;
+use crate::link::path::{Fate, Piece};
+use crate::link::paths::Challenge;
+use crate::link::peer::Peer;
+use crate::machine::Cx;
+
+/// An authenticated packet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Packet<'a> {
+    pub(super) path: PathId,
+    pub(super) packet_number: u64,
+    pub(super) link: LinkId,
+    pub(super) from: Addr,
+    pub(super) packet_bytes: usize,
+    pub(super) payload: &'a [u8],
+}
+
+impl Links {
+    pub(super) fn received(&mut self, cx: &mut Cx<'_>, peer: PeerSlot, packet: &Packet<'_>) {
+        let Some(info) = self.links.get(&packet.link).map(|entry| &entry.info) else { return };
+        let Some(entry) = self.peers.get_mut(usize::from(peer.0)).and_then(Option::as_mut) else { return };
+        if !entry.has_way(packet.path) {
+            entry.way_opened_by_peer(cx, packet.path, packet.link, packet.from, info);
+        }
+        entry.received(cx, &mut self.sending, &mut self.receiving, packet);
+        self.touch(cx, peer);
+    }
+}
+
+impl Peer {
+    fn received(
+        &mut self,
+        cx: &mut Cx<'_>,
+        sending: &mut Budget,
+        receiving: &mut Budget,
+        packet: &Packet<'_>,
+    ) {
+        self.heard(cx.now);
+        let mut eliciting = false;
+        let mut kept = true;
+        for frame in Frames::new(packet.payload) {
+            let Ok(frame) = frame else {
+                // What stood before the bad frame has been acted on; the packet is still
+                // acknowledged, or its sender would repeat the same mistake for ever.
+                cx.drops.count(Drop::ProtocolViolation);
+                break;
+            };
+            eliciting |= frame.is_eliciting();
+            kept &= self.frame(cx, sending, receiving, packet, frame);
+        }
+        if !kept {
+            return;
+        }
+        if let Some(way) = self.way_mut(packet.path) {
+            way.received_bytes += packet.packet_bytes as u64;
+            way.path.on_received(cx.now, packet.packet_number, eliciting);
+            if (way.link, way.addr) != (packet.link, packet.from) && way.challenge.is_none() {
+                way.challenge = Some(Challenge::new(cx, packet.link, packet.from));
+            }
+        }
+    }
+
+    /// Acts on one frame. `false` when there was no room to keep what it carried: the packet must
+    /// not be acknowledged then, so that the sender sends it again.
+    fn frame(
+        &mut self,
+        cx: &mut Cx<'_>,
+        sending: &mut Budget,
+        receiving: &mut Budget,
+        packet: &Packet<'_>,
+        frame: Frame<'_>,
+    ) -> bool {
+        match frame {
+            Frame::Padding(_) | Frame::Ping | Frame::Skipped { .. } => true,
+            Frame::Ack(ack) => {
+                self.acknowledged(cx, sending, &ack);
+                true
+            }
+            Frame::Datagram(payload) => {
+                self.inbox.on_datagram(payload);
+                true
+            }
+            Frame::Message { header, data } => self.inbox.on_message(cx, receiving, &header, data),
+            Frame::Receipt(receipt) => {
+                self.outbox.on_receipt(sending, &receipt);
+                true
+            }
+            Frame::Floor { space, floor } => {
+                self.inbox.on_floor(cx, receiving, space, floor);
+                true
+            }
+            Frame::Refused { space, seq } => {
+                self.outbox.on_refused(sending, space, seq);
+                true
+            }
+            Frame::Challenge(token) => {
+                if let Some(way) = self.way_mut(packet.path) {
+                    way.echo = Some((packet.link, packet.from, token));
+                }
+                true
+            }
+            Frame::Response(token) => {
+                self.echoed(token);
+                true
+            }
+            Frame::Close { reason: _ } => {
+                self.closed = true;
+                true
+            }
+        }
+    }
+
+    fn acknowledged(&mut self, cx: &mut Cx<'_>, sending: &mut Budget, ack: &AckFrame<'_>) {
+        let Peer { ways, outbox, inbox, .. } = self;
+        let Some(way) = ways.iter_mut().find(|way| way.id == ack.path) else {
+            cx.drops.count(Drop::ProtocolViolation);
+            return;
+        };
+        let (now, zoo) = (cx.now, cx.zoo);
+        let mut acked = None;
+        let valid = way.path.on_ack(now, zoo, ack, &mut |piece, fate| {
+            if let (Piece::Ack { largest, .. }, Fate::Acked) = (piece, fate) {
+                acked = acked.max(Some(largest));
+            }
+            outbox.on_fate(cx, sending, piece, fate);
+            inbox.on_fate(piece, fate);
+        });
+        if let Some(largest) = acked {
+            way.path.on_ack_acked(largest);
+        }
+        if valid.is_err() {
+            cx.drops.count(Drop::ProtocolViolation);
+        }
+    }
+}

@@ -1,0 +1,343 @@
+//! The way out: which peer may send now, over which way, and what goes into the packet.
+//!
+//! Nothing is queued as bytes. `next_packet` asks who has something to say and a way that is free;
+//! `build` writes what is missing at this moment; `sent` tells the path what it carries.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use crate::codec::Writer;
+use crate::ids::{Addr, LinkId, PathId, PeerSlot};
+use crate::link::frame;
+use crate::link::messages::{Budget, PathInfo};
+use crate::link::path::{Fate, Piece};
+use crate::link::paths::{Purpose, Way, worth_the_slow_way};
+use crate::link::peer::{Peer, StoreToken};
+use crate::link::{LinkEntry, Links};
+use crate::machine::Cx;
+use crate::time::{Duration, Instant};
+use crate::wake::{Reason, Wake};
+
+/// Header with a packet number of three bytes, and the tag: what a packet costs at most.
+pub(super) const PACKET_OVERHEAD: usize = 4 + 3 + 16;
+
+/// How far ahead of a link's own clock packets may be handed to it: enough to keep it busy while the
+/// shell sleeps for a millisecond, little enough that an urgent packet waits no longer than that.
+const LINK_LEAD: Duration = Duration::from_millis(1);
+
+/// A packet that may be built now.
+#[derive(Clone, Debug)]
+pub struct Intent {
+    /// For whom.
+    pub peer: PeerSlot,
+    /// By which path.
+    pub path: PathId,
+    /// Over which link.
+    pub link: LinkId,
+    /// To which address.
+    pub addr: Addr,
+    /// The longest datagram allowed, in bytes.
+    pub max_len: usize,
+    /// The highest of our packet numbers the peer has acknowledged on this path.
+    pub largest_acked: Option<u64>,
+    /// How many datagrams of one size the link takes at once.
+    pub segments: u8,
+    purpose: Purpose,
+    congestion_allows: bool,
+}
+
+/// What was built.
+#[derive(Clone, Copy, Debug)]
+pub struct Built {
+    /// Bytes of frames; zero when there was nothing to say after all.
+    pub len: usize,
+    /// The last store request that something in the packet depends on.
+    pub after_slot: Option<u64>,
+}
+
+impl Links {
+    /// The next packet that may leave now.
+    pub fn next_packet(&mut self, cx: &mut Cx<'_>) -> Option<Intent> {
+        for _ in 0..self.ready.len() {
+            let peer = *self.ready.front()?;
+            let Links { links, peers, .. } = self;
+            let entry = peers.get_mut(usize::from(peer.0)).and_then(Option::as_mut);
+            let choice = entry.map_or(Err(Wake::Idle), |entry| entry.choose(cx, peer, links));
+            match choice {
+                Ok(intent) => {
+                    // The next peer's turn comes first after this one's packet.
+                    self.ready.rotate_left(1);
+                    return Some(intent);
+                }
+                Err(wake) => {
+                    self.ready.pop_front();
+                    if let Some(entry) = self.peer_mut(peer) {
+                        entry.queued = false;
+                    }
+                    self.deadlines.set(peer.0, wake);
+                }
+            }
+        }
+        None
+    }
+
+    /// Another packet for the same peer and way, if one may leave now.
+    pub fn next_packet_like(&mut self, cx: &mut Cx<'_>, first: &Intent) -> Option<Intent> {
+        if first.purpose != Purpose::Traffic {
+            return None;
+        }
+        let entry = self.peers.get_mut(usize::from(first.peer.0))?.as_mut()?;
+        let intent = entry.choose(cx, first.peer, &self.links).ok()?;
+        (intent.path == first.path && intent.purpose == Purpose::Traffic).then_some(intent)
+    }
+
+    /// Writes the packet's frames to `buf`.
+    pub fn build(&mut self, cx: &mut Cx<'_>, intent: &Intent, buf: &mut [u8]) -> Built {
+        self.pieces.clear();
+        let pieces = &mut self.pieces;
+        let Some(entry) = self.peers.get_mut(usize::from(intent.peer.0)).and_then(Option::as_mut) else {
+            return Built { len: 0, after_slot: None };
+        };
+        let room = entry.room(cx.limits, &self.links);
+        let mut writer = Writer::new(buf);
+        let after = entry.write(cx, &mut self.sending, intent, room, &mut writer, pieces);
+        let peer = intent.peer;
+        let after_slot = after.and_then(|token| {
+            self.stores
+                .iter()
+                .rev()
+                .find(|(_, who, what)| *who == peer && *what == token)
+                .map(|&(slot, ..)| slot)
+        });
+        Built { len: writer.len(), after_slot }
+    }
+
+    /// There was nothing to say after all: the peer's turn is over until something changes.
+    pub fn nothing_to_say(&mut self, cx: &Cx<'_>, peer: PeerSlot) {
+        self.ready.retain(|&ready| ready != peer);
+        let Some(entry) = self.peer_mut(peer) else { return };
+        entry.queued = false;
+        let wake = entry.next_wake(cx);
+        if !wake.is_due(cx.now) {
+            self.deadlines.set(peer.0, wake);
+        }
+    }
+
+    /// The packet was sealed with this number and leaves now.
+    pub fn sent(&mut self, cx: &mut Cx<'_>, intent: &Intent, packet_number: u64, len: usize) {
+        if let Some(link) = self.links.get_mut(&intent.link)
+            && let Some(rate_bps) = link.info.rate_bps
+        {
+            let airtime = Duration::from_micros((len as u64).saturating_mul(8_000_000) / rate_bps.max(1));
+            link.free_at = link.free_at.max(cx.now) + airtime;
+        }
+        let Some(entry) = self.peers.get_mut(usize::from(intent.peer.0)).and_then(Option::as_mut) else {
+            return;
+        };
+        let eliciting = self.pieces.iter().any(Piece::is_eliciting);
+        if let Some(way) = entry.way_mut(intent.path) {
+            way.path.on_sent(cx.now, packet_number, len, eliciting, &self.pieces);
+            way.sent_bytes += len as u64;
+        }
+    }
+
+    /// The packet could not be sealed: its pieces are still to be sent.
+    pub fn not_sent(&mut self, cx: &mut Cx<'_>, intent: &Intent) {
+        let pieces = core::mem::take(&mut self.pieces);
+        if let Some(entry) = self.peers.get_mut(usize::from(intent.peer.0)).and_then(Option::as_mut) {
+            for &piece in &pieces {
+                entry.outbox.on_fate(cx, &mut self.sending, piece, Fate::Lost);
+                entry.inbox.on_fate(piece, Fate::Lost);
+            }
+            // Without keys nothing can leave until the next session.
+            entry.up = false;
+        }
+        self.pieces = pieces;
+    }
+}
+
+impl Peer {
+    /// Which way may send what now; otherwise when to ask again.
+    fn choose(
+        &mut self,
+        cx: &mut Cx<'_>,
+        peer: PeerSlot,
+        links: &BTreeMap<LinkId, LinkEntry>,
+    ) -> Result<Intent, Wake> {
+        if !self.up {
+            return Err(Wake::Idle);
+        }
+        let mut wake = Wake::Idle;
+        for at in 0..self.ways.len() {
+            let Some(way) = self.ways.get(at) else { break };
+            match self.way_wants(cx, way) {
+                Ok((purpose, link, addr)) => match free(cx, links, link) {
+                    Ok(entry) => return Ok(self.intent(cx, peer, way, purpose, (link, addr), entry, false)),
+                    Err(later) => {
+                        let timer = way.path.next_wake();
+                        wake = wake.min(later).min(if timer.is_due(cx.now) { Wake::Idle } else { timer });
+                    }
+                },
+                Err(later) => wake = wake.min(later),
+            }
+        }
+        let spare = self.outbox.spare_wake();
+        if !self.outbox.has_work() && !self.inbox.has_work() && !spare.is_due(cx.now) {
+            return Err(wake.min(spare));
+        }
+        match self.best_way(cx, links) {
+            Ok(at) => {
+                let way = self.ways.get(at).ok_or(Wake::Idle)?;
+                let entry = links.get(&way.link).ok_or(Wake::Idle)?;
+                Ok(self.intent(cx, peer, way, Purpose::Traffic, (way.link, way.addr), entry, true))
+            }
+            Err(later) => Err(wake.min(later)),
+        }
+    }
+
+    /// What a way has to say of itself: echoes, challenges, acknowledgements, probes.
+    fn way_wants(&self, cx: &Cx<'_>, way: &Way) -> Result<(Purpose, LinkId, Addr), Wake> {
+        if let Some((link, addr, _)) = way.echo {
+            return Ok((Purpose::Echo, link, addr));
+        }
+        if let Some(challenge) = &way.challenge
+            && challenge.is_due(cx.now)
+        {
+            return Ok((Purpose::Challenge, challenge.link, challenge.addr));
+        }
+        if way.path.ack_due(cx.now) || (way.proved && way.path.wants_probe()) {
+            return Ok((Purpose::Traffic, way.link, way.addr));
+        }
+        Err(way.path.next_wake().min(way.challenge_wake()))
+    }
+
+    /// The usable way with the shortest round trip that may send now; a slower one only when the
+    /// fast one could not deliver sooner. Its place among the ways.
+    fn best_way(&mut self, cx: &Cx<'_>, links: &BTreeMap<LinkId, LinkEntry>) -> Result<usize, Wake> {
+        let by_speed = |way: &Way| (way.path.rtt(), way.id);
+        let usable = self.ways.iter().enumerate().filter(|(_, way)| way.is_usable());
+        let (fastest, _) = usable.min_by_key(|(_, way)| by_speed(way)).ok_or(Wake::Idle)?;
+        let mut wake = Wake::Idle;
+        let mut best: Option<usize> = None;
+        for at in 0..self.ways.len() {
+            let Some(way) = self.ways.get_mut(at).filter(|way| way.is_usable()) else { continue };
+            let Some(entry) = links.get(&way.link) else { continue };
+            let packet = usize::from(entry.info.mtu);
+            let allowed = way.path.may_send(cx.now, packet);
+            if !allowed.is_due(cx.now) {
+                wake = wake.min(allowed);
+            } else if let Err(later) = free(cx, links, way.link) {
+                wake = wake.min(later);
+            } else if self.is_worth_it(at, fastest, packet)
+                && best
+                    .and_then(|best| self.ways.get(best))
+                    .is_none_or(|best| self.ways.get(at).is_some_and(|way| by_speed(way) < by_speed(best)))
+            {
+                best = Some(at);
+            }
+        }
+        best.ok_or(wake)
+    }
+
+    fn is_worth_it(&self, at: usize, fastest: usize, packet_bytes: usize) -> bool {
+        let (Some(way), Some(fast)) = (self.ways.get(at), self.ways.get(fastest)) else { return false };
+        let (_, backlog) = self.outbox.held();
+        at == fastest || worth_the_slow_way(backlog, &fast.path, &way.path, packet_bytes as u64)
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn intent(
+        &self,
+        cx: &Cx<'_>,
+        peer: PeerSlot,
+        way: &Way,
+        purpose: Purpose,
+        (link, addr): (LinkId, Addr),
+        entry: &LinkEntry,
+        congestion_allows: bool,
+    ) -> Intent {
+        let max = u32::from(entry.info.mtu).min(self.params.packet_bytes).min(cx.limits.packet_bytes);
+        Intent {
+            peer,
+            path: way.id,
+            link,
+            addr,
+            max_len: max as usize,
+            largest_acked: way.path.largest_acked(),
+            segments: if purpose == Purpose::Traffic { entry.info.segments } else { 1 },
+            purpose,
+            congestion_allows,
+        }
+    }
+
+    /// Writes one packet. Returns the last store request that it depends on.
+    fn write(
+        &mut self,
+        cx: &mut Cx<'_>,
+        sending: &mut Budget,
+        intent: &Intent,
+        room: usize,
+        writer: &mut Writer<'_>,
+        pieces: &mut Vec<Piece>,
+    ) -> Option<StoreToken> {
+        let Peer { ways, outbox, inbox, .. } = self;
+        let way = ways.iter_mut().find(|way| way.id == intent.path)?;
+        match intent.purpose {
+            Purpose::Echo => {
+                let (_, _, token) = way.echo.take()?;
+                frame::write_response(writer, token).ok()?;
+                pieces.push(Piece::Response);
+                return None;
+            }
+            Purpose::Challenge => {
+                let challenge = way.challenge.as_mut()?;
+                frame::write_challenge(writer, challenge.token).ok()?;
+                challenge.sent(cx.now);
+                pieces.push(Piece::Challenge);
+                return None;
+            }
+            Purpose::Traffic => {}
+        }
+        if way.path.ack_pending()
+            && let Some(piece) = way.path.write_ack(cx.now, way.id, writer)
+        {
+            pieces.push(piece);
+        }
+        let allowed = intent.congestion_allows || way.path.may_send(cx.now, intent.max_len).is_due(cx.now);
+        if way.is_usable() && allowed {
+            let info = PathInfo {
+                loss_ppm: way.path.loss_ppm(),
+                srtt: way.path.rtt(),
+                room,
+                spare: way.path.spare(cx.now),
+            };
+            let mut sink = |piece| pieces.push(piece);
+            let repeat = !writer.is_empty() || !outbox.has_bulk();
+            inbox.fill(writer, &info, repeat, &mut sink);
+            outbox.fill(cx, sending, writer, &info, &mut sink);
+        }
+        if way.path.wants_probe()
+            && !pieces.iter().any(Piece::is_eliciting)
+            && frame::write_ping(writer).is_ok()
+        {
+            pieces.push(Piece::Ping);
+        }
+        let durable_receipt = |piece: &Piece| matches!(piece, Piece::Receipt { space: frame::DURABLE, .. });
+        if pieces.iter().any(durable_receipt) {
+            inbox.unstored_promise().map(StoreToken::Inbox)
+        } else {
+            None
+        }
+    }
+}
+
+/// The link, if it can take a packet now; otherwise when it can.
+fn free<'a>(
+    cx: &Cx<'_>,
+    links: &'a BTreeMap<LinkId, LinkEntry>,
+    link: LinkId,
+) -> Result<&'a LinkEntry, Wake> {
+    let entry = links.get(&link).ok_or(Wake::Idle)?;
+    let opens: Instant = entry.free_at - LINK_LEAD;
+    if opens > cx.now { Err(Wake::At(opens, Reason::Pacing)) } else { Ok(entry) }
+}

@@ -1,0 +1,79 @@
+//! The door: what may come in at all.
+//!
+//! An input that may need room for an output is taken only when there is room. Otherwise a datagram
+//! is dropped and counted, as a full socket buffer would have done, and a command is refused with
+//! the reason, so that nothing is half done.
+
+use crate::drops::Drop;
+use crate::ids::{LinkId, PeerSlot};
+use crate::node::Node;
+use crate::node::input::{Delivery, LinkInfo, PeerSpec, Send};
+use crate::node::output::Refused;
+
+/// Events that one action can add after the last look at the room: the few that are pushed directly.
+pub(super) const OUTPUTS_PER_TURN: usize = 4;
+
+impl Node {
+    pub(super) fn admit_datagram(&self, link: LinkId, bytes: &[u8]) -> Result<(), Drop> {
+        if !self.link_infos.contains_key(&link) {
+            return Err(Drop::UnknownLink);
+        }
+        if bytes.len() > self.limits.packet_bytes as usize {
+            return Err(Drop::Oversize);
+        }
+        if self.backlog || self.outputs_are_full() {
+            return Err(Drop::QueueFull);
+        }
+        Ok(())
+    }
+
+    pub(super) fn admit_link(&self, link: LinkId, info: &LinkInfo) -> Result<(), Refused> {
+        if !(64..=65_507).contains(&info.mtu) {
+            return Err(Refused::Link("mtu must be 64 to 65,507 bytes"));
+        }
+        if info.rate_bps == Some(0) {
+            return Err(Refused::Link("rate_bps must be above zero"));
+        }
+        if info.segments == 0 {
+            return Err(Refused::Link("segments must be at least 1"));
+        }
+        let known = self.link_infos.contains_key(&link);
+        if !known && self.link_infos.len() >= usize::from(self.limits.links) {
+            return Err(Refused::Link("as many links as limits.links allows are up"));
+        }
+        Ok(())
+    }
+
+    pub(super) fn admit_peer(&self, spec: &PeerSpec) -> Result<(), Refused> {
+        let known = spec.node.is_some_and(|node| self.sessions.slot_of(&node).is_some());
+        if spec.node == Some(self.id) {
+            return Err(Refused::UnknownPeer);
+        }
+        if !known && self.sessions.peer_count() >= usize::from(self.limits.peers) {
+            return Err(Refused::PeersFull { limit: u64::from(self.limits.peers) });
+        }
+        Ok(())
+    }
+
+    pub(super) fn admit_send(&self, send: &Send) -> Result<PeerSlot, Refused> {
+        let peer = self.sessions.slot_of(&send.to).ok_or(Refused::UnknownPeer)?;
+        if send.payload.len() > self.limits.message_bytes as usize {
+            return Err(Refused::Oversize { limit: u64::from(self.limits.message_bytes) });
+        }
+        if send.delivery == Delivery::Durable && self.gate.has_failed() {
+            return Err(Refused::NoStorage);
+        }
+        if self.outputs_are_full() {
+            return Err(Refused::QueueFull);
+        }
+        Ok(peer)
+    }
+
+    /// Whether events or stores have to be taken by the shell before more may be caused.
+    pub(super) fn outputs_are_full(&self) -> bool {
+        let limit = self.limits.outputs as usize;
+        self.events.len() >= limit
+            || (!self.gate.has_failed() && self.gate.room() <= OUTPUTS_PER_TURN)
+            || self.handshake_packets.len() >= limit
+    }
+}

@@ -1,0 +1,62 @@
+//! Coming back from a restart: which record belongs to whom.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use crate::ids::{NodeId, PeerSlot};
+use crate::link;
+use crate::node::Node;
+use crate::store::record::Record;
+use crate::time::Instant;
+
+/// The records of a store, sorted by who needs them.
+#[derive(Debug, Default)]
+pub(super) struct Recovered {
+    /// How often the device had started.
+    pub(super) boot: u32,
+    /// Node, certificate and start count of each known peer.
+    pub(super) peers: Vec<(NodeId, Bytes, u32)>,
+    /// Durable messages and their bookkeeping, by the other node.
+    pub(super) durable: BTreeMap<NodeId, Vec<Record>>,
+    /// Statements about identities.
+    pub(super) statements: Vec<Bytes>,
+}
+
+/// Sorts the records of a store. What was erased is expected to be gone already.
+pub(super) fn sort(records: Vec<Record>) -> Recovered {
+    let mut recovered = Recovered::default();
+    for record in records {
+        match record {
+            Record::Boot { count } => recovered.boot = recovered.boot.max(count),
+            Record::Peer { node, certificate, boot } => recovered.peers.push((node, certificate, boot)),
+            Record::Sequence { peer, .. }
+            | Record::Outgoing { peer, .. }
+            | Record::Incoming { peer, .. }
+            | Record::Window { peer, .. } => recovered.durable.entry(peer).or_default().push(record),
+            Record::Statement { bytes } => recovered.statements.push(bytes),
+            Record::Erased { .. } => {}
+        }
+    }
+    recovered
+}
+
+impl Node {
+    /// Takes over stored statements. One that no longer verifies is left out: it was checked when it
+    /// was installed, and its network may have been replaced since.
+    pub(super) fn install_recovered(&mut self, now: Instant, statements: Vec<Bytes>) {
+        for bytes in statements {
+            let mut cx = super::cx(now, &mut self.sessions_rng, &self.limits, &mut self.drops, self.zoo);
+            if self.sessions.install(&mut cx, &bytes).is_err() {
+                self.drops.count(crate::drops::Drop::CertificateInvalid);
+            }
+        }
+    }
+
+    /// Hands a peer's durable messages to the link machine once the peer has a slot.
+    pub(super) fn attach_recovered(&mut self, now: Instant, peer: PeerSlot, node: NodeId) {
+        let records = self.recovered.remove(&node).unwrap_or_default();
+        self.links_handle(now, link::Input::Attach { peer, node, records });
+    }
+}

@@ -1,0 +1,4 @@
+//! Two nodes and a wire between them, driven by hand.
+
+mod bench;
+mod pair;

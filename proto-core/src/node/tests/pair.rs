@@ -1,0 +1,107 @@
+use std::vec;
+use std::vec::Vec;
+
+use super::bench::*;
+use crate::limits::Limits;
+use crate::node::*;
+use crate::time::Duration;
+
+fn small() -> [Limits; 2] {
+    [Limits::SMALL, Limits::SMALL]
+}
+
+#[test]
+fn two_nodes_meet_and_exchange_one_message() {
+    let mut pair = Pair::new(small(), 1_400, 1);
+    pair.connect();
+    assert!(pair.run_until(Duration::from_secs(2), Pair::both_up), "{:?}", pair.events);
+    pair.send(0, 7, Delivery::Message, b"hello").unwrap();
+    assert!(pair.run_until(Duration::from_secs(2), |pair| pair.receipts(0) == [7]), "{:?}", pair.events);
+    assert_eq!(pair.delivered(1), [&b"hello"[..]]);
+}
+
+#[test]
+fn a_message_queued_before_the_session_arrives() {
+    let mut pair = Pair::new(small(), 1_400, 2);
+    pair.connect();
+    // The peer is named, so its slot exists before any handshake.
+    pair.send(0, 1, Delivery::Message, b"early").unwrap();
+    assert!(pair.run_until(Duration::from_secs(2), |pair| pair.receipts(0) == [1]), "{:?}", pair.events);
+    assert_eq!(pair.delivered(1), [&b"early"[..]]);
+}
+
+#[test]
+fn every_size_arrives_over_every_mtu() {
+    for mtu in [64, 100, 576, 1_400, 9_000] {
+        let mut pair = Pair::new(small(), mtu, 3);
+        pair.connect();
+        assert!(pair.run_until(Duration::from_secs(60), Pair::both_up), "mtu {mtu}");
+        let sizes = [0usize, 1, 20, 38, 63, 64, 500, 1_399, 20_000, 100_000];
+        for (tag, &size) in sizes.iter().enumerate() {
+            let payload: Vec<u8> = (0..size).map(|at| (at * 31 + tag) as u8).collect();
+            pair.send(0, tag as u64, Delivery::Message, &payload).unwrap();
+        }
+        let done = pair.run_until(Duration::from_secs(120), |pair| pair.receipts(0).len() == sizes.len());
+        assert!(done, "mtu {mtu}: {:?}", pair.receipts(0));
+        let mut lengths: Vec<usize> = pair.delivered(1).iter().map(bytes::Bytes::len).collect();
+        lengths.sort_unstable();
+        assert_eq!(lengths, sizes, "mtu {mtu}");
+    }
+}
+
+#[test]
+fn ninety_percent_loss_each_way_loses_and_doubles_nothing() {
+    for seed in 0..4 {
+        let mut pair = Pair::new(small(), 1_400, seed);
+        pair.loss_ppm = 900_000;
+        pair.delay = Duration::from_millis(25);
+        pair.connect();
+        assert!(pair.run_until(Duration::from_secs(60), Pair::both_up), "seed {seed}");
+        for tag in 0..200u64 {
+            pair.send(0, tag, Delivery::Message, &[tag as u8; 100]).unwrap();
+            pair.send(1, tag, Delivery::Message, &[tag as u8; 100]).unwrap();
+        }
+        let done = pair.run_until(Duration::from_secs(600), |pair| {
+            pair.receipts(0).len() == 200 && pair.receipts(1).len() == 200
+        });
+        assert!(done, "seed {seed}: {} and {}", pair.receipts(0).len(), pair.receipts(1).len());
+        for index in 0..2 {
+            let mut got: Vec<u8> = pair.delivered(index).iter().map(|payload| payload[0]).collect();
+            got.sort_unstable();
+            assert_eq!(got, (0..200).map(|tag| tag as u8).collect::<Vec<_>>(), "seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn a_stream_keeps_its_order_at_half_loss() {
+    let mut pair = Pair::new(small(), 1_400, 9);
+    pair.loss_ppm = 500_000;
+    pair.delay = Duration::from_millis(5);
+    pair.connect();
+    assert!(pair.run_until(Duration::from_secs(30), Pair::both_up));
+    for tag in 0..300u64 {
+        pair.send(0, tag, Delivery::Stream { stream: (tag % 3) as u16 }, &tag.to_le_bytes()).unwrap();
+    }
+    assert!(pair.run_until(Duration::from_secs(120), |pair| pair.delivered(1).len() == 300));
+    let mut last = vec![None; 3];
+    for payload in pair.delivered(1) {
+        let tag = u64::from_le_bytes(payload[..].try_into().unwrap());
+        let last = &mut last[(tag % 3) as usize];
+        assert!(last.is_none_or(|last| last < tag), "{tag} after {last:?}");
+        *last = Some(tag);
+    }
+}
+
+#[test]
+fn durable_messages_are_on_both_disks_before_anybody_says_so() {
+    let mut pair = Pair::new(small(), 1_400, 11);
+    pair.connect();
+    assert!(pair.run_until(Duration::from_secs(2), Pair::both_up));
+    pair.send(0, 5, Delivery::Durable, b"keep me").unwrap();
+    assert!(pair.run_until(Duration::from_secs(2), |pair| pair.receipts(0) == [5]), "{:?}", pair.events);
+    let held = pair.disks[1]
+        .values()
+        .filter(|record| matches!(record, crate::store::record::Record::Incoming { .. }));
+    assert_eq!(held.count(), 1, "kept until the application confirms");
+}

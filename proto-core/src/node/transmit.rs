@@ -1,0 +1,122 @@
+//! The way out: what the shell is to do next, and datagrams built and sealed where they leave.
+
+use crate::crypto::aead::TAG_LEN;
+use crate::ids::Ticket;
+use crate::link::Intent;
+use crate::node::Node;
+use crate::node::output::{Output, Transmit};
+use crate::time::Instant;
+
+impl Node {
+    /// The next thing for the shell to do. Datagrams are written to `buf`, which should hold the
+    /// largest MTU of any link; a link whose MTU is larger gets smaller packets.
+    ///
+    /// Stores come first, then events, then datagrams. `None` means: nothing before the next input
+    /// or [`Node::next_wake`].
+    pub fn poll(&mut self, now: Instant, buf: &mut [u8]) -> Option<Output> {
+        loop {
+            if let Some((ticket, record)) = self.gate.poll() {
+                return Some(Output::Store { ticket, record });
+            }
+            if let Some(event) = self.events.pop_front() {
+                return Some(Output::Event(event));
+            }
+            if self.backlog {
+                self.settle(now);
+                continue;
+            }
+            if !self.may_transmit {
+                return None;
+            }
+            if let Some(transmit) = self.handshake_packet(buf) {
+                return Some(Output::Transmit(transmit));
+            }
+            match self.sealed_packet(now, buf) {
+                Some(transmit) => return Some(Output::Transmit(transmit)),
+                None if self.has_output() => {}
+                None => return None,
+            }
+        }
+    }
+
+    fn has_output(&self) -> bool {
+        !self.events.is_empty() || self.backlog
+    }
+
+    fn handshake_packet(&mut self, buf: &mut [u8]) -> Option<Transmit> {
+        loop {
+            let (link, to, packet) = self.handshake_packets.pop_front()?;
+            if let Some(place) = buf.get_mut(..packet.len()) {
+                place.copy_from_slice(&packet);
+                let len = packet.len();
+                return Some(Transmit { link, to, len, segment: len, after: self.boot_ticket });
+            }
+        }
+    }
+
+    /// Builds and seals the next datagram, and as many of the same size behind it as the link takes
+    /// in one call.
+    fn sealed_packet(&mut self, now: Instant, buf: &mut [u8]) -> Option<Transmit> {
+        loop {
+            let mut cx = super::cx(now, &mut self.links_rng, &self.limits, &mut self.drops, self.zoo);
+            let intent = self.links.next_packet(&mut cx)?;
+            let Some((len, after)) = self.build_and_seal(now, &intent, buf) else { continue };
+            let mut transmit = Transmit {
+                link: intent.link,
+                to: intent.addr,
+                len,
+                segment: len,
+                after: self.boot_ticket.max(after),
+            };
+            self.add_segments(now, &intent, &mut transmit, buf);
+            return Some(transmit);
+        }
+    }
+
+    fn add_segments(&mut self, now: Instant, first: &Intent, transmit: &mut Transmit, buf: &mut [u8]) {
+        for _ in 1..first.segments {
+            let Some(rest) = buf.get_mut(transmit.len..) else { return };
+            if rest.len() < transmit.segment || transmit.len + transmit.segment > usize::from(u16::MAX) {
+                return;
+            }
+            let mut cx = super::cx(now, &mut self.links_rng, &self.limits, &mut self.drops, self.zoo);
+            let Some(mut intent) = self.links.next_packet_like(&mut cx, first) else { return };
+            intent.max_len = intent.max_len.min(transmit.segment);
+            let Some((len, after)) = self.build_and_seal(now, &intent, rest) else { return };
+            transmit.len += len;
+            transmit.after = transmit.after.max(after);
+            if len < transmit.segment {
+                return;
+            }
+        }
+    }
+
+    /// One packet into `buf`: its length, and what it depends on. `None` when there was nothing to
+    /// say after all.
+    fn build_and_seal(&mut self, now: Instant, intent: &Intent, buf: &mut [u8]) -> Option<(usize, Ticket)> {
+        let acked = intent.largest_acked;
+        let header = self.sessions.header_len(intent.peer, intent.path, acked);
+        let end = intent.max_len.min(buf.len()).checked_sub(TAG_LEN)?;
+        let payload = buf.get_mut(header..end)?;
+        let mut cx = super::cx(now, &mut self.links_rng, &self.limits, &mut self.drops, self.zoo);
+        let built = self.links.build(&mut cx, intent, payload);
+        if built.len == 0 {
+            self.links.nothing_to_say(&cx, intent.peer);
+            return None;
+        }
+        let mut cx = super::cx(now, &mut self.sessions_rng, &self.limits, &mut self.drops, self.zoo);
+        let sealed = self.sessions.seal(&mut cx, intent.peer, intent.path, acked, buf, built.len);
+        let mut cx = super::cx(now, &mut self.links_rng, &self.limits, &mut self.drops, self.zoo);
+        match sealed {
+            Some(sealed) => {
+                self.links.sent(&mut cx, intent, sealed.packet_number, sealed.len);
+                let after = built.after_slot.map_or(Ticket(0), |slot| self.gate.ticket_of(slot));
+                Some((sealed.len, after))
+            }
+            None => {
+                self.links.not_sent(&mut cx, intent);
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Where every action goes. One match for each machine: whoever has read this page has seen how the
+//! parts hang together.
+//!
+//! Actions of the session machine go down to the links (a peer is up, a peer is gone) or out (a
+//! handshake packet, an event); actions of the link machine go up to the application or to the disk.
+
+use alloc::vec::Vec;
+
+use crate::ids::{Addr, LinkId, PeerSlot};
+use crate::link;
+use crate::node::Node;
+use crate::node::gate::Waiter;
+use crate::node::output::Event;
+use crate::session;
+use crate::time::Instant;
+
+/// How many actions one input may set off before the shell gets its turn again. Far above what one
+/// datagram can cause (a packet of 65,507 bytes holds that many frames only if they are empty), so
+/// it bounds a turn, not a use.
+const WORK_BUDGET: usize = 4_096;
+
+impl Node {
+    /// Takes actions from the machines and routes them until none is left, the outputs are full, or
+    /// the budget of one turn is spent.
+    pub(super) fn settle(&mut self, now: Instant) {
+        self.backlog = false;
+        for _ in 0..WORK_BUDGET {
+            if self.outputs_are_full() {
+                self.backlog = true;
+                return;
+            }
+            if let Some(waiter) = self.gate.release() {
+                self.release(now, waiter);
+            } else if let Some(action) = self.sessions_poll() {
+                self.route_session(now, action);
+            } else if let Some(action) = self.links_poll() {
+                self.route_link(now, action);
+            } else {
+                return;
+            }
+        }
+        self.backlog = true;
+    }
+
+    fn route_session(&mut self, now: Instant, action: session::Action) {
+        match action {
+            session::Action::Transmit { link, to, packet } => {
+                self.handshake_packets.push_back((link, to, packet));
+            }
+            session::Action::Established {
+                peer,
+                node,
+                device,
+                restarted,
+                rekey,
+                version,
+                params,
+                link,
+                addr,
+            } => {
+                self.attach_recovered(now, peer, node);
+                self.links_handle(now, link::Input::PeerUp { peer, node, params, restarted, link, addr });
+                self.open_other_ways(now, peer, link, addr);
+                if !rekey {
+                    self.events.push_back(Event::PeerUp { node, device, restarted, version });
+                }
+            }
+            session::Action::Closed { peer, node, reason } => {
+                self.links_handle(now, link::Input::PeerDown { peer });
+                self.events.push_back(Event::PeerDown { node, reason });
+            }
+            session::Action::Incompatible { link, from, theirs, ours } => {
+                let (theirs, ours) = ((theirs.lowest, theirs.highest), (ours.lowest, ours.highest));
+                self.events.push_back(Event::Incompatible { link, from, theirs, ours });
+            }
+            session::Action::CloneDetected { node, device } => {
+                self.events.push_back(Event::CloneDetected { node, device });
+            }
+            session::Action::Store(record) => {
+                self.gate.store(record, Waiter::Nobody);
+            }
+        }
+    }
+
+    fn route_link(&mut self, now: Instant, action: link::Action) {
+        match action {
+            link::Action::Deliver { peer, delivery, seq, again, payload } => {
+                if let Some(from) = self.sessions.node_of(peer) {
+                    self.events.push_back(Event::Message { from, delivery, seq, again, payload });
+                }
+            }
+            link::Action::Receipt { peer, tag, outcome } => {
+                if let Some(to) = self.sessions.node_of(peer) {
+                    self.events.push_back(Event::Receipt { to, tag, outcome });
+                }
+            }
+            link::Action::Store { slot, record } => {
+                self.gate.store(record, Waiter::Link(slot));
+            }
+            link::Action::Path { peer, link, up } => {
+                if let Some(node) = self.sessions.node_of(peer) {
+                    self.events.push_back(Event::Path { node, link, up });
+                }
+            }
+            link::Action::Silent { peer } => self.sessions_handle(now, session::Input::Silent { peer }),
+            link::Action::ClosedByPeer { peer } => {
+                let mut cx = super::cx(now, &mut self.sessions_rng, &self.limits, &mut self.drops, self.zoo);
+                self.sessions.closed_by_peer(&mut cx, peer);
+            }
+        }
+    }
+
+    /// A record is on disk: tell whoever waited for it.
+    fn release(&mut self, now: Instant, waiter: Waiter) {
+        match waiter {
+            Waiter::Nobody => {}
+            Waiter::Boot => self.may_transmit = true,
+            Waiter::Link(slot) => self.links_handle(now, link::Input::Stored { slot }),
+        }
+    }
+
+    /// Tries the peer's other known addresses, so that a second way exists before the first one dies.
+    fn open_other_ways(&mut self, now: Instant, peer: PeerSlot, link: LinkId, addr: Addr) {
+        let others: Vec<(LinkId, Addr)> = self.sessions.endpoints(peer).collect();
+        for (other_link, other_addr) in others {
+            if (other_link, other_addr) != (link, addr) {
+                self.links_handle(now, link::Input::AddPath { peer, link: other_link, addr: other_addr });
+            }
+        }
+    }
+}

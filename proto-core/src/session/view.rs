@@ -1,0 +1,33 @@
+//! What the node asks of the sessions besides packets: who there is, and that a peer said goodbye.
+
+use core::fmt;
+
+use super::Sessions;
+use crate::ids::PeerSlot;
+use crate::machine::Cx;
+use crate::node::DownReason;
+
+impl Sessions {
+    /// How many peers have a slot.
+    #[must_use]
+    pub fn peer_count(&self) -> usize {
+        self.peers.iter().count()
+    }
+
+    /// The slots in use, ascending.
+    pub fn slots(&self) -> impl Iterator<Item = PeerSlot> + '_ {
+        self.peers.iter().map(|(slot, _)| slot)
+    }
+
+    /// The peer has ended the session, in an authenticated packet.
+    pub fn closed_by_peer(&mut self, cx: &mut Cx<'_>, peer: PeerSlot) {
+        self.close(cx, peer, DownReason::Closed);
+    }
+}
+
+/// Keys and secrets stay out of every log.
+impl fmt::Debug for Sessions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sessions").field("peers", &self.peer_count()).finish_non_exhaustive()
+    }
+}

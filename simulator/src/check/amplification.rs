@@ -1,0 +1,105 @@
+//! Nobody can use a node to hit somebody else harder than they could themselves.
+//!
+//! Whoever asks under a false address must not have a larger answer sent there: until an address has
+//! shown that it receives, the bytes sent to it never exceed the bytes that came from it. An address
+//! has shown it once the host that truly owns it has sent something after it was given something by
+//! this node. Addresses that the operator named need no proof.
+
+use std::collections::BTreeMap;
+
+use proto_core::ids::{Addr, NodeId};
+
+use super::{Checker, Sight, Violation, want};
+use crate::net::{address_of, host_of};
+
+#[derive(Clone, Copy, Default, Debug)]
+struct Account {
+    received: u64,
+    sent: u64,
+    /// It was given something by us.
+    reached: bool,
+    proved: bool,
+}
+
+/// See the module's header.
+#[derive(Debug)]
+pub struct Amplification {
+    accounts: BTreeMap<(u32, u32, Addr), Account>,
+    hosts: u32,
+}
+
+/// Addresses watched at once. A flood from more of them is watched in part.
+const MOST: usize = 1 << 20;
+
+impl Amplification {
+    /// For a plan with these nodes.
+    #[must_use]
+    pub fn new(ids: &[NodeId]) -> Amplification {
+        Amplification { accounts: BTreeMap::new(), hosts: ids.len() as u32 }
+    }
+
+    fn account(&mut self, host: u32, link: u32, addr: Addr) -> Option<&mut Account> {
+        if self.accounts.len() >= MOST && !self.accounts.contains_key(&(host, link, addr)) {
+            return None;
+        }
+        Some(self.accounts.entry((host, link, addr)).or_default())
+    }
+}
+
+impl Checker for Amplification {
+    fn name(&self) -> &'static str {
+        "amplification"
+    }
+
+    fn wants(&self) -> u16 {
+        want::BOOT | want::ENDPOINT | want::PACKET | want::TRANSMIT
+    }
+
+    fn see(&mut self, _at_us: u64, sight: &Sight<'_>) -> Option<Violation> {
+        match *sight {
+            Sight::Boot { host, .. } => self.hosts = self.hosts.max(host + 1),
+            Sight::Endpoint { host, link, to } => {
+                if let Some(account) = self.account(host, link, to) {
+                    account.proved = true;
+                }
+            }
+            Sight::Packet { host, link, from, bytes } => {
+                if let Some(account) = self.account(host, link, from) {
+                    account.received += bytes.len() as u64;
+                }
+                // The true owner of the sender's address has been reached by whoever sent this.
+                if let Some(owner) = host_of(&from).filter(|owner| *owner < self.hosts) {
+                    if let Some(account) = self.accounts.get_mut(&(owner, link, address_of(host))) {
+                        account.reached = true;
+                    }
+                }
+            }
+            Sight::Transmit { host, link, to, bytes, .. } => {
+                // Sending after having been reached proves our address to whoever reached us.
+                if let Some(peer) = host_of(&to).filter(|peer| *peer < self.hosts) {
+                    if let Some(account) = self.accounts.get_mut(&(peer, link, address_of(host))) {
+                        account.proved |= account.reached;
+                    }
+                }
+                let account = self.account(host, link, to)?;
+                if !account.proved {
+                    account.sent += bytes.len() as u64;
+                    if account.sent > account.received && to != Addr::ANY {
+                        let reason = format!(
+                            "node {host} has sent {} bytes to {to:?} on link {link}, which has not proved that it \
+                             receives, after {} bytes from there",
+                            account.sent, account.received
+                        );
+                        return Some(Violation::safety("amplification", reason));
+                    }
+                }
+            }
+            Sight::Off { .. }
+            | Sight::Store { .. }
+            | Sight::Durable { .. }
+            | Sight::Event { .. }
+            | Sight::Turn { .. } => {}
+        }
+        None
+    }
+}

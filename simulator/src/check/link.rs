@@ -1,0 +1,526 @@
+//! The ledger of messages: each delivered once, in order where asked, and no receipt for what did not
+//! arrive.
+//!
+//! The applications keep it, from outside: what was handed in, what came out, what was signed for. A
+//! message leaves the books when nothing more can happen to it, so a run of days needs little memory,
+//! and a message that comes again after that is still recognised: its number is below the oldest open
+//! one and not among those that ended without arriving.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use proto_core::node::Outcome as Fate;
+
+use super::Violation;
+use crate::app::{NAMED, name_of, payload, size_of};
+use crate::outcome::FlowReport;
+use crate::plan::{FlowPlan, Kind, Plan};
+
+/// One message that is not closed.
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    sent_us: u64,
+    /// The receiving host and its start count when it first arrived.
+    delivered_at: Option<(u32, u32)>,
+    /// On the sender's disk.
+    accepted: bool,
+    /// No more is expected from the sender's node.
+    closed: bool,
+    /// Signed for without having been seen; to be shown after the receiver's restart.
+    owed: bool,
+    /// On disk when its sender lost its memory: it must arrive, but the receipt may have been lost
+    /// with the sender's application.
+    orphan: bool,
+}
+
+/// One flow's books.
+#[derive(Debug)]
+struct Flow {
+    plan: FlowPlan,
+    /// The number of the first message in `open`.
+    base: u64,
+    open: VecDeque<Open>,
+    /// Numbers below `base` that never arrived. The first ones are forgotten beyond a bound.
+    ended_unseen: BTreeSet<u64>,
+    /// The last that arrived in order.
+    last_in_order: Option<u64>,
+    /// Not closed.
+    outstanding: u64,
+    /// Nothing is expected of it: the ends cannot reach each other.
+    exempt: bool,
+    report: FlowReport,
+}
+
+/// All books.
+#[derive(Debug)]
+pub struct Ledger {
+    seed: u64,
+    flows: Vec<Flow>,
+    /// Small messages on their way, by sender, receiver and contents: flow and number of each.
+    small: BTreeMap<(u32, u32, Vec<u8>), VecDeque<(u32, u64)>>,
+    /// How often each host has started.
+    lives: BTreeMap<u32, u32>,
+    outstanding: u64,
+    /// What cannot be held against the core, counted by name.
+    pub excusable: BTreeMap<&'static str, u64>,
+}
+
+/// What arrived, as the receiving application sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrived<'a> {
+    /// The receiving host and the node it runs.
+    pub host: u32,
+    /// See `host`.
+    pub node: u32,
+    /// The node that sent it.
+    pub from: u32,
+    /// How it came.
+    pub kind: Kind,
+    /// Shown before, says the node.
+    pub again: bool,
+    /// The contents.
+    pub bytes: &'a [u8],
+}
+
+/// Numbers of messages that ended unseen kept for one flow.
+const MOST_UNSEEN: usize = 1 << 16;
+/// Datagrams of one flow that may be under way; earlier ones are taken as lost.
+const MOST_DATAGRAMS: usize = 1 << 16;
+
+/// Contents of small messages kept at once.
+const MOST_SMALL: usize = 1 << 17;
+
+fn wrong(reason: String) -> Violation {
+    Violation::safety("link", reason)
+}
+
+impl Ledger {
+    /// Empty books for the flows of a plan.
+    #[must_use]
+    pub fn new(plan: &Plan) -> Ledger {
+        let flow = |plan: &FlowPlan| Flow {
+            plan: plan.clone(),
+            base: 0,
+            open: VecDeque::new(),
+            ended_unseen: BTreeSet::new(),
+            last_in_order: None,
+            outstanding: 0,
+            exempt: false,
+            report: FlowReport::default(),
+        };
+        Ledger {
+            seed: plan.seed,
+            flows: plan.flows.iter().map(flow).collect(),
+            small: BTreeMap::new(),
+            lives: BTreeMap::new(),
+            outstanding: 0,
+            excusable: BTreeMap::new(),
+        }
+    }
+
+    /// Messages of which more is expected.
+    #[must_use]
+    pub fn outstanding(&self) -> u64 {
+        self.outstanding
+    }
+
+    /// Nothing is expected of this flow.
+    pub fn exempt(&mut self, flow: u32) {
+        let flow = &mut self.flows[flow as usize];
+        if !flow.exempt {
+            flow.exempt = true;
+            self.outstanding -= flow.outstanding;
+        }
+    }
+
+    /// Counts something that cannot be held against the core.
+    pub fn excuse(&mut self, name: &'static str, count: u64) {
+        if count > 0 {
+            *self.excusable.entry(name).or_default() += count;
+        }
+    }
+
+    /// The next message of a flow was given to a node, which took it (or is about to say what became
+    /// of it). Returns its number.
+    pub fn sent(&mut self, number: u32, now_us: u64, first_try_us: u64) -> u64 {
+        let flow = &mut self.flows[number as usize];
+        let index = flow.base + flow.open.len() as u64;
+        let size = size_of(self.seed, number, &flow.plan, index);
+        flow.open.push_back(Open {
+            sent_us: first_try_us,
+            delivered_at: None,
+            accepted: false,
+            closed: false,
+            owed: false,
+            orphan: false,
+        });
+        flow.report.sent += 1;
+        flow.report.bytes_sent += u64::from(size);
+        flow.report.first_sent_us.get_or_insert(now_us);
+        if size < NAMED {
+            let bytes = payload(self.seed, number, index, size).to_vec();
+            let key = (flow.plan.from, flow.plan.to, bytes);
+            self.small.entry(key).or_default().push_back((number, index));
+            self.forget_small();
+        }
+        let flow = &mut self.flows[number as usize];
+        if flow.plan.delivery == Kind::Datagram {
+            if flow.open.len() > MOST_DATAGRAMS {
+                flow.close_first();
+            }
+        } else {
+            flow.outstanding += 1;
+            self.outstanding += u64::from(!flow.exempt);
+        }
+        index
+    }
+
+    /// The node had no room for the message given last: it was not sent after all.
+    pub fn pushed_back(&mut self, number: u32) {
+        let flow = &mut self.flows[number as usize];
+        flow.report.pushed_back += 1;
+        if flow.open.pop_back().is_none() {
+            return;
+        }
+        let index = flow.base + flow.open.len() as u64;
+        flow.report.sent -= 1;
+        flow.report.bytes_sent -= u64::from(size_of(self.seed, number, &flow.plan, index));
+        if flow.report.sent == 0 {
+            flow.report.first_sent_us = None;
+        }
+        if flow.plan.delivery != Kind::Datagram {
+            flow.outstanding -= 1;
+            self.outstanding -= u64::from(!flow.exempt);
+        }
+        self.unlist_small(number, index);
+    }
+
+    /// The last message given was refused for good; nothing more is expected of it.
+    pub fn refused_at_the_door(&mut self, number: u32, index: u64) {
+        self.flows[number as usize].report.refused += 1;
+        self.unlist_small(number, index);
+        self.close(number, index);
+    }
+
+    /// A host was started.
+    pub fn booted(&mut self, host: u32) {
+        *self.lives.entry(host).or_default() += 1;
+    }
+
+    /// A host lost its memory: what its node had not put on disk has an unknown fate.
+    pub fn lost_memory(&mut self, node: u32) {
+        for number in 0..self.flows.len() as u32 {
+            let flow = &mut self.flows[number as usize];
+            if flow.plan.from != node || flow.plan.delivery == Kind::Datagram {
+                continue;
+            }
+            let durable = flow.plan.delivery == Kind::Durable;
+            let (mut lost, mut unsigned) = (Vec::new(), Vec::new());
+            for (index, open) in (flow.base..).zip(&mut flow.open).filter(|(_, open)| !open.closed) {
+                if !durable || !open.accepted {
+                    lost.push(index);
+                } else if open.delivered_at.is_some() {
+                    unsigned.push(index);
+                } else {
+                    open.orphan = true;
+                }
+            }
+            flow.report.uncertain += lost.len() as u64;
+            self.excuse("sender-restarted", lost.len() as u64);
+            self.excuse("receipt-lost-with-the-sender", unsigned.len() as u64);
+            for index in lost.into_iter().chain(unsigned) {
+                self.close(number, index);
+            }
+        }
+    }
+
+    /// What a node says became of a message. An unknown tag is a violation.
+    pub fn receipt(&mut self, node: u32, tag: u64, fate: Fate) -> Option<Violation> {
+        let (number, index) = ((tag >> 40) as u32, tag & 0xff_ffff_ffff);
+        let Some(flow) = self.flows.get_mut(number as usize).filter(|flow| flow.plan.from == node) else {
+            return Some(wrong(format!(
+                "node {node} gave a receipt for tag {tag}, which it was never given"
+            )));
+        };
+        if index >= flow.base + flow.open.len() as u64 {
+            return Some(wrong(format!(
+                "node {node} gave a receipt for message {index} of flow {number}, not sent yet"
+            )));
+        }
+        let Some(open) = index.checked_sub(flow.base).and_then(|at| flow.open.get_mut(at as usize)) else {
+            // Closed and forgotten: after a restart a node may repeat what it said.
+            return None;
+        };
+        if open.closed {
+            return None;
+        }
+        if fate == Fate::Delivered && open.delivered_at.is_none() {
+            self.swap_with_twin(number, index);
+        }
+        let flow = &mut self.flows[number as usize];
+        let Some(open) = flow.open.get_mut((index - flow.base) as usize) else { return None };
+        let (delivered_at, to) = (open.delivered_at, flow.plan.to);
+        match fate {
+            Fate::Accepted => {
+                open.accepted = true;
+                return None;
+            }
+            Fate::Delivered => {
+                flow.report.receipts += 1;
+                if delivered_at.is_none() && flow.plan.delivery != Kind::Datagram {
+                    let restarted = self.lives.get(&to).copied().unwrap_or(0) > 1;
+                    if !restarted {
+                        let reason = format!(
+                            "message {index} of flow {number} ({} to {to}) was signed for but never delivered",
+                            flow.plan.from
+                        );
+                        return Some(wrong(reason));
+                    }
+                    if flow.plan.delivery == Kind::Durable {
+                        // The power may have failed between the receipt and the application.
+                        open.owed = true;
+                        return None;
+                    }
+                    self.excuse("receiver-restarted", 1);
+                }
+            }
+            Fate::Expired => {
+                flow.report.expired += 1;
+                self.excuse("expired", 1);
+            }
+            Fate::Refused => flow.report.refused += 1,
+            Fate::Uncertain => {
+                flow.report.uncertain += 1;
+                self.excuse("receiver-restarted", 1);
+            }
+            Fate::Cancelled => {
+                flow.report.uncertain += 1;
+                self.excuse("peer-removed", 1);
+            }
+        }
+        self.close(number, index);
+        None
+    }
+
+    /// Something came out at the other end. Gives the flow it belongs to.
+    pub fn arrived(&mut self, now_us: u64, arrived: &Arrived<'_>) -> Result<u32, Violation> {
+        let (number, index) = self.identify(arrived)?;
+        let life = self.lives.get(&arrived.host).copied().unwrap_or(0);
+        let flow = &mut self.flows[number as usize];
+        let name = format_args!("message {index} of flow {number} ({} to {})", flow.plan.from, flow.plan.to)
+            .to_string();
+        if index < flow.base {
+            if flow.ended_unseen.remove(&index) {
+                flow.count_arrival(now_us, None, arrived.bytes.len());
+                return Ok(number);
+            }
+            if arrived.again && life > 1 {
+                return Ok(number);
+            }
+            flow.report.duplicates += 1;
+            return Err(wrong(format!("{name} was delivered again")));
+        }
+        let at = (index - flow.base) as usize;
+        let Some(open) = flow.open.get_mut(at) else {
+            return Err(wrong(format!("{name} was delivered before it was sent")));
+        };
+        if let Some((host, earlier_life)) = open.delivered_at {
+            if host != arrived.host {
+                self.excuse("delivered-to-a-clone", 1);
+                return Ok(number);
+            }
+            if arrived.again && life > earlier_life {
+                return Ok(number);
+            }
+            flow.report.duplicates += 1;
+            return Err(wrong(format!("{name} was delivered twice")));
+        }
+        open.delivered_at = Some((arrived.host, life));
+        let (sent_us, done) = (open.sent_us, open.owed || open.orphan);
+        if flow.plan.delivery == Kind::Stream {
+            if flow.last_in_order.is_some_and(|last| index < last) {
+                let last = flow.last_in_order.unwrap_or(0);
+                return Err(wrong(format!("{name} was delivered after message {last} of the same stream")));
+            }
+            flow.last_in_order = Some(index);
+        }
+        flow.count_arrival(now_us, Some(sent_us), arrived.bytes.len());
+        if done || flow.plan.delivery == Kind::Datagram {
+            self.close(number, index);
+        }
+        Ok(number)
+    }
+
+    /// Which message this is: flow and number.
+    fn identify(&self, arrived: &Arrived<'_>) -> Result<(u32, u64), Violation> {
+        let Arrived { node, from, kind, bytes, .. } = *arrived;
+        let forged = |what: &str| {
+            wrong(format!("node {node} was given {} bytes from node {from}: {what}", bytes.len()))
+        };
+        if bytes.len() >= NAMED as usize {
+            let (number, index) = name_of(self.seed, bytes).ok_or_else(|| forged("not what anybody sent"))?;
+            let flow = self.flows.get(number as usize).ok_or_else(|| forged("of no flow"))?;
+            if (flow.plan.from, flow.plan.to) != (from, node) || flow.plan.delivery != kind {
+                return Err(forged("of another flow, or delivered in another way than it was sent"));
+            }
+            let size = size_of(self.seed, number, &flow.plan, index);
+            if payload(self.seed, number, index, size) != *bytes {
+                return Err(forged("their contents were changed"));
+            }
+            return Ok((number, index));
+        }
+        let Some(alike) = self.small.get(&(from, node, bytes.to_vec())) else {
+            return Err(forged("not what anybody sent"));
+        };
+        // Of several with the same contents it is the first that is expected; else one that ended
+        // without arriving; else a repetition of the last.
+        let standing = |&(number, index): &(u32, u64)| {
+            let flow = &self.flows[number as usize];
+            let open = index.checked_sub(flow.base).and_then(|at| flow.open.get(at as usize));
+            match open {
+                Some(open) if open.delivered_at.is_none() && !open.closed => 0,
+                Some(open) if open.delivered_at.is_none() => 1,
+                None if flow.ended_unseen.contains(&index) => 1,
+                Some(_) | None => 2,
+            }
+        };
+        let fits = alike.iter().filter(|(number, _)| self.flows[*number as usize].plan.delivery == kind);
+        let best =
+            fits.clone().min_by_key(|name| standing(name)).filter(|name| standing(name) < 2).or(fits.last());
+        best.copied().ok_or_else(|| forged("not sent in this way"))
+    }
+
+    /// Forgets small messages that are closed, once there are many; a repetition of one is then "not
+    /// what anybody sent", which is a violation too.
+    fn forget_small(&mut self) {
+        if self.small.len() < MOST_SMALL {
+            return;
+        }
+        let flows = &self.flows;
+        self.small.retain(|_, alike| {
+            alike.retain(|(number, index)| *index >= flows[*number as usize].base);
+            !alike.is_empty()
+        });
+    }
+
+    /// Of two small messages with the same contents nobody can say which one arrived. When the one that
+    /// was taken for missing is signed for, it was that one.
+    fn swap_with_twin(&mut self, number: u32, index: u64) {
+        let flow = &self.flows[number as usize];
+        let size = size_of(self.seed, number, &flow.plan, index);
+        if size >= NAMED {
+            return;
+        }
+        let key = (flow.plan.from, flow.plan.to, payload(self.seed, number, index, size).to_vec());
+        let kind = flow.plan.delivery;
+        let arrived = |(twin, at): &&(u32, u64)| {
+            let flow = &self.flows[*twin as usize];
+            let open = at.checked_sub(flow.base).and_then(|at| flow.open.get(at as usize));
+            flow.plan.delivery == kind && open.is_some_and(|open| !open.closed && open.delivered_at.is_some())
+        };
+        let twin = self.small.get(&key).and_then(|alike| alike.iter().find(arrived).copied());
+        let Some((twin, at)) = twin else { return };
+        let base = self.flows[twin as usize].base;
+        let seen =
+            self.flows[twin as usize].open.get_mut((at - base) as usize).and_then(|o| o.delivered_at.take());
+        let base = self.flows[number as usize].base;
+        if let Some(open) = self.flows[number as usize].open.get_mut((index - base) as usize) {
+            open.delivered_at = seen;
+        }
+    }
+
+    /// Takes the message given last out of the list of small ones.
+    fn unlist_small(&mut self, number: u32, index: u64) {
+        let flow = &self.flows[number as usize];
+        let size = size_of(self.seed, number, &flow.plan, index);
+        if size >= NAMED {
+            return;
+        }
+        let key = (flow.plan.from, flow.plan.to, payload(self.seed, number, index, size).to_vec());
+        if let Some(alike) = self.small.get_mut(&key) {
+            alike.retain(|name| *name != (number, index));
+            if alike.is_empty() {
+                self.small.remove(&key);
+            }
+        }
+    }
+
+    fn close(&mut self, number: u32, index: u64) {
+        let flow = &mut self.flows[number as usize];
+        let Some(open) = index.checked_sub(flow.base).and_then(|at| flow.open.get_mut(at as usize)) else {
+            return;
+        };
+        if !open.closed {
+            open.closed = true;
+            if flow.plan.delivery != Kind::Datagram {
+                flow.outstanding -= 1;
+                self.outstanding -= u64::from(!flow.exempt);
+            }
+        }
+        while flow.open.front().is_some_and(|open| open.closed) {
+            flow.close_first();
+        }
+    }
+
+    /// What is not finished, in words, with nodes outside `core` left out; and how much it is.
+    #[must_use]
+    pub fn pending(&self) -> Vec<String> {
+        let mut reasons = Vec::new();
+        for (flow, number) in self.flows.iter().zip(0..).filter(|(flow, _): &(&Flow, u32)| !flow.exempt) {
+            let open = flow.open.iter().filter(|open| !open.closed && flow.plan.delivery != Kind::Datagram);
+            let (mut undelivered, mut unsigned) = (0_u64, 0_u64);
+            for message in open {
+                if message.delivered_at.is_none() { undelivered += 1 } else { unsigned += 1 }
+            }
+            let ends = format!("flow {number} ({} to {})", flow.plan.from, flow.plan.to);
+            if undelivered > 0 {
+                reasons.push(format!("{ends}: {undelivered} messages not delivered"));
+            }
+            if unsigned > 0 {
+                reasons.push(format!("{ends}: {unsigned} messages delivered without a receipt"));
+            }
+        }
+        reasons
+    }
+
+    /// Durable messages that were signed for and have never been shown.
+    #[must_use]
+    pub fn owed(&self) -> u64 {
+        let owed =
+            |flow: &Flow| flow.open.iter().filter(|open| open.owed && open.delivered_at.is_none()).count();
+        self.flows.iter().filter(|flow| !flow.exempt).map(|flow| owed(flow) as u64).sum()
+    }
+
+    /// The flows' parts of the outcome.
+    #[must_use]
+    pub fn reports(&self) -> Vec<FlowReport> {
+        self.flows.iter().map(|flow| flow.report.clone()).collect()
+    }
+}
+
+impl Flow {
+    fn close_first(&mut self) {
+        if let Some(open) = self.open.pop_front() {
+            if open.delivered_at.is_none() {
+                self.ended_unseen.insert(self.base);
+                if self.ended_unseen.len() > MOST_UNSEEN {
+                    self.ended_unseen.pop_first();
+                }
+            }
+            self.base += 1;
+        }
+    }
+
+    fn count_arrival(&mut self, now_us: u64, sent_us: Option<u64>, bytes: usize) {
+        self.report.delivered += 1;
+        self.report.bytes_delivered += bytes as u64;
+        let since = self.report.last_delivered_us.or(self.report.first_sent_us).unwrap_or(now_us);
+        // A gap is only one while something was waiting to arrive.
+        let waited = now_us - since.max(sent_us.unwrap_or(now_us)).min(now_us);
+        self.report.longest_gap_us = self.report.longest_gap_us.max(waited);
+        self.report.first_delivered_us.get_or_insert(now_us);
+        self.report.last_delivered_us = Some(now_us);
+        if let Some(sent_us) = sent_us {
+            self.report.latency.add(now_us - sent_us);
+        }
+    }
+}

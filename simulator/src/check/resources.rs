@@ -1,0 +1,85 @@
+//! A node does not run hot: bounded work a turn, no deadline in the past, no spinning.
+
+use proto_core::wake::Wake;
+
+use super::{Checker, Sight, Violation, want};
+use crate::plan::Plan;
+
+#[derive(Clone, Copy, Default, Debug)]
+struct Host {
+    /// Wakes in a row at one moment that produced nothing.
+    spins: u32,
+    last_us: u64,
+}
+
+/// See the module's header.
+#[derive(Debug)]
+pub struct Resources {
+    hosts: Vec<Host>,
+    most_outputs: Vec<u32>,
+}
+
+/// Wakes at one moment without any output before it counts as spinning. A bounded turn may need a few.
+const MOST_SPINS: u32 = 1_000;
+
+impl Resources {
+    /// For the nodes of this plan.
+    #[must_use]
+    pub fn new(plan: &Plan) -> Resources {
+        // All outputs that may wait, a full window of packets on each of a few paths, and a margin.
+        let most = |node| {
+            let limits = plan.limits(node);
+            limits.outputs.saturating_add(u32::from(limits.in_flight) * 8).saturating_add(4_096)
+        };
+        Resources { hosts: Vec::new(), most_outputs: (0..plan.node_count()).map(most).collect() }
+    }
+}
+
+impl Checker for Resources {
+    fn name(&self) -> &'static str {
+        "resources"
+    }
+
+    fn wants(&self) -> u16 {
+        want::TURN
+    }
+
+    fn see(&mut self, _at_us: u64, sight: &Sight<'_>) -> Option<Violation> {
+        let Sight::Turn { host, now_us, woken, outputs, wake, .. } = *sight else { return None };
+        let at = host as usize;
+        if self.hosts.len() <= at {
+            self.hosts.resize(at + 1, Host::default());
+        }
+        let most = self.most_outputs.get(at).copied().unwrap_or(u32::MAX);
+        if outputs > most {
+            let reason = format!("node {host} did {outputs} things in one turn; its limits allow {most}");
+            return Some(Violation::resource("resources", reason));
+        }
+        let known = &mut self.hosts[at];
+        let overdue = match wake {
+            Wake::Now => true,
+            Wake::At(at, _) => at.as_micros() <= now_us,
+            Wake::Idle => false,
+        };
+        if !woken || !overdue || outputs > 0 || known.last_us != now_us {
+            known.spins = 0;
+            known.last_us = now_us;
+            return None;
+        }
+        known.spins += 1;
+        if known.spins < MOST_SPINS {
+            return None;
+        }
+        let reason = match wake {
+            Wake::At(deadline, why) => {
+                format!(
+                    "node {host} keeps asking to be woken at {deadline:?} for {why:?}, which is past, and does nothing"
+                )
+            }
+            Wake::Now | Wake::Idle => {
+                format!("node {host} was woken {MOST_SPINS} times at one moment and does nothing")
+            }
+        };
+        Some(Violation::resource("resources", reason))
+    }
+}

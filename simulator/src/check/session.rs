@@ -1,0 +1,162 @@
+//! What a stranger with a microphone may never hear: one nonce used twice under one key, or the text
+//! itself.
+//!
+//! The simulator sees only what is on the wire, and the wire says enough. A data packet names the
+//! receiver's session index, the path and the low byte of its packet number, and one sender counts
+//! packets up by one: so on one path of one session a low byte comes back after 256 packets, not
+//! earlier. When it does come back earlier, with other bytes behind it, two plaintexts were sealed
+//! under one key and nonce. This sees a restart of the count in 255 of 256 cases at the first packet,
+//! and in all cases within 256. A session is told from an earlier one with the same index by the
+//! ephemeral key in the handshake that announced the index.
+//!
+//! An ephemeral key is the root of a session's keys: no two hosts, twins included, may ever send the
+//! same, and one host may send it again only in the same message.
+
+use std::collections::BTreeMap;
+
+use super::{Checker, Sight, Violation, want};
+use crate::net::host_of;
+use crate::plan::Plan;
+use crate::trace::Digest;
+
+/// Which packets one sender sends on one path of one session: receiver, its index, sender, path.
+type Way = (u32, u32, u32, u8);
+
+#[derive(Debug)]
+struct Window {
+    /// The digest of the last packet with each low byte, and how many packets there had been then.
+    recent: Vec<(u64, u64)>,
+    count: u64,
+}
+
+/// See the module's header.
+#[derive(Debug)]
+pub struct Session {
+    marker: u64,
+    windows: BTreeMap<Way, Window>,
+    /// The ephemeral key behind each index that a host has announced.
+    announced: BTreeMap<(u32, u32), u64>,
+    /// Who sent each ephemeral key, and in which message.
+    ephemerals: BTreeMap<[u8; 32], (u32, u64)>,
+}
+
+/// Sessions watched at once; 4 KiB each. Beyond that the watch begins anew.
+const MOST_WINDOWS: usize = 16_384;
+/// Ephemeral keys remembered; beyond that the memory begins anew.
+const MOST_EPHEMERALS: usize = 1 << 18;
+
+/// Where a handshake packet keeps what matters here (session/message.rs of the core).
+mod wire {
+    pub(super) const INIT_IK: u8 = 1;
+    pub(super) const INIT_XX: u8 = 2;
+    pub(super) const RESPONSE: u8 = 3;
+    pub(super) const PRELUDE: usize = 6;
+    /// Receiver's index and echo stand before a response's Noise message.
+    pub(super) const RESPONSE_NOISE: usize = PRELUDE + 3 + 8;
+    /// Cookie and tag stand behind the Noise message.
+    pub(super) const TRAILER: usize = 16 + 16;
+}
+
+impl Session {
+    /// For a run of this plan.
+    #[must_use]
+    pub fn new(plan: &Plan) -> Session {
+        Session {
+            marker: crate::app::marker(plan.seed),
+            windows: BTreeMap::new(),
+            announced: BTreeMap::new(),
+            ephemerals: BTreeMap::new(),
+        }
+    }
+
+    fn data(&mut self, host: u32, to: u32, bytes: &[u8], digest: u64) -> Option<Violation> {
+        let &[first, i0, i1, i2, low, ..] = bytes else { return None };
+        let index = u32::from_le_bytes([i0, i1, i2, 0]);
+        let path = first >> 2 & 7;
+        if self.windows.len() >= MOST_WINDOWS {
+            self.windows.clear();
+        }
+        let window = self
+            .windows
+            .entry((to, index, host, path))
+            .or_insert_with(|| Window { recent: vec![(0, 0); 256], count: 0 });
+        window.count += 1;
+        let (before, seen_at) = window.recent[usize::from(low)];
+        window.recent[usize::from(low)] = (digest, window.count);
+        if seen_at == 0 || before == digest || window.count - seen_at >= 256 {
+            return None;
+        }
+        let reason = format!(
+            "node {host} sealed two packets with one number: session index {index:06x} of node {to}, path {path}, \
+             low byte {low:02x} came again after {} packets with other contents",
+            window.count - seen_at
+        );
+        Some(Violation::safety("session", reason))
+    }
+
+    fn handshake(&mut self, host: u32, bytes: &[u8]) -> Option<Violation> {
+        let kind = *bytes.first()?;
+        let noise_at = match kind {
+            wire::INIT_IK | wire::INIT_XX => wire::PRELUDE,
+            wire::RESPONSE => wire::RESPONSE_NOISE,
+            _ => return None,
+        };
+        let noise = bytes.get(noise_at..bytes.len().checked_sub(wire::TRAILER)?)?;
+        let ephemeral: [u8; 32] = noise.get(..32)?.try_into().ok()?;
+        let mut message = Digest::default();
+        message.bytes(noise);
+        let &[_, _, _, i0, i1, i2, ..] = bytes else { return None };
+        let mut key = Digest::default();
+        key.bytes(&ephemeral);
+        let index = u32::from_le_bytes([i0, i1, i2, 0]);
+        if self.announced.insert((host, index), key.get()) != Some(key.get()) {
+            self.windows.retain(|way, _| (way.0, way.1) != (host, index));
+        }
+        if self.ephemerals.len() >= MOST_EPHEMERALS {
+            self.ephemerals.clear();
+        }
+        let (first_host, first_message) = *self.ephemerals.entry(ephemeral).or_insert((host, message.get()));
+        if first_host != host {
+            let reason = format!("nodes {first_host} and {host} sent the same ephemeral key");
+            return Some(Violation::safety("session", reason));
+        }
+        if first_message != message.get() {
+            let reason = format!("node {host} sent one ephemeral key in two different messages");
+            return Some(Violation::safety("session", reason));
+        }
+        None
+    }
+}
+
+/// Whether `marker` stands anywhere in `bytes`. Without an early exit, so that it runs in vectors.
+#[inline]
+fn contains(bytes: &[u8], marker: u64) -> bool {
+    bytes.windows(8).fold(false, |hit, window| {
+        let word = u64::from_le_bytes([
+            window[0], window[1], window[2], window[3], window[4], window[5], window[6], window[7],
+        ]);
+        hit | (word == marker)
+    })
+}
+
+impl Checker for Session {
+    fn name(&self) -> &'static str {
+        "session"
+    }
+
+    fn wants(&self) -> u16 {
+        want::TRANSMIT
+    }
+
+    fn see(&mut self, _at_us: u64, sight: &Sight<'_>) -> Option<Violation> {
+        let Sight::Transmit { host, to, bytes, digest, .. } = *sight else { return None };
+        if contains(bytes, self.marker) {
+            let reason = format!("node {host} sent the text of a message in the clear");
+            return Some(Violation::safety("session", reason));
+        }
+        if bytes.first().is_some_and(|first| first & 0x80 == 0) {
+            return self.handshake(host, bytes);
+        }
+        self.data(host, host_of(&to)?, bytes, digest)
+    }
+}

@@ -1,0 +1,442 @@
+//! The air between the nodes: who hears a packet, when, and in what state.
+//!
+//! A packet waits for the link (its rate and queue), travels, and meets its fate. Every fate is a keyed
+//! draw from the link, the direction and the number of the packet in that direction, so a packet's
+//! luck depends on nothing that happens to others.
+
+mod fate;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+
+use proto_core::ids::Addr;
+
+use crate::agenda::Agenda;
+use crate::draw::{Lot, Purpose, pair};
+use crate::outcome::LinkReport;
+use crate::plan::{LinkSpec, Plan, What, lora_airtime_us};
+use crate::pool::{PacketRef, Pool};
+
+/// A packet on its way to a host: the link's number and the member it goes to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Arrival {
+    /// The link, by its number in the plan.
+    pub link: u32,
+    /// The receiving host.
+    pub host: u32,
+    /// The packet.
+    pub packet: PacketRef,
+}
+
+/// The address of a host, the same on all its links. Attackers may claim any.
+#[must_use]
+pub fn address_of(host: u32) -> Addr {
+    Addr::from_u32(0x0a00_0000 | host)
+}
+
+/// The host that has this address, if it is one.
+#[must_use]
+pub fn host_of(addr: &Addr) -> Option<u32> {
+    addr.to_u32().and_then(|number| (number >> 24 == 0x0a).then_some(number & 0x00ff_ffff))
+}
+
+/// One way from one member of a link to another.
+#[derive(Debug)]
+struct Way {
+    /// Packets offered on it so far: the number in every draw about them.
+    counter: u64,
+    own_loss: Lot,
+    own_jitter: Lot,
+    loss_ppm: u32,
+    /// Own jitter keeps packets in order.
+    last_arrival_us: u64,
+    /// The last packets, kept while something may send them again.
+    old: VecDeque<Vec<u8>>,
+}
+
+/// A fault that is on now, on one link.
+#[derive(Debug)]
+struct Active {
+    id: u32,
+    what: What,
+    /// Which ways of the link are in a burst.
+    bad: Vec<bool>,
+    /// For a flapping link: whether it is down at the moment.
+    down_now: bool,
+}
+
+/// One link.
+#[derive(Debug)]
+struct Link {
+    spec: LinkSpec,
+    /// Hosts on it, in the order of the plan, clones last.
+    hosts: Vec<u32>,
+    /// How many members the original plan has: the "there" way begins at the first.
+    width: usize,
+    ways: Vec<Way>,
+    /// When each sender (or, shared, the whole medium) is free again, in nanoseconds.
+    free_at_ns: Vec<u64>,
+    /// When each sender may send again under its duty cycle.
+    duty_free_at_ns: Vec<u64>,
+    faults: Vec<Active>,
+    /// How many reasons there are for the interface to be down.
+    down: u32,
+    /// Handshake packets and others seen, for attackers.
+    heard: VecDeque<Vec<u8>>,
+    listening: bool,
+    report: LinkReport,
+}
+
+/// All links.
+#[derive(Debug)]
+pub struct Net {
+    seed: u64,
+    links: Vec<Link>,
+    partitions: Vec<(u32, Vec<Option<u8>>)>,
+    /// The node that each host runs: a clone stands on its original's side of a partition.
+    node_of: Vec<u32>,
+}
+
+/// How many old packets a replay can choose from.
+const REMEMBERED: usize = 64;
+
+impl Net {
+    /// The links of a plan, all up and without faults. Hosts are the plan's nodes; `clones` more may join.
+    #[must_use]
+    pub fn new(plan: &Plan) -> Net {
+        let clones = plan.faults.iter().filter(|fault| matches!(fault.what, What::Clone { .. })).count();
+        let links = plan.links.iter().zip(0..).map(|(link, number)| {
+            let width = link.members.len();
+            let most = width + clones;
+            let ways = (0..most * most).map(|way| {
+                let from = way / most;
+                let key = way_key(number, from, way % most);
+                Way {
+                    counter: 0,
+                    own_loss: Lot::new(plan.seed, Purpose::LinkLoss, key),
+                    own_jitter: Lot::new(plan.seed, Purpose::LinkJitter, key),
+                    loss_ppm: if from == 0 || link.spec().shared {
+                        link.loss_there_ppm
+                    } else {
+                        link.loss_back_ppm
+                    },
+                    last_arrival_us: 0,
+                    old: VecDeque::new(),
+                }
+            });
+            Link {
+                spec: link.spec(),
+                hosts: link.members.clone(),
+                width: most,
+                ways: ways.collect(),
+                free_at_ns: vec![0; most],
+                duty_free_at_ns: vec![0; most],
+                faults: Vec::new(),
+                down: 0,
+                heard: VecDeque::new(),
+                listening: false,
+                report: LinkReport::default(),
+            }
+        });
+        let node_of = (0..plan.node_count()).collect();
+        Net { seed: plan.seed, links: links.collect(), partitions: Vec::new(), node_of }
+    }
+
+    /// A clone of the host `like` joins every link that one is on.
+    pub fn join_like(&mut self, host: u32, like: u32) {
+        self.node_of.push(self.node_of[like as usize]);
+        for link in &mut self.links {
+            let Some(model) = link.hosts.iter().position(|&member| member == like) else { continue };
+            let (joined, width) = (link.hosts.len(), link.width);
+            for other in 0..width {
+                link.ways[joined * width + other].loss_ppm = link.ways[model * width + other].loss_ppm;
+                link.ways[other * width + joined].loss_ppm = link.ways[other * width + model].loss_ppm;
+            }
+            link.hosts.push(host);
+        }
+    }
+
+    /// Sends what `host` has put on `link`: one packet, to one host or to everybody.
+    pub fn send<E: Copy>(
+        &mut self,
+        now_us: u64,
+        number: u32,
+        host: u32,
+        to: Addr,
+        bytes: &[u8],
+        out: &mut Outbox<'_, E>,
+    ) {
+        let Some(link) = self.links.get_mut(number as usize) else { return };
+        let Some(from) = link.hosts.iter().position(|&member| member == host) else { return };
+        let side = usize::from(from != 0);
+        link.report.packets[side] += 1;
+        link.report.bytes[side] += bytes.len() as u64;
+        if link.listening {
+            link.hear(bytes);
+        }
+        if link.down > 0 {
+            link.report.blocked += 1;
+            return;
+        }
+        if bytes.len() > usize::from(link.mtu()) {
+            link.report.oversize += 1;
+            return;
+        }
+        let Some(departs_us) = link.depart(now_us, from, bytes.len() as u64) else {
+            link.report.queue_full += 1;
+            return;
+        };
+        let target = host_of(&to);
+        let (members, mut reached) = (link.hosts.len(), false);
+        for receiver in 0..members {
+            let other = link.hosts[receiver];
+            let addressed = target.is_none_or(|target| target == other);
+            if receiver == from || (!addressed && !(link.spec.shared && to == Addr::ANY)) {
+                continue;
+            }
+            reached = true;
+            let apart = apart(&self.partitions, &self.node_of, host, other);
+            let trip =
+                Trip { seed: self.seed, link: number, from, receiver, sender: host, departs_us, apart };
+            link.travel(&trip, bytes, out);
+        }
+        if !reached {
+            link.report.nowhere += 1;
+        }
+    }
+
+    /// An attacker on `link` sends `bytes` to `target`, pretending to be `from`. It does not use the
+    /// link's rate: what a flood does to the air is not what the protocol is tested for.
+    pub fn inject<E: Copy>(
+        &mut self,
+        now_us: u64,
+        number: u32,
+        target: u32,
+        from: Addr,
+        bytes: &[u8],
+        out: &mut Outbox<'_, E>,
+    ) {
+        let Some(link) = self.links.get_mut(number as usize) else { return };
+        link.report.forged += 1;
+        if link.down > 0 {
+            link.report.blocked += 1;
+            return;
+        }
+        let packet = out.pool.put(from, bytes);
+        let arrival = Arrival { link: number, host: target, packet };
+        out.agenda.push(now_us + link.spec.delay_us, (out.wrap)(arrival));
+    }
+
+    /// Whether the interface is up, and the largest packet its driver states.
+    #[must_use]
+    pub fn interface(&self, number: u32) -> Option<(LinkSpec, u16)> {
+        let link = self.links.get(number as usize)?;
+        (link.down == 0).then_some((link.spec, link.told_mtu()))
+    }
+
+    /// The link's properties.
+    #[must_use]
+    pub fn spec(&self, number: u32) -> LinkSpec {
+        self.links[number as usize].spec
+    }
+
+    /// The hosts on a link.
+    #[must_use]
+    pub fn hosts(&self, number: u32) -> &[u32] {
+        &self.links[number as usize].hosts
+    }
+
+    /// How many links there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.links.len()
+    }
+
+    /// Whether there is no link.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.links.is_empty()
+    }
+
+    /// From now on attackers remember what passes on this link.
+    pub fn listen(&mut self, number: u32) {
+        if let Some(link) = self.links.get_mut(number as usize) {
+            link.listening = true;
+        }
+    }
+
+    /// A packet that passed before, chosen by `lot`; of the handshake family when `handshakes`.
+    #[must_use]
+    pub fn heard(&self, number: u32, handshakes: bool, lot: u64) -> Option<&[u8]> {
+        let link = self.links.get(number as usize)?;
+        let fits = |bytes: &&Vec<u8>| !handshakes || bytes.first().is_some_and(|first| first & 0x80 == 0);
+        let count = link.heard.iter().filter(fits).count();
+        let at = crate::draw::scale(lot, count as u64) as usize;
+        link.heard.iter().filter(fits).nth(at).map(Vec::as_slice)
+    }
+
+    /// A fault about links begins.
+    pub fn begin(&mut self, id: u32, what: &What) {
+        if let What::Partition { sides } = what {
+            let mut side_of = vec![None; self.node_of.len()];
+            for (side, nodes) in sides.iter().enumerate() {
+                for node in nodes {
+                    side_of[*node as usize] = Some(side as u8);
+                }
+            }
+            self.partitions.push((id, side_of));
+            return;
+        }
+        for number in self.touched(what) {
+            let link = &mut self.links[number as usize];
+            if matches!(what, What::Down { .. }) {
+                link.down += 1;
+            }
+            let bad = vec![false; link.ways.len()];
+            link.faults.push(Active { id, what: what.clone(), bad, down_now: false });
+        }
+    }
+
+    /// It ends.
+    pub fn end(&mut self, id: u32, what: &What) {
+        self.partitions.retain(|(other, _)| *other != id);
+        for number in self.touched(what) {
+            let link = &mut self.links[number as usize];
+            if let Some(at) = link.faults.iter().position(|fault| fault.id == id) {
+                let fault = link.faults.remove(at);
+                let told = matches!(fault.what, What::Flap { told: true, .. });
+                link.down -= u32::from(matches!(fault.what, What::Down { .. }) || (told && fault.down_now));
+            }
+            for way in &mut link.ways {
+                way.old.clear();
+            }
+        }
+    }
+
+    /// A flapping link goes down or comes up.
+    pub fn flap(&mut self, id: u32, what: &What, down: bool) {
+        for number in self.touched(what) {
+            let link = &mut self.links[number as usize];
+            let Some(fault) = link.faults.iter_mut().find(|fault| fault.id == id) else { continue };
+            let changed = fault.down_now != down;
+            fault.down_now = down;
+            if changed && matches!(fault.what, What::Flap { told: true, .. }) {
+                link.down = if down { link.down + 1 } else { link.down - 1 };
+            }
+        }
+    }
+
+    /// The links a fault is about.
+    #[must_use]
+    pub fn touched(&self, what: &What) -> Vec<u32> {
+        match what.links() {
+            Some([]) => (0..self.links.len() as u32).collect(),
+            Some(some) => some.to_vec(),
+            None => Vec::new(),
+        }
+    }
+
+    /// What each link carried.
+    #[must_use]
+    pub fn reports(&self) -> Vec<LinkReport> {
+        self.links.iter().map(|link| link.report.clone()).collect()
+    }
+}
+
+/// One way's part in the key of a draw: the link and both members, which do not depend on how many
+/// clones a plan foresees.
+fn way_key(link: u32, from: usize, to: usize) -> u64 {
+    pair(link, (from as u32) << 16 | to as u32)
+}
+
+/// Where travelling packets are put, and how the world calls their arrival.
+pub struct Outbox<'a, E> {
+    /// The packets.
+    pub pool: &'a mut Pool,
+    /// The diary.
+    pub agenda: &'a mut Agenda<E>,
+    /// Makes an event of an arrival.
+    pub wrap: fn(Arrival) -> E,
+}
+
+/// One packet's journey from one member to another.
+struct Trip {
+    seed: u64,
+    link: u32,
+    from: usize,
+    receiver: usize,
+    sender: u32,
+    departs_us: u64,
+    apart: bool,
+}
+
+fn apart(partitions: &[(u32, Vec<Option<u8>>)], node_of: &[u32], a: u32, b: u32) -> bool {
+    let node = |host: u32| node_of[host as usize] as usize;
+    partitions.iter().any(|(_, side_of)| match (side_of[node(a)], side_of[node(b)]) {
+        (Some(a), Some(b)) => a != b,
+        (None, _) | (_, None) => false,
+    })
+}
+
+impl Link {
+    /// The largest packet that passes.
+    fn mtu(&self) -> u16 {
+        self.faults.iter().fold(self.spec.mtu, |least, fault| match fault.what {
+            What::Mtu { mtu, .. } => least.min(mtu),
+            _ => least,
+        })
+    }
+
+    /// The largest packet that the driver states.
+    fn told_mtu(&self) -> u16 {
+        self.faults.iter().fold(self.spec.mtu, |least, fault| match fault.what {
+            What::Mtu { mtu, told: true, .. } => least.min(mtu),
+            _ => least,
+        })
+    }
+
+    /// Remembers a packet for attackers: half of the places are kept for handshakes, which are rare.
+    fn hear(&mut self, bytes: &[u8]) {
+        let handshake = |bytes: &[u8]| bytes.first().is_some_and(|first| first & 0x80 == 0);
+        let kind = handshake(bytes);
+        if self.heard.iter().filter(|other| handshake(other) == kind).count() >= REMEMBERED / 2 {
+            if let Some(at) = self.heard.iter().position(|other| handshake(other) == kind) {
+                self.heard.remove(at);
+            }
+        }
+        self.heard.push_back(bytes.to_vec());
+    }
+
+    /// When the last bit of a packet leaves, in world microseconds; `None` when the queue is full.
+    fn depart(&mut self, now_us: u64, from: usize, bytes: u64) -> Option<u64> {
+        let (mut rate_bps, mut queue_bytes) = (self.spec.rate_bps, self.spec.queue_bytes);
+        for fault in &self.faults {
+            if let What::Rate { rate_bps: slower, queue_bytes: shorter, .. } = fault.what {
+                (rate_bps, queue_bytes) = (slower, shorter);
+            }
+        }
+        if rate_bps == 0 {
+            return Some(now_us);
+        }
+        let now_ns = now_us.saturating_mul(1_000);
+        let slot = if self.spec.shared { 0 } else { from };
+        let free_ns = self.free_at_ns[slot].max(self.duty_free_at_ns[from]).max(now_ns);
+        let waiting_bytes = u128::from(free_ns - now_ns) * u128::from(rate_bps) / 8_000_000_000;
+        if waiting_bytes + u128::from(bytes) > u128::from(queue_bytes) {
+            return None;
+        }
+        let airtime_ns = match self.spec.spreading {
+            0 => u64::try_from(u128::from(bytes) * 8_000_000_000 / u128::from(rate_bps)).unwrap_or(u64::MAX),
+            spreading => lora_airtime_us(spreading, bytes) * 1_000,
+        };
+        let end_ns = free_ns.saturating_add(airtime_ns);
+        self.free_at_ns[slot] = end_ns;
+        if self.spec.duty_ppm < 1_000_000 {
+            // The silence after a packet that brings its share of time down to the duty cycle.
+            let cycle = u128::from(airtime_ns) * 1_000_000 / u128::from(self.spec.duty_ppm.max(1));
+            self.duty_free_at_ns[from] = free_ns.saturating_add(u64::try_from(cycle).unwrap_or(u64::MAX));
+        }
+        Some(end_ns.div_ceil(1_000))
+    }
+}

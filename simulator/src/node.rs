@@ -1,0 +1,221 @@
+//! The real node as a subject: the same code that runs on a server and on a microcontroller.
+//!
+//! Identities and networks follow from the plan's seed. Records are read as a shell reads them: what
+//! does not decode is left out.
+
+use proto_core::crypto::secret::Secret;
+use proto_core::identity::{DeviceSecrets, Genesis, LocalIdentity, Network, RootKey, Validity};
+use proto_core::ids::NodeId;
+use proto_core::node::{Boot, Input, Node, Output, Refused, VERSIONS};
+use proto_core::store::record::Record;
+use proto_core::time::Instant;
+use proto_core::wake::Wake;
+use proto_core::zoo::Zoo;
+
+use crate::draw::{Lot, Purpose, pair};
+use crate::plan::Plan;
+use crate::subject::{Glance, Start, Subject};
+
+/// Identities and networks of all nodes of a plan.
+#[derive(Debug)]
+pub struct Cast {
+    identities: Vec<LocalIdentity>,
+    /// The network of each node.
+    networks: Vec<Network>,
+}
+
+/// 32 bytes for one purpose of one actor.
+fn bytes32(seed: u64, who: u64) -> [u8; 32] {
+    let lot = Lot::new(seed, Purpose::Identity, who);
+    let mut bytes = [0; 32];
+    for (word, n) in bytes.chunks_mut(8).zip(0..) {
+        word.copy_from_slice(&lot.at(n).to_le_bytes());
+    }
+    bytes
+}
+
+fn identity(seed: u64, node: u32) -> Result<LocalIdentity, String> {
+    let secret = |purpose: u32| Secret::new(bytes32(seed, pair(node, purpose)));
+    let root = RootKey::new(&secret(1));
+    let secrets = DeviceSecrets::new(&secret(2), &secret(3));
+    let certificate = root.certify(secrets.sign.public(), secrets.dh.public(), 1, Validity::ALWAYS);
+    LocalIdentity::new(secrets, certificate).map_err(|error| format!("identity of node {node}: {error}"))
+}
+
+fn network(seed: u64, number: u32) -> Result<Network, String> {
+    let mut salt = [0; 16];
+    salt.copy_from_slice(&bytes32(seed, pair(u32::MAX, number))[..16]);
+    let genesis = Genesis {
+        name: format!("simulated {number}"),
+        authorities: Vec::new(),
+        threshold: 0,
+        closed: false,
+        parameters: Vec::new(),
+        salt,
+    };
+    let bytes = genesis.encode().map_err(|error| format!("network {number}: {error}"))?;
+    Network::open(bytes).map_err(|error| format!("network {number}: {error}"))
+}
+
+#[cfg(feature = "zoo")]
+fn zoo(bug: Option<&str>) -> Result<Zoo, String> {
+    let Some(name) = bug else { return Ok(Zoo::none()) };
+    let found = proto_core::zoo::Bug::ALL.iter().find(|(_, known)| *known == name);
+    found.map(|(bug, _)| Zoo::with(*bug)).ok_or_else(|| format!("there is no planted bug `{name}`"))
+}
+
+#[cfg(not(feature = "zoo"))]
+fn zoo(bug: Option<&str>) -> Result<Zoo, String> {
+    match bug {
+        None => Ok(Zoo::none()),
+        Some(name) => Err(format!("planted bug `{name}`: built without it; build with feature `zoo`")),
+    }
+}
+
+impl Subject for Node {
+    type Cast = Cast;
+
+    fn cast(plan: &Plan) -> Result<Cast, String> {
+        let count = plan.node_count();
+        let mut made = std::collections::BTreeMap::new();
+        let mut networks = Vec::new();
+        for node in 0..count {
+            let number = plan.node(node).map_or(0, |entry| entry.network);
+            if !made.contains_key(&number) {
+                made.insert(number, network(plan.seed, number)?);
+            }
+            networks.extend(made.get(&number).cloned());
+        }
+        let identities = (0..count).map(|node| identity(plan.seed, node)).collect::<Result<_, _>>()?;
+        Ok(Cast { identities, networks })
+    }
+
+    fn node_id(cast: &Cast, node: u32) -> NodeId {
+        cast.identities[node as usize].node()
+    }
+
+    fn key(cast: &Cast, node: u32) -> Option<[u8; 32]> {
+        cast.identities.get(node as usize).map(|identity| identity.secrets().dh.public())
+    }
+
+    fn boot(cast: &Cast, start: Start<'_>) -> Result<Node, String> {
+        let at = start.node as usize;
+        let boot = Boot {
+            identity: cast.identities[at].clone(),
+            network: cast.networks[at].clone(),
+            records: start.records,
+            versions: start.versions.unwrap_or(VERSIONS),
+            zoo: zoo(start.bug)?,
+        };
+        Node::new(boot, start.seed, start.limits, start.now).map_err(|error| error.to_string())
+    }
+
+    fn encode(record: &Record) -> Vec<u8> {
+        record.encode()
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Record> {
+        Record::decode(bytes).ok()
+    }
+
+    fn handle(&mut self, now: Instant, input: Input<'_>) -> Result<(), Refused> {
+        Node::handle(self, now, input)
+    }
+
+    fn poll(&mut self, now: Instant, buf: &mut [u8]) -> Option<Output> {
+        Node::poll(self, now, buf)
+    }
+
+    fn next_wake(&self) -> Wake {
+        Node::next_wake(self)
+    }
+
+    fn glance(&self) -> Glance {
+        let status = self.status();
+        Glance {
+            sessions: status.peers.iter().filter(|peer| peer.up).count() as u32,
+            unsent_messages: status.peers.iter().map(|peer| u64::from(peer.unsent_messages)).sum(),
+            drops: status.drops,
+        }
+    }
+
+    fn check(&self) {
+        Node::check(self);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outcome::{Outcome, Verdict};
+    use crate::plan::{FlowPlan, Kind, LinkKind, LinkPlan, NodePlan};
+    use crate::world::Options;
+
+    const SECOND: u64 = 1_000_000;
+
+    fn two(kind: Kind, loss_ppm: u32) -> Plan {
+        let mut plan = Plan::new("real-pair", 11, 30 * SECOND);
+        plan.add_node(NodePlan { count: 2, ..NodePlan::default() });
+        let mut link = LinkPlan::new(LinkKind::Ethernet, &[0, 1]);
+        (link.loss_there_ppm, link.loss_back_ppm) = (loss_ppm, loss_ppm);
+        plan.add_link(link);
+        plan.add_peer(0, 1);
+        for (from, to) in [(0, 1), (1, 0)] {
+            let mut flow = FlowPlan::new(from, to, 100, 100);
+            (flow.delivery, flow.start_us, flow.every_us) = (kind, SECOND, 10_000);
+            plan.flows.push(flow);
+        }
+        plan
+    }
+
+    fn run(plan: &Plan) -> Outcome {
+        crate::run_with(plan, Options { check_nodes: true, ..Options::default() }).outcome
+    }
+
+    #[test]
+    fn real_nodes_deliver_every_kind_once() {
+        for kind in [Kind::Datagram, Kind::Message, Kind::Stream, Kind::Durable] {
+            let outcome = run(&two(kind, 0));
+            assert_eq!(
+                outcome.verdict,
+                Verdict::Pass,
+                "{kind:?}: {} {:?}",
+                outcome.sentence(),
+                outcome.notes
+            );
+            // A datagram may be lost, even where the link loses none: its sender may have had no room.
+            let least = if kind == Kind::Datagram { 190 } else { 200 };
+            assert!(
+                outcome.sent == 200 && outcome.delivered >= least,
+                "{kind:?}: {} of {}",
+                outcome.delivered,
+                outcome.sent
+            );
+        }
+    }
+
+    #[test]
+    fn real_nodes_deliver_through_ninety_percent_loss() {
+        let outcome = run(&two(Kind::Message, 900_000));
+        assert_eq!(outcome.verdict, Verdict::Pass, "{} {:?}", outcome.sentence(), outcome.notes);
+        assert_eq!((outcome.sent, outcome.delivered), (200, 200));
+    }
+
+    #[test]
+    fn a_plan_gives_the_same_run_twice() {
+        let (outcome, difference) = crate::verify(&two(Kind::Durable, 200_000));
+        assert_eq!(difference, None);
+        assert_eq!(outcome.verdict, Verdict::Pass, "{}", outcome.sentence());
+    }
+
+    #[test]
+    fn nodes_of_two_networks_do_not_understand_each_other() {
+        let mut plan = two(Kind::Message, 0);
+        plan.nodes = vec![NodePlan::default(), NodePlan { network: 1, ..NodePlan::default() }];
+        let outcome = run(&plan);
+        assert_eq!(outcome.verdict, Verdict::Pass, "{}", outcome.sentence());
+        assert_eq!(outcome.delivered, 0);
+        assert_eq!(outcome.session_up_us, [None]);
+        assert_eq!(outcome.excusable["flow-exempt"], 2);
+    }
+}

@@ -1,0 +1,352 @@
+//! Whether a plan makes sense: every number in range, every name pointing at something.
+
+use proto_core::limits::Limits;
+use proto_core::zoo::Bug;
+
+use super::{FlowPlan, LinkPlan, NodePlan, Plan, What};
+
+/// Where in the plan something is wrong: keys and positions from the top, as in `link[3].mtu`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Place(pub Vec<Step>);
+
+/// One step into a plan.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Step {
+    /// A key of a table.
+    Key(String),
+    /// A position in a list.
+    At(usize),
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (i, step) in self.0.iter().enumerate() {
+            match step {
+                Step::Key(key) if i == 0 => f.write_str(key)?,
+                Step::Key(key) => write!(f, ".{key}")?,
+                Step::At(at) => write!(f, "[{at}]")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+type Checked = Result<(), (Place, String)>;
+
+fn wrong(list: &str, at: usize, key: &str, message: impl Into<String>) -> Checked {
+    let mut steps = vec![Step::Key(list.to_owned())];
+    if at != usize::MAX {
+        steps.push(Step::At(at));
+    }
+    steps.extend(key.split('.').filter(|part| !part.is_empty()).map(|part| Step::Key(part.to_owned())));
+    Err((Place(steps), message.into()))
+}
+
+/// Sets one field of `limits` by its name.
+pub(super) fn set_limit(limits: &mut Limits, field: &str, value: u64) -> Result<(), String> {
+    use proto_core::time::Duration;
+    let wide = || format!("limit `{field}` cannot be {value}: too large");
+    let u8_ = || u8::try_from(value).map_err(|_| wide());
+    let u16_ = || u16::try_from(value).map_err(|_| wide());
+    let u32_ = || u32::try_from(value).map_err(|_| wide());
+    match field {
+        "links" => limits.links = u16_()?,
+        "peers" => limits.peers = u16_()?,
+        "paths_per_peer" => limits.paths_per_peer = u8_()?,
+        "handshakes" => limits.handshakes = u16_()?,
+        "free_handshakes_per_s" => limits.free_handshakes_per_s = u16_()?,
+        "packet_bytes" => limits.packet_bytes = u32_()?,
+        "message_bytes" => limits.message_bytes = u32_()?,
+        "send_bytes" => limits.send_bytes = u32_()?,
+        "send_messages" => limits.send_messages = u32_()?,
+        "receive_bytes" => limits.receive_bytes = u32_()?,
+        "receive_messages" => limits.receive_messages = u32_()?,
+        "peer_share" => limits.peer_share = u32_()?,
+        "in_flight" => limits.in_flight = u16_()?,
+        "ack_ranges" => limits.ack_ranges = u16_()?,
+        "replay_window" => limits.replay_window = u16_()?,
+        "message_window" => limits.message_window = u16_()?,
+        "outputs" => limits.outputs = u32_()?,
+        "durable_messages" => limits.durable_messages = u32_()?,
+        "rekey_packets" => limits.rekey_packets = value,
+        "rekey_after_us" => limits.rekey_after = Duration::from_micros(value),
+        "keepalive_us" => limits.keepalive = Duration::from_micros(value),
+        "session_idle_us" => limits.session_idle = Duration::from_micros(value),
+        _ => return Err(format!("there is no limit `{field}`; see `Limits` in the core")),
+    }
+    Ok(())
+}
+
+impl Plan {
+    /// Checks every number and name.
+    ///
+    /// # Errors
+    /// The first thing that is wrong: where, and what to do.
+    pub fn check(&self) -> Checked {
+        const TOP: usize = usize::MAX;
+        if self.duration_us == 0 {
+            return wrong("duration", TOP, "", "must be longer than 0");
+        }
+        // Sums of a few such times must not overflow.
+        if self.duration_us > 1 << 60 || self.calm_us > 1 << 60 {
+            return wrong("duration", TOP, "", "at most 2^60 us, with `calm` likewise");
+        }
+        if self.nodes.is_empty() {
+            return wrong("node", TOP, "", "a plan needs at least one [[node]]");
+        }
+        let count = self.node_count();
+        if count > 65_535 {
+            return wrong("node", TOP, "", format!("{count} nodes; at most 65535"));
+        }
+        self.nodes.iter().enumerate().try_for_each(|(at, node)| check_node(at, node))?;
+        self.links.iter().enumerate().try_for_each(|(at, link)| check_link(at, link, count))?;
+        self.peers.iter().enumerate().try_for_each(|(at, _)| self.check_peer(at))?;
+        self.flows.iter().enumerate().try_for_each(|(at, flow)| check_flow(at, flow, count))?;
+        (0..self.faults.len()).try_for_each(|at| self.check_fault(at))?;
+        if let Some(node) = self.expect.core.iter().find(|&&node| node >= count) {
+            return wrong(
+                "expect",
+                TOP,
+                "core",
+                format!("there is no node {node}; the last is {}", count - 1),
+            );
+        }
+        Ok(())
+    }
+
+    fn check_peer(&self, at: usize) -> Checked {
+        let peer = &self.peers[at];
+        let count = self.node_count();
+        for (key, node) in [("node", peer.node), ("to", peer.to)] {
+            if node >= count {
+                return wrong("peer", at, key, format!("there is no node {node}; the last is {}", count - 1));
+            }
+        }
+        if peer.node == peer.to {
+            return wrong("peer", at, "to", "a node cannot be its own peer");
+        }
+        let both = |link: &LinkPlan| link.members.contains(&peer.node) && link.members.contains(&peer.to);
+        for number in &peer.links {
+            match self.links.get(*number as usize) {
+                None => return wrong("peer", at, "links", format!("there is no link {number}")),
+                Some(link) if !both(link) => {
+                    let message = format!("link {number} does not join nodes {} and {}", peer.node, peer.to);
+                    return wrong("peer", at, "links", message);
+                }
+                Some(_) => {}
+            }
+        }
+        if !self.links.iter().any(both) {
+            return wrong("peer", at, "", format!("no link joins nodes {} and {}", peer.node, peer.to));
+        }
+        Ok(())
+    }
+
+    fn check_fault(&self, at: usize) -> Checked {
+        let fault = &self.faults[at];
+        let name = format!("what.{}", fault.what.name());
+        if fault.end_us < fault.start_us {
+            return wrong("fault", at, "end", "must not be before `start`");
+        }
+        if self.faults[..at].iter().any(|other| other.id == fault.id && fault.id != 0) {
+            return wrong("fault", at, "id", format!("id {} is taken by an earlier fault", fault.id));
+        }
+        if let Some(node) = fault.what.node().filter(|&node| node >= self.node_count()) {
+            return wrong(
+                "fault",
+                at,
+                &name,
+                format!("there is no node {node}; the last is {}", self.node_count() - 1),
+            );
+        }
+        for link in fault.what.links().unwrap_or(&[]) {
+            if *link as usize >= self.links.len() {
+                return wrong(
+                    "fault",
+                    at,
+                    &name,
+                    format!("there is no link {link}; there are {}", self.links.len()),
+                );
+            }
+        }
+        match self.fault_trouble(&fault.what) {
+            Some(message) => wrong("fault", at, &name, message),
+            None => Ok(()),
+        }
+    }
+
+    /// What is out of range in one fault.
+    fn fault_trouble(&self, what: &What) -> Option<String> {
+        let share = |values: &[u32]| {
+            values.iter().any(|&ppm| ppm > 1_000_000).then(|| "a share must be at most 100%".to_owned())
+        };
+        match what {
+            What::Loss { there_ppm, back_ppm, .. } => share(&[*there_ppm, *back_ppm]),
+            What::Burst { enter_ppm, leave_ppm, loss_ppm, .. } => share(&[*enter_ppm, *leave_ppm, *loss_ppm]),
+            What::Duplicate { share_ppm, .. }
+            | What::Reorder { share_ppm, .. }
+            | What::Truncate { share_ppm, .. }
+            | What::Replay { share_ppm, .. }
+            | What::Torn { share_ppm, .. } => share(&[*share_ppm]),
+            What::Flip { share_ppm, bits, .. } => {
+                if *bits == 0 {
+                    Some("`bits` must be at least 1".to_owned())
+                } else {
+                    share(&[*share_ppm])
+                }
+            }
+            What::Flap { period_us, down_ppm, .. } => {
+                if *period_us < 1_000 {
+                    Some("`period` must be at least 1ms".to_owned())
+                } else {
+                    share(&[*down_ppm])
+                }
+            }
+            What::RebootLoop { period_us, down_us, .. } => {
+                (*period_us <= *down_us).then(|| "`period` must be longer than `down`".to_owned())
+            }
+            What::Mtu { mtu, .. } => {
+                (*mtu < 64 || *mtu > 65_507).then(|| "`mtu` must be 64 to 65507".to_owned())
+            }
+            What::Rate { rate_bps, .. } => (*rate_bps == 0).then(|| "`rate` must be more than 0".to_owned()),
+            What::Flood { link, target, per_s, size, .. } => {
+                let on = self.links.get(*link as usize).map(|link| link.members.contains(target));
+                match on {
+                    None => Some(format!("there is no link {link}")),
+                    Some(false) => Some(format!("node {target} is not on link {link}")),
+                    Some(true) if *per_s == 0 || *per_s > 10_000_000 => {
+                        Some("`per_s` must be 1 to 10000000".to_owned())
+                    }
+                    Some(true) if size.0 > size.1 || size.1 > 65_507 => {
+                        Some("`size` must be two numbers up to 65507, the smaller first".to_owned())
+                    }
+                    Some(true) => None,
+                }
+            }
+            What::Partition { sides } => {
+                let all: Vec<u32> = sides.iter().flatten().copied().collect();
+                let unknown = all.iter().find(|&&node| node >= self.node_count());
+                let twice = all.iter().enumerate().find(|(at, node)| all[..*at].contains(node));
+                match (unknown, twice) {
+                    (Some(node), _) => Some(format!("there is no node {node}")),
+                    (None, Some((_, node))) => Some(format!("node {node} is on two sides")),
+                    (None, None) => None,
+                }
+            }
+            What::Drift { ppm, .. } => {
+                (ppm.abs() > 500_000).then(|| "`ppm` must be -500000 to 500000".to_owned())
+            }
+            What::Slow { turn_us, .. } => {
+                (*turn_us > 60_000_000).then(|| "`turn` must be at most 1min".to_owned())
+            }
+            What::Delay { .. }
+            | What::Cut { .. }
+            | What::Down { .. }
+            | What::Crash { .. }
+            | What::CrashUnsynced { .. }
+            | What::Pause { .. }
+            | What::Clone { .. }
+            | What::DiskSlow { .. }
+            | What::DiskFull { .. }
+            | What::DiskFail { .. }
+            | What::Rot { .. }
+            | What::Jump { .. }
+            | What::WallStep { .. }
+            | What::Leap { .. } => None,
+        }
+    }
+}
+
+fn check_node(at: usize, node: &NodePlan) -> Checked {
+    if node.count == 0 {
+        return wrong("node", at, "count", "must be at least 1");
+    }
+    if node.drift_ppm.abs() > 500_000 {
+        return wrong("node", at, "drift_ppm", "must be -500000 to 500000");
+    }
+    if node.clock_us > 1 << 60 {
+        return wrong("node", at, "clock", "at most 2^60 us");
+    }
+    if node.disk.torn_ppm > 1_000_000 {
+        return wrong("node", at, "disk.torn", "a share must be at most 100%");
+    }
+    if node.versions.is_some_and(|(low, high)| low > high) {
+        return wrong("node", at, "versions", "the lowest version comes first");
+    }
+    let mut limits = node.profile.limits();
+    for (field, value) in &node.limits {
+        if let Err(message) = set_limit(&mut limits, field, *value) {
+            return wrong("node", at, &format!("limits.{field}"), message);
+        }
+    }
+    if let Err(error) = limits.validate() {
+        return wrong("node", at, "limits", error.to_string());
+    }
+    if let Some(bug) = &node.bug {
+        if !Bug::ALL.iter().any(|(_, name)| name == bug) {
+            let names: Vec<&str> = Bug::ALL.iter().map(|(_, name)| *name).collect();
+            let guess = super::text::nearest(bug, names.iter().copied());
+            return wrong(
+                "node",
+                at,
+                "bug",
+                format!("there is no planted bug `{bug}`; did you mean `{guess}`?"),
+            );
+        }
+    }
+    Ok(())
+}
+
+fn check_link(at: usize, link: &LinkPlan, count: u32) -> Checked {
+    if link.members.len() < 2 {
+        return wrong("link", at, "members", "a link joins at least two nodes");
+    }
+    for (i, node) in link.members.iter().enumerate() {
+        if *node >= count {
+            return wrong(
+                "link",
+                at,
+                "members",
+                format!("there is no node {node}; the last is {}", count - 1),
+            );
+        }
+        if link.members[..i].contains(node) {
+            return wrong("link", at, "members", format!("node {node} stands there twice"));
+        }
+    }
+    if link.shared == Some(false) && link.members.len() > 2 {
+        return wrong("link", at, "shared", "more than two members share the medium");
+    }
+    let spec = link.spec();
+    if !(64..=65_507).contains(&spec.mtu) {
+        return wrong("link", at, "mtu", "must be 64 to 65507");
+    }
+    if spec.rate_bps > 0 && spec.queue_bytes < u64::from(spec.mtu) {
+        return wrong("link", at, "queue_bytes", format!("must hold one packet of {} bytes", spec.mtu));
+    }
+    if !(1..=64).contains(&link.segments) {
+        return wrong("link", at, "segments", "must be 1 to 64");
+    }
+    for (key, ppm) in [("loss_there", link.loss_there_ppm), ("loss_back", link.loss_back_ppm)] {
+        if ppm > 1_000_000 {
+            return wrong("link", at, key, "a share must be at most 100%");
+        }
+    }
+    Ok(())
+}
+
+fn check_flow(at: usize, flow: &FlowPlan, count: u32) -> Checked {
+    for (key, node) in [("from", flow.from), ("to", flow.to)] {
+        if node >= count {
+            return wrong("flow", at, key, format!("there is no node {node}; the last is {}", count - 1));
+        }
+    }
+    if flow.from == flow.to {
+        return wrong("flow", at, "to", "a node cannot send to itself");
+    }
+    const MOST: u32 = 16 * 1024 * 1024;
+    if flow.size.0 > flow.size.1 || flow.size.1 > MOST || flow.sizes.iter().any(|&size| size > MOST) {
+        return wrong("flow", at, "size", "two numbers up to 16777216, the smaller first");
+    }
+    Ok(())
+}

@@ -1,0 +1,360 @@
+//! Everything that can go wrong. Each is one entry of a plan, and each can be left out.
+
+use serde::{Deserialize, Serialize};
+
+use super::units;
+
+/// One thing going wrong for a while.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fault {
+    /// What its draws are keyed with, so that they do not depend on the other faults. Unique in a plan;
+    /// 0 in a file means its position, counted from 1.
+    #[serde(default)]
+    pub id: u32,
+    /// When it starts.
+    #[serde(rename = "start", default, with = "units::span")]
+    pub start_us: u64,
+    /// When it ends; the end of the storm ends it too.
+    #[serde(rename = "end", with = "units::span")]
+    pub end_us: u64,
+    /// What goes wrong.
+    pub what: What,
+}
+
+/// What goes wrong. An empty list of links means all of them; `there` is the way from a link's first
+/// member, `back` the way to it (on a shared medium `there` is every way).
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[allow(missing_docs, reason = "each variant's sentence names its fields; units stand in the names")]
+pub enum What {
+    /// Packets vanish, each by its own draw.
+    Loss {
+        #[serde(default)]
+        links: Vec<u32>,
+        #[serde(rename = "there", default, with = "units::ratio")]
+        there_ppm: u32,
+        #[serde(rename = "back", default, with = "units::ratio")]
+        back_ppm: u32,
+    },
+    /// Packets vanish in runs (Gilbert 1960, Elliott 1963): a packet finds the direction good or bad,
+    /// changes that with the given chances, and is lost in the bad state with another.
+    Burst {
+        #[serde(default)]
+        links: Vec<u32>,
+        #[serde(rename = "enter", with = "units::ratio")]
+        enter_ppm: u32,
+        #[serde(rename = "leave", with = "units::ratio")]
+        leave_ppm: u32,
+        #[serde(rename = "loss", with = "units::ratio")]
+        loss_ppm: u32,
+    },
+    /// Packets take longer, all by `add` and each by up to `jitter` more; they stay in order.
+    Delay {
+        #[serde(default)]
+        links: Vec<u32>,
+        #[serde(rename = "add", default, with = "units::span")]
+        add_us: u64,
+        #[serde(rename = "jitter", default, with = "units::span")]
+        jitter_us: u64,
+    },
+    /// Packets arrive a second time, up to `within` later.
+    Duplicate {
+        #[serde(default)]
+        links: Vec<u32>,
+        #[serde(rename = "share", with = "units::ratio")]
+        share_ppm: u32,
+        #[serde(rename = "within", default, with = "units::span")]
+        within_us: u64,
+    },
+    /// Packets are held back by up to `by`, and others overtake them.
+    Reorder {
+        #[serde(default)]
+        links: Vec<u32>,
+        #[serde(rename = "share", with = "units::ratio")]
+        share_ppm: u32,
+        #[serde(rename = "by", with = "units::span")]
+        by_us: u64,
+    },
+    /// 1 to `bits` bits of a packet are inverted.
+    Flip {
+        #[serde(default)]
+        links: Vec<u32>,
+        #[serde(rename = "share", with = "units::ratio")]
+        share_ppm: u32,
+        bits: u32,
+    },
+    /// Packets lose their tail.
+    Truncate {
+        #[serde(default)]
+        links: Vec<u32>,
+        #[serde(rename = "share", with = "units::ratio")]
+        share_ppm: u32,
+    },
+    /// Larger packets vanish. The nodes are told when `told`.
+    Mtu {
+        #[serde(default)]
+        links: Vec<u32>,
+        mtu: u16,
+        #[serde(default)]
+        told: bool,
+    },
+    /// Another rate and queue. The nodes are not told.
+    Rate {
+        #[serde(default)]
+        links: Vec<u32>,
+        #[serde(rename = "rate", with = "units::rate")]
+        rate_bps: u64,
+        queue_bytes: u64,
+    },
+    /// Nothing passes, one way or both. Nobody is told.
+    Cut {
+        #[serde(default)]
+        links: Vec<u32>,
+        there: bool,
+        back: bool,
+    },
+    /// Nothing passes during `down` of every `period`. The nodes are told when `told`.
+    Flap {
+        #[serde(default)]
+        links: Vec<u32>,
+        #[serde(rename = "period", with = "units::span")]
+        period_us: u64,
+        #[serde(rename = "down", with = "units::ratio")]
+        down_ppm: u32,
+        #[serde(default)]
+        told: bool,
+    },
+    /// The interface goes away, and its nodes are told.
+    Down {
+        #[serde(default)]
+        links: Vec<u32>,
+    },
+    /// With every packet, by this chance, one of the last 64 of the same way is sent again, up to
+    /// `within` later.
+    Replay {
+        #[serde(default)]
+        links: Vec<u32>,
+        #[serde(rename = "share", with = "units::ratio")]
+        share_ppm: u32,
+        #[serde(rename = "within", default, with = "units::span")]
+        within_us: u64,
+    },
+    /// Packets pass only between nodes of one side. Nodes on no side reach everybody.
+    Partition { sides: Vec<Vec<u32>> },
+    /// An attacker on `link` sends junk to `target`.
+    Flood {
+        link: u32,
+        target: u32,
+        kind: Flood,
+        /// Packets a second.
+        per_s: u64,
+        /// Bytes of junk packets, drawn between the two.
+        #[serde(default = "junk_size")]
+        size: (u32, u32),
+        /// How many addresses it pretends to come from; 0 means those of the target's real peers.
+        #[serde(default)]
+        sources: u32,
+    },
+    /// The power fails; it is back after `down`, or at the end of the storm at the latest.
+    Crash {
+        node: u32,
+        #[serde(rename = "down", with = "units::span")]
+        down_us: u64,
+    },
+    /// From `start` on, the power fails `times` times between a write and its sync.
+    CrashUnsynced {
+        node: u32,
+        times: u32,
+        #[serde(rename = "down", with = "units::span")]
+        down_us: u64,
+    },
+    /// The power fails every `period`.
+    RebootLoop {
+        node: u32,
+        #[serde(rename = "period", with = "units::span")]
+        period_us: u64,
+        #[serde(rename = "down", with = "units::span")]
+        down_us: u64,
+    },
+    /// The process is stopped and goes on where it was; packets wait in a bounded socket buffer.
+    Pause { node: u32 },
+    /// Every turn takes this long.
+    Slow {
+        node: u32,
+        #[serde(rename = "turn", with = "units::span")]
+        turn_us: u64,
+    },
+    /// A second host wakes up with a copy of the node's disk and the entropy of its last start, at
+    /// another address. It is switched off at the end.
+    Clone { node: u32 },
+    /// Syncs take this long.
+    DiskSlow {
+        node: u32,
+        #[serde(rename = "sync", with = "units::span")]
+        sync_us: u64,
+    },
+    /// Every write fails for want of room.
+    DiskFull { node: u32 },
+    /// The next sync fails.
+    DiskFail { node: u32 },
+    /// Bits flip in this many stored records; the next start reads them.
+    Rot { node: u32, records: u32 },
+    /// A crash leaves the first lost record half written, this often.
+    Torn {
+        node: u32,
+        #[serde(rename = "share", with = "units::ratio")]
+        share_ppm: u32,
+    },
+    /// The monotonic clock runs this much faster than planned, in millionths; negative is slower.
+    Drift { node: u32, ppm: i32 },
+    /// The monotonic clock jumps ahead, as after a suspend.
+    Jump {
+        node: u32,
+        #[serde(rename = "by", with = "units::span")]
+        by_us: u64,
+    },
+    /// The calendar clock steps, back again at the end.
+    WallStep {
+        node: u32,
+        #[serde(rename = "by", with = "units::signed_span")]
+        by_us: i64,
+    },
+    /// A leap second: the calendar clock repeats one second.
+    Leap { node: u32 },
+}
+
+/// What a flood consists of.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Flood {
+    /// Random bytes.
+    Junk,
+    /// Packets that passed the link before.
+    Replayed,
+    /// The heads of such packets.
+    Truncated,
+    /// Packets as large as the link carries, and larger than the node accepts.
+    Oversize,
+    /// Handshake packets that passed before, whole, with changed bytes, or cut, from many addresses.
+    Handshakes,
+    /// All of these in turn.
+    Mixed,
+}
+
+const fn junk_size() -> (u32, u32) {
+    (1, 1_400)
+}
+
+impl What {
+    /// The fault's name as in a plan file.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            What::Loss { .. } => "loss",
+            What::Burst { .. } => "burst",
+            What::Delay { .. } => "delay",
+            What::Duplicate { .. } => "duplicate",
+            What::Reorder { .. } => "reorder",
+            What::Flip { .. } => "flip",
+            What::Truncate { .. } => "truncate",
+            What::Mtu { .. } => "mtu",
+            What::Rate { .. } => "rate",
+            What::Cut { .. } => "cut",
+            What::Flap { .. } => "flap",
+            What::Down { .. } => "down",
+            What::Replay { .. } => "replay",
+            What::Partition { .. } => "partition",
+            What::Flood { .. } => "flood",
+            What::Crash { .. } => "crash",
+            What::CrashUnsynced { .. } => "crash-unsynced",
+            What::RebootLoop { .. } => "reboot-loop",
+            What::Pause { .. } => "pause",
+            What::Slow { .. } => "slow",
+            What::Clone { .. } => "clone",
+            What::DiskSlow { .. } => "disk-slow",
+            What::DiskFull { .. } => "disk-full",
+            What::DiskFail { .. } => "disk-fail",
+            What::Rot { .. } => "rot",
+            What::Torn { .. } => "torn",
+            What::Drift { .. } => "drift",
+            What::Jump { .. } => "jump",
+            What::WallStep { .. } => "wall-step",
+            What::Leap { .. } => "leap",
+        }
+    }
+
+    /// The links it names, when it is about links. Empty means all.
+    #[must_use]
+    pub fn links(&self) -> Option<&[u32]> {
+        match self {
+            What::Loss { links, .. }
+            | What::Burst { links, .. }
+            | What::Delay { links, .. }
+            | What::Duplicate { links, .. }
+            | What::Reorder { links, .. }
+            | What::Flip { links, .. }
+            | What::Truncate { links, .. }
+            | What::Mtu { links, .. }
+            | What::Rate { links, .. }
+            | What::Cut { links, .. }
+            | What::Flap { links, .. }
+            | What::Down { links }
+            | What::Replay { links, .. } => Some(links),
+            What::Partition { .. }
+            | What::Flood { .. }
+            | What::Crash { .. }
+            | What::CrashUnsynced { .. }
+            | What::RebootLoop { .. }
+            | What::Pause { .. }
+            | What::Slow { .. }
+            | What::Clone { .. }
+            | What::DiskSlow { .. }
+            | What::DiskFull { .. }
+            | What::DiskFail { .. }
+            | What::Rot { .. }
+            | What::Torn { .. }
+            | What::Drift { .. }
+            | What::Jump { .. }
+            | What::WallStep { .. }
+            | What::Leap { .. } => None,
+        }
+    }
+
+    /// The node it strikes, when it strikes one.
+    #[must_use]
+    pub fn node(&self) -> Option<u32> {
+        match self {
+            What::Flood { target, .. } => Some(*target),
+            What::Crash { node, .. }
+            | What::CrashUnsynced { node, .. }
+            | What::RebootLoop { node, .. }
+            | What::Pause { node }
+            | What::Slow { node, .. }
+            | What::Clone { node }
+            | What::DiskSlow { node, .. }
+            | What::DiskFull { node }
+            | What::DiskFail { node }
+            | What::Rot { node, .. }
+            | What::Torn { node, .. }
+            | What::Drift { node, .. }
+            | What::Jump { node, .. }
+            | What::WallStep { node, .. }
+            | What::Leap { node } => Some(*node),
+            What::Loss { .. }
+            | What::Burst { .. }
+            | What::Delay { .. }
+            | What::Duplicate { .. }
+            | What::Reorder { .. }
+            | What::Flip { .. }
+            | What::Truncate { .. }
+            | What::Mtu { .. }
+            | What::Rate { .. }
+            | What::Cut { .. }
+            | What::Flap { .. }
+            | What::Down { .. }
+            | What::Replay { .. }
+            | What::Partition { .. } => None,
+        }
+    }
+}

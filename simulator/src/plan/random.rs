@@ -1,0 +1,207 @@
+//! A random plan: topology, devices, clocks, work and disasters, all drawn from one seed.
+
+use super::{Fault, Flood, FlowPlan, Kind, LinkKind, LinkPlan, NodePlan, Plan, Profile, Urgency, What};
+use crate::draw::{Lot, Purpose};
+
+const SECOND: u64 = 1_000_000;
+
+/// A row of draws. Only plans are drawn in sequence: a plan is made before the run, and a saved plan
+/// does not need the draws any more.
+struct Dice {
+    lot: Lot,
+    n: u64,
+}
+
+impl Dice {
+    fn between(&mut self, low: u64, high: u64) -> u64 {
+        self.n += 1;
+        self.lot.between(self.n, low, high)
+    }
+    fn small(&mut self, low: u32, high: u32) -> u32 {
+        self.between(u64::from(low), u64::from(high)) as u32
+    }
+    fn chance(&mut self, percent: u32) -> bool {
+        self.between(1, 100) <= u64::from(percent)
+    }
+    fn pick<T: Copy>(&mut self, of: &[T]) -> T {
+        of[self.between(0, of.len() as u64 - 1) as usize]
+    }
+}
+
+impl Plan {
+    /// A chaos plan for 2 to 8 nodes. The same seed gives the same plan for ever within one version of
+    /// this function; what must last is saved as a file.
+    #[must_use]
+    pub fn draw(seed: u64) -> Plan {
+        let dice = &mut Dice { lot: Lot::new(seed, Purpose::Plan, 0), n: 0 };
+        let mut plan = Plan::new("chaos", seed, dice.between(20, 120) * SECOND);
+        plan.calm_us = 1_800 * SECOND;
+        let count = dice.small(2, 8);
+        for _ in 0..count {
+            let node = draw_node(dice);
+            plan.add_node(node);
+        }
+        // A chain keeps everybody reachable; chords make it interesting.
+        for node in 1..count {
+            let to = dice.small(0, node - 1);
+            draw_link(dice, &mut plan, to, node);
+        }
+        for _ in 0..dice.small(0, count / 2) {
+            let (a, b) = (dice.small(0, count - 1), dice.small(0, count - 1));
+            if a != b {
+                draw_link(dice, &mut plan, a.min(b), a.max(b));
+            }
+        }
+        draw_flows(dice, &mut plan);
+        for _ in 0..dice.small(1, 10) {
+            let what = draw_fault(dice, &plan, count);
+            let start_us = dice.between(0, plan.duration_us * 3 / 4);
+            let end_us = start_us + dice.between(SECOND / 10, plan.duration_us / 3);
+            let id = plan.faults.len() as u32 + 1;
+            plan.faults.push(Fault { id, start_us, end_us, what });
+        }
+        plan
+    }
+}
+
+fn draw_node(dice: &mut Dice) -> NodePlan {
+    let mut node = NodePlan {
+        profile: dice.pick(&[Profile::Tiny, Profile::Small, Profile::Small, Profile::Server]),
+        drift_ppm: dice.small(0, 200) as i32 - 100,
+        clock_us: dice.between(0, 1_000) * SECOND,
+        ..NodePlan::default()
+    };
+    if dice.chance(20) {
+        node.wall_offset_us = (dice.between(0, 20 * 365 * 86_400) as i64 - 10 * 365 * 86_400) * SECOND as i64;
+    }
+    if dice.chance(20) {
+        node.start_us = dice.between(0, 5) * SECOND;
+    }
+    if dice.chance(30) {
+        node.disk.sync_us = dice.between(100, 20_000);
+        node.disk.jitter_us = dice.between(0, 20_000);
+    }
+    if dice.chance(30) {
+        node.disk.torn_ppm = dice.small(0, 500_000);
+    }
+    node
+}
+
+fn draw_link(dice: &mut Dice, plan: &mut Plan, a: u32, b: u32) {
+    let kind = dice.pick(&[
+        LinkKind::Plain,
+        LinkKind::Ethernet,
+        LinkKind::Wifi,
+        LinkKind::Cellular,
+        LinkKind::Bluetooth,
+        LinkKind::Ble,
+        LinkKind::Ieee802154,
+        LinkKind::Satellite,
+    ]);
+    let mut link = LinkPlan::new(kind, &[a, b]);
+    if dice.chance(40) {
+        link.loss_there_ppm = dice.small(0, 500_000);
+        link.loss_back_ppm = dice.small(0, 500_000);
+    }
+    if dice.chance(20) {
+        link.mtu = Some(dice.small(64, 1_500) as u16);
+    }
+    plan.links.push(link);
+    if !plan.peers.iter().any(|peer| (peer.node, peer.to) == (a, b) || (peer.node, peer.to) == (b, a)) {
+        let (node, to) = if dice.chance(50) { (a, b) } else { (b, a) };
+        plan.add_peer(node, to);
+        if dice.chance(30) {
+            plan.add_peer(to, node);
+        }
+        let last = plan.peers.len() - 1;
+        plan.peers[last].key_known = dice.chance(70);
+    }
+}
+
+fn draw_flows(dice: &mut Dice, plan: &mut Plan) {
+    for at in 0..plan.peers.len() {
+        for turn in 0..dice.between(1, 2) {
+            let peer = &plan.peers[at];
+            let (from, to) = if turn == 0 { (peer.node, peer.to) } else { (peer.to, peer.node) };
+            // What TINY can hold.
+            let most = if dice.chance(20) { 8_192 } else { 300 };
+            let mut flow = FlowPlan::new(from, to, dice.between(1, 60), 0);
+            flow.size = (dice.small(0, 40), dice.small(40, most));
+            flow.start_us = dice.between(0, plan.duration_us / 2);
+            flow.every_us = dice.pick(&[0, 10_000, 100_000, SECOND / 2]);
+            flow.random_pace = dice.chance(50);
+            flow.delivery = dice.pick(&[Kind::Datagram, Kind::Message, Kind::Stream, Kind::Durable]);
+            if flow.delivery == Kind::Datagram {
+                flow.size = (0, 24);
+            }
+            flow.stream = dice.small(0, 3) as u16;
+            flow.class = dice.pick(&[Urgency::Emergency, Urgency::High, Urgency::Normal, Urgency::Low]);
+            flow.consume_after_us = dice.pick(&[0, 0, 100_000, SECOND]);
+            plan.flows.push(flow);
+        }
+    }
+}
+
+fn draw_fault(dice: &mut Dice, plan: &Plan, count: u32) -> What {
+    let link = dice.small(0, plan.links.len() as u32 - 1);
+    let links = if dice.chance(30) { Vec::new() } else { vec![link] };
+    let node = dice.small(0, count - 1);
+    let share_ppm = dice.small(1_000, 300_000);
+    match dice.small(0, 27) {
+        0 | 1 => {
+            What::Loss { links, there_ppm: dice.small(0, 1_000_000), back_ppm: dice.small(0, 1_000_000) }
+        }
+        2 => What::Burst {
+            links,
+            enter_ppm: dice.small(1_000, 100_000),
+            leave_ppm: dice.small(10_000, 300_000),
+            loss_ppm: dice.small(500_000, 1_000_000),
+        },
+        3 => What::Delay { links, add_us: dice.between(0, SECOND), jitter_us: dice.between(0, SECOND) },
+        4 => What::Duplicate { links, share_ppm, within_us: dice.between(0, SECOND) },
+        5 => What::Reorder { links, share_ppm, by_us: dice.between(1_000, SECOND) },
+        6 => What::Flip { links, share_ppm, bits: dice.small(1, 8) },
+        7 => What::Truncate { links, share_ppm },
+        8 => What::Mtu { links, mtu: dice.small(64, 1_000) as u16, told: dice.chance(50) },
+        9 => What::Rate {
+            links,
+            rate_bps: dice.between(2_400, 1_000_000),
+            queue_bytes: dice.between(2_000, 50_000),
+        },
+        10 => What::Cut { links, there: true, back: dice.chance(50) },
+        11 => What::Flap {
+            links,
+            period_us: dice.between(SECOND / 10, 5 * SECOND),
+            down_ppm: dice.small(100_000, 900_000),
+            told: dice.chance(50),
+        },
+        12 => What::Down { links },
+        13 => What::Replay { links, share_ppm, within_us: dice.between(0, 5 * SECOND) },
+        14 => What::Partition { sides: vec![(0..count / 2).collect(), (count / 2..count).collect()] },
+        15 => What::Flood {
+            link,
+            target: plan.links[link as usize].members[dice.between(0, 1) as usize],
+            kind: dice.pick(&[
+                Flood::Junk,
+                Flood::Replayed,
+                Flood::Truncated,
+                Flood::Oversize,
+                Flood::Handshakes,
+            ]),
+            per_s: dice.between(10, 500),
+            size: (1, 1_400),
+            sources: dice.small(0, 16),
+        },
+        16 | 17 => What::Crash { node, down_us: dice.between(1_000, 5 * SECOND) },
+        18 => What::CrashUnsynced { node, times: dice.small(1, 5), down_us: dice.between(1_000, SECOND) },
+        19 => What::RebootLoop { node, period_us: dice.between(2 * SECOND, 5 * SECOND), down_us: SECOND },
+        20 => What::Pause { node },
+        21 => What::Slow { node, turn_us: dice.between(10, 5_000) },
+        22 => What::DiskSlow { node, sync_us: dice.between(1_000, SECOND) },
+        23 => What::Torn { node, share_ppm },
+        24 => What::Drift { node, ppm: dice.small(0, 1_000) as i32 - 500 },
+        25 => What::Jump { node, by_us: dice.between(0, 10 * SECOND) },
+        26 => What::WallStep { node, by_us: dice.between(0, 2_000 * SECOND) as i64 - 1_000 * SECOND as i64 },
+        _ => What::Leap { node },
+    }
+}

@@ -1,0 +1,85 @@
+//! Who is simulated: anything that has a node's verbs.
+//!
+//! The world does not know what it drives. The real node is one subject; the simulator's own tests
+//! drive a small one whose every bug is on purpose ([`crate::toy`]).
+
+use proto_core::drops::Drops;
+use proto_core::ids::NodeId;
+use proto_core::limits::Limits;
+use proto_core::node::{Input, Output, Refused};
+use proto_core::store::record::Record;
+use proto_core::time::Instant;
+use proto_core::wake::Wake;
+
+use crate::plan::Plan;
+
+/// What one start of a node is given.
+pub struct Start<'a> {
+    /// The node's number in the plan.
+    pub node: u32,
+    /// Its entropy for this start.
+    pub seed: [u8; 32],
+    /// Its sizes.
+    pub limits: Limits,
+    /// What its disk holds.
+    pub records: Vec<Record>,
+    /// Lowest and highest protocol version it may speak; `None` is what it can.
+    pub versions: Option<(u8, u8)>,
+    /// The planted bug, by its name.
+    pub bug: Option<&'a str>,
+    /// What its monotonic clock shows.
+    pub now: Instant,
+}
+
+/// What a checker or a report may ask at any time.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Glance {
+    /// Sessions that are up.
+    pub sessions: u32,
+    /// Messages accepted and not finished.
+    pub unsent_messages: u64,
+    /// What was not acted on.
+    pub drops: Drops,
+}
+
+/// Something with a node's verbs.
+pub trait Subject: Sized {
+    /// Identities and networks of all nodes of a plan.
+    type Cast;
+
+    /// Makes the identities, from the plan's seed alone.
+    ///
+    /// # Errors
+    /// Why these nodes cannot exist, in words.
+    fn cast(plan: &Plan) -> Result<Self::Cast, String>;
+    /// Who node number `node` is.
+    fn node_id(cast: &Self::Cast, node: u32) -> NodeId;
+    /// The key that a peer may know of it beforehand.
+    fn key(cast: &Self::Cast, node: u32) -> Option<[u8; 32]>;
+    /// Starts a node.
+    ///
+    /// # Errors
+    /// Why it cannot start, in words.
+    fn boot(cast: &Self::Cast, start: Start<'_>) -> Result<Self, String>;
+    /// A record as it stands on the disk.
+    fn encode(record: &Record) -> Vec<u8>;
+    /// The record that these bytes are; `None` when they are damaged.
+    fn decode(bytes: &[u8]) -> Option<Record>;
+
+    /// Something happened.
+    ///
+    /// # Errors
+    /// A command or link that is not accepted.
+    fn handle(&mut self, now: Instant, input: Input<'_>) -> Result<(), Refused>;
+    /// The next thing to do.
+    fn poll(&mut self, now: Instant, buf: &mut [u8]) -> Option<Output>;
+    /// When to call `handle` with `Input::Wake`.
+    fn next_wake(&self) -> Wake;
+    /// How it is doing.
+    fn glance(&self) -> Glance;
+    /// Asserts what always holds.
+    ///
+    /// # Panics
+    /// When an invariant is broken.
+    fn check(&self);
+}
