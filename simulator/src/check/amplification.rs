@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use proto_core::ids::{Addr, NodeId};
 
 use super::{Checker, Sight, Violation, want};
-use crate::net::{address_of, host_of};
+use crate::net::{host_of, number_of};
 
 #[derive(Clone, Copy, Default, Debug)]
 struct Account {
@@ -24,7 +24,8 @@ struct Account {
 /// See the module's header.
 #[derive(Debug)]
 pub struct Amplification {
-    accounts: BTreeMap<(u32, u32, Addr), Account>,
+    /// By host, link and address; addresses in the simulator are numbers.
+    accounts: BTreeMap<(u32, u32, u32), Account>,
     hosts: u32,
 }
 
@@ -38,11 +39,13 @@ impl Amplification {
         Amplification { accounts: BTreeMap::new(), hosts: ids.len() as u32 }
     }
 
+    /// `None` for everybody at once, and for one address too many.
     fn account(&mut self, host: u32, link: u32, addr: Addr) -> Option<&mut Account> {
-        if self.accounts.len() >= MOST && !self.accounts.contains_key(&(host, link, addr)) {
+        let key = (host, link, addr.to_u32()?);
+        if self.accounts.len() >= MOST && !self.accounts.contains_key(&key) {
             return None;
         }
-        Some(self.accounts.entry((host, link, addr)).or_default())
+        Some(self.accounts.entry(key).or_default())
     }
 }
 
@@ -69,7 +72,7 @@ impl Checker for Amplification {
                 }
                 // The true owner of the sender's address has been reached by whoever sent this.
                 if let Some(owner) = host_of(&from).filter(|owner| *owner < self.hosts) {
-                    if let Some(account) = self.accounts.get_mut(&(owner, link, address_of(host))) {
+                    if let Some(account) = self.accounts.get_mut(&(owner, link, number_of(host))) {
                         account.reached = true;
                     }
                 }
@@ -77,14 +80,14 @@ impl Checker for Amplification {
             Sight::Transmit { host, link, to, bytes, .. } => {
                 // Sending after having been reached proves our address to whoever reached us.
                 if let Some(peer) = host_of(&to).filter(|peer| *peer < self.hosts) {
-                    if let Some(account) = self.accounts.get_mut(&(peer, link, address_of(host))) {
+                    if let Some(account) = self.accounts.get_mut(&(peer, link, number_of(host))) {
                         account.proved |= account.reached;
                     }
                 }
                 let account = self.account(host, link, to)?;
                 if !account.proved {
                     account.sent += bytes.len() as u64;
-                    if account.sent > account.received && to != Addr::ANY {
+                    if account.sent > account.received {
                         let reason = format!(
                             "node {host} has sent {} bytes to {to:?} on link {link}, which has not proved that it \
                              receives, after {} bytes from there",
