@@ -111,14 +111,18 @@ impl Origin<'_> {
                 let zoo = if params.bug.is_some() { " --features zoo" } else { "" };
                 format!("cargo run --release -p scenarios{zoo} -- run {}{}", scenario.name, params.as_args())
             }
-            Origin::File(path) => format!("cargo run --release -p scenarios -- replay {}", crate::params::quote(path)),
+            Origin::File(path) => {
+                format!("cargo run --release -p scenarios -- replay {}", crate::params::quote(path))
+            }
         }
     }
 
     fn scenario(self, plan: &Plan) -> Option<&'static Scenario> {
         match self {
             Origin::Named(scenario, _) => Some(scenario),
-            Origin::File(_) => crate::scenarios::ALL.iter().copied().find(|scenario| scenario.name == plan.name),
+            Origin::File(_) => {
+                crate::scenarios::ALL.iter().copied().find(|scenario| scenario.name == plan.name)
+            }
         }
     }
 
@@ -146,7 +150,8 @@ pub fn run(plan: &Plan, origin: Origin<'_>, how: How) -> Report {
 }
 
 fn report(outcome: &Outcome, mut findings: Findings, replay: String, wall_seconds: f64, how: How) -> Report {
-    let (mut verdict, mut checker, mut reason) = (outcome.verdict, outcome.checker.clone(), outcome.reason.clone());
+    let (mut verdict, mut checker, mut reason) =
+        (outcome.verdict, outcome.checker.clone(), outcome.reason.clone());
     if let (true, Some(first)) = (outcome.passed(), findings.broken.first()) {
         (verdict, checker, reason) = (first.verdict, "promise".to_owned(), first.reason.clone());
     }

@@ -330,11 +330,16 @@ impl Peer {
             let mut sink = |piece| pieces.push(piece);
             let repeat = !writer.is_empty() || !outbox.has_bulk();
             let said = inbox.fill(writer, &info, false, &mut sink);
-            outbox.fill(cx, sending, writer, &info, &mut sink);
-            // What was said before is said again only in a packet that leaves anyway: a packet made
-            // for it would be followed by another, as long as messages wait that cannot be sent.
-            if repeat && !said && !writer.is_empty() {
+            let due_len = writer.len();
+            if repeat && !said {
                 inbox.fill(writer, &info, true, &mut sink);
+            }
+            let wrote = outbox.fill(cx, sending, writer, &info, &mut sink).wrote;
+            if due_len == 0 && !wrote {
+                // What was said before is said again only in a packet that leaves anyway: one made for
+                // it would be followed by another, as long as messages wait that cannot be sent.
+                writer.truncate(0);
+                pieces.clear();
             }
         }
         if way.path.wants_probe()

@@ -12,8 +12,8 @@
 //! device, so peers that met it take the device for a restored backup and refuse it; when the twin is
 //! gone and the device has been restarted past it, everything is delivered, once.
 
-use simulator::plan::{FlowPlan, LinkKind, LinkPlan, NodePlan, Plan, What};
 use simulator::Verdict;
+use simulator::plan::{FlowPlan, LinkKind, LinkPlan, NodePlan, Plan, What};
 
 use super::{MINUTE, SECOND, draw};
 use crate::fail::Usage;
