@@ -522,9 +522,11 @@ impl Links {
             + usize::from(limits.in_flight) * SENT
             + usize::from(limits.ack_ranges) * RANGE
             + 256;
-        let windows = 4 * (usize::from(limits.message_window) / 8 + 64) + usize::from(limits.message_window) * 8;
+        let windows =
+            4 * (usize::from(limits.message_window) / 8 + 64) + usize::from(limits.message_window) * 8;
         let peer = size_of::<Peer>() + usize::from(limits.paths_per_peer) * path + windows + 2_048;
-        let messages = (limits.send_messages + limits.receive_messages + limits.durable_messages) as usize * MESSAGE;
+        let messages =
+            (limits.send_messages + limits.receive_messages + limits.durable_messages) as usize * MESSAGE;
         // Symbols are kept with some slack, and a block in decoding exists twice with its matrix.
         let bytes = limits.send_bytes as usize + 2 * limits.receive_bytes as usize;
         let block = 8 * (limits.message_bytes as usize).min(1_024 * limits.packet_bytes as usize);

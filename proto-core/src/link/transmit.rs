@@ -22,6 +22,10 @@ use crate::wake::{Reason, Wake};
 /// Header with a packet number of three bytes, and the tag: what a packet costs at most.
 pub(super) const PACKET_OVERHEAD: usize = 4 + 3 + 16;
 
+/// How long a way may carry nothing while there is something to send. A guess: at a packet a second
+/// an estimate over a few samples is seconds old at most, and costs a radio little.
+const NEGLECT: Duration = Duration::from_secs(1);
+
 /// How far ahead of a link's own clock packets may be handed to it: enough to keep it busy while the
 /// shell sleeps for a millisecond, little enough that an urgent packet waits no longer than that.
 const LINK_LEAD: Duration = Duration::from_millis(1);
@@ -145,6 +149,7 @@ impl Links {
         if let Some(way) = entry.way_mut(intent.path) {
             way.path.on_sent(cx.now, packet_number, len, eliciting, &self.pieces);
             way.sent_bytes += len as u64;
+            way.last_sent = cx.now;
         }
     }
 
@@ -195,7 +200,7 @@ impl Peer {
         }
         // What is due already waits for a way, not for the time.
         let spare = if spare.is_due(cx.now) { Wake::Idle } else { spare };
-        match self.best_way(cx, links) {
+        match self.neglected_way(cx, links).map_or_else(|| self.best_way(cx, links), Ok) {
             Ok(at) => {
                 let has_room = |way: &mut Box<Way>| has_work || way.path.spare(cx.now);
                 if !self.ways.get_mut(at).is_some_and(has_room) {
@@ -227,10 +232,26 @@ impl Peer {
         Err(way.next_wake())
     }
 
+    /// A usable way that has carried nothing for a while and may send now. What is known of it has
+    /// grown old, and without a packet now and then a way that was slow once would never be tried
+    /// again; nor would anybody notice that it had died before it is needed.
+    fn neglected_way(&mut self, cx: &Cx<'_>, links: &BTreeMap<LinkId, LinkEntry>) -> Option<usize> {
+        if self.ways.len() < 2 {
+            return None;
+        }
+        self.ways.iter_mut().position(|way| {
+            let packet = links.get(&way.link).map_or(0, |entry| usize::from(entry.info.mtu));
+            way.is_usable()
+                && cx.now.since(way.last_sent) >= NEGLECT
+                && way.path.may_send(cx.now, packet).is_due(cx.now)
+                && free(cx, links, way.link).is_ok()
+        })
+    }
+
     /// The usable way with the shortest round trip that may send now; a slower one only when the
     /// fast one could not deliver sooner. Its place among the ways.
     fn best_way(&mut self, cx: &Cx<'_>, links: &BTreeMap<LinkId, LinkEntry>) -> Result<usize, Wake> {
-        let by_speed = |way: &Way| (way.path.rtt(), way.id);
+        let by_speed = |way: &Way| (way.path.min_rtt(), way.id);
         let usable = self.ways.iter().enumerate().filter(|(_, way)| way.is_usable());
         let (fastest, _) = usable.min_by_key(|(_, way)| by_speed(way)).ok_or(Wake::Idle)?;
         let mut wake = Wake::Idle;

@@ -29,6 +29,8 @@ struct Flying {
 pub(super) struct Pair {
     pub(super) now: Instant,
     pub(super) nodes: Vec<Node>,
+    /// Their X25519 keys.
+    pub(super) keys: Vec<[u8; 32]>,
     pub(super) events: Vec<Vec<Event>>,
     /// Records by node and key.
     pub(super) disks: Vec<BTreeMap<crate::store::record::Key, crate::store::record::Record>>,
@@ -82,6 +84,7 @@ pub(super) fn info(mtu: u16, local: u32) -> LinkInfo {
 impl Pair {
     pub(super) fn new(limits: [Limits; 2], mtu: u16, seed: u8) -> Pair {
         let (network, mut identities) = network_of(2, seed);
+        let keys = identities.iter().map(|identity| identity.certificate().dh_key).collect();
         let mut nodes = Vec::new();
         for (index, limits) in limits.into_iter().enumerate() {
             let boot = Boot {
@@ -97,6 +100,7 @@ impl Pair {
         let mut pair = Pair {
             now: Instant::ZERO,
             nodes,
+            keys,
             events: vec![Vec::new(), Vec::new()],
             disks: vec![BTreeMap::new(), BTreeMap::new()],
             wire: BTreeMap::new(),
@@ -220,7 +224,8 @@ impl Pair {
             {
                 let Some(flying) = self.wire.remove(&key) else { break };
                 let from = Addr::from_u32(1 - flying.to as u32);
-                self.input(flying.to, Input::Datagram { link: flying.link, from, bytes: &flying.bytes }).unwrap();
+                self.input(flying.to, Input::Datagram { link: flying.link, from, bytes: &flying.bytes })
+                    .unwrap();
             }
             for index in 0..2 {
                 if self.nodes[index].next_wake().is_due(self.now) {
