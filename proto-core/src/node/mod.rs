@@ -15,6 +15,7 @@ mod recover;
 mod status;
 mod transmit;
 mod wiring;
+mod worst_case;
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;

@@ -50,6 +50,8 @@ fn plan(params: &Params) -> Result<Plan, Usage> {
     let mut link = LinkPlan::new(LinkKind::Plain, &[a, b]);
     link.delay_us = Some(DELAY_US);
     link.rate_bps = Some(RATE_BPS);
+    // As the driver of a radio or a modem knows it: a first transfer has no time to find it out.
+    link.rate_known = Some(true);
     // 100 ms of the link: twice its round trip, what a home router has at least.
     link.queue_bytes = Some(RATE_BPS / 8 / 10);
     (link.loss_there_ppm, link.loss_back_ppm) = (loss_ppm, loss_ppm);

@@ -9,16 +9,16 @@
 //! What must hold: nothing is stored and no key is computed for those who have not proved that they
 //! receive; honest peers keep their share.
 //!
-//! Promised: against a `SMALL` node with 8 honest peers: memory within what its `Limits` say, at
+//! Promised: against a `SMALL` node with 8 honest peers: memory within `Limits::worst_case_bytes`, at
 //! least 99 % of the honest messages delivered within the run, and no amplification: what goes to
 //! addresses that never proved themselves is never more than what came from them.
 
 use simulator::Verdict;
-use proto_core::limits::Limits;
-use proto_core::session::Sessions;
 use simulator::plan::{Flood, FlowPlan, LinkKind, LinkPlan, NodePlan, Plan, What};
 
 use super::SECOND;
+use proto_core::limits::Limits;
+
 use crate::fail::Usage;
 use crate::params::{Key, Params};
 use crate::scenario::{Case, Findings, Scenario};
@@ -35,7 +35,7 @@ const HONEST: u32 = 8;
 /// See the module.
 pub const SCENARIO: Scenario = Scenario {
     name: "flood-and-forgery",
-    shows: "110,000 hostile packets a second: memory within its limits, 99 % honest delivery, no amplification",
+    shows: "110,000 hostile packets a second: memory within worst_case_bytes, 99 % honest delivery, no amplification",
     keys: &[PACKETS, HANDSHAKES],
     takes_nodes: false,
     takes_duration: true,
@@ -85,12 +85,6 @@ fn plan(params: &Params) -> Result<Plan, Usage> {
     Ok(plan)
 }
 
-/// The most that a node with these limits may hold: its handshakes and sessions, and the payload that
-/// waits to be sent or to be completed.
-fn bound_bytes(limits: &Limits) -> u64 {
-    Sessions::worst_case_bytes(limits) as u64 + u64::from(limits.send_bytes) + u64::from(limits.receive_bytes)
-}
-
 fn judge(case: &Case<'_>, findings: &mut Findings) {
     let outcome = case.outcome;
     findings.demand(outcome.duplicates == 0, Verdict::Safety, || {
@@ -109,14 +103,14 @@ fn judge(case: &Case<'_>, findings: &mut Findings) {
         format!("{nowhere} packets were sent to addresses that never existed, for {forged} forged ones")
     });
     let Some(target) = outcome.node_reports.first() else { return };
-    let worst = bound_bytes(&case.plan.limits(TARGET));
-    findings.count("bound_bytes", worst);
+    let worst = Limits::SMALL.worst_case_bytes();
+    findings.count("worst_case_bytes", worst);
     let peak = case.memory.first().map_or(0, |memory| memory.peak_bytes);
     findings.count("peak_bytes", peak);
     for (reason, count) in &target.drops {
         findings.said.push(format!("dropped {count} as {reason}"));
     }
     findings.demand(peak <= worst, Verdict::Resource, || {
-        format!("the node held {} bytes; its limits allow {worst}", peak)
+        format!("the node held {} bytes; worst_case_bytes is {worst}", peak)
     });
 }
