@@ -153,7 +153,7 @@ fn wrong_topologies_are_refused_with_line_and_column() {
     run("{\"links\": [{\"source\": 1, \"target\": 2, \"source_tq\": 1.5}]}", &["net.json:1:", "from 0 to 1"]);
     run("{\"links\": [", &["net.json:1:"]);
     run("", &["net.json:1:1"]);
-    run("{\"links\": []}", &["no node"]);
+    run("{\"links\": []}", &["at least one"]);
     refused(
         &["run", "freifunk-neighbours", "--seed", "1", "--topology", "nowhere.json"],
         &["cannot read the topology", "nowhere.json"],

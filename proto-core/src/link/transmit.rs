@@ -198,8 +198,6 @@ impl Peer {
         if !has_work && !spare.is_due(cx.now) {
             return Err(wake.min(spare));
         }
-        // What is due already waits for a way, not for the time.
-        let spare = if spare.is_due(cx.now) { Wake::Idle } else { spare };
         match self.neglected_way(cx, links).map_or_else(|| self.best_way(cx, links), Ok) {
             Ok(at) => {
                 let has_room = |way: &mut Box<Way>| has_work || way.path.spare(cx.now);
