@@ -14,6 +14,8 @@ use proto_core::time::Duration;
 pub struct Cast {
     /// The network's founding record.
     pub genesis: Bytes,
+    /// The network, with nothing known of it but that record.
+    pub network: Network,
     /// One node.
     pub alice: LocalIdentity,
     /// Another.
@@ -31,21 +33,19 @@ pub fn cast() -> &'static Cast {
     static CAST: OnceLock<Cast> = OnceLock::new();
     CAST.get_or_init(|| {
         let genesis = genesis("cast");
+        let network = Network::open(genesis.clone()).expect("a network of our own making");
         let roots = [root(1), root(2)];
         let alice = device(&roots[0], 1);
         let bob = device(&roots[1], 2);
-        Cast { genesis, alice, bob, roots }
+        Cast { genesis, network, alice, bob, roots }
     })
 }
 
 impl Cast {
     /// The network, as each node opens it for itself.
-    ///
-    /// # Panics
-    /// When the network cannot be opened.
     #[must_use]
     pub fn network(&self) -> Network {
-        Network::open(self.genesis.clone()).expect("a network of our own making")
+        self.network.clone()
     }
 }
 

@@ -328,12 +328,19 @@ impl Peer {
                 spare: way.path.spare(cx.now),
             };
             let mut sink = |piece| pieces.push(piece);
-            // A packet built for copies alone does not repeat what was said, or it would never be empty
-            // and there would be another one at once.
-            let wanted = outbox.has_work() || inbox.has_work();
-            let repeat = !writer.is_empty() || (wanted && !outbox.has_bulk());
-            inbox.fill(writer, &info, repeat, &mut sink);
-            outbox.fill(cx, sending, writer, &info, &mut sink);
+            let repeat = !writer.is_empty() || !outbox.has_bulk();
+            let said = inbox.fill(writer, &info, false, &mut sink);
+            let due_len = writer.len();
+            if repeat && !said {
+                inbox.fill(writer, &info, true, &mut sink);
+            }
+            let wrote = outbox.fill(cx, sending, writer, &info, &mut sink).wrote;
+            if due_len == 0 && !wrote {
+                // What was said before is said again only in a packet that leaves anyway: one made for
+                // it would be followed by another, as long as messages wait that cannot be sent.
+                writer.truncate(0);
+                pieces.clear();
+            }
         }
         if way.path.wants_probe()
             && !pieces.iter().any(Piece::is_eliciting)

@@ -7,9 +7,13 @@ use crate::node::Node;
 use crate::node::output::{Output, Transmit};
 use crate::time::Instant;
 
+/// Less than the smallest MTU of any link holds no packet.
+const MIN_BUFFER: usize = 64;
+
 impl Node {
     /// The next thing for the shell to do. Datagrams are written to `buf`, which should hold the
-    /// largest MTU of any link; a link whose MTU is larger gets smaller packets.
+    /// largest MTU of any link; a link whose MTU is larger gets smaller packets, and nothing is sent from
+    /// fewer than 64 bytes.
     ///
     /// Stores come first, then events, then datagrams. `None` means: nothing before the next input
     /// or [`Node::next_wake`].
@@ -57,6 +61,9 @@ impl Node {
     /// Builds and seals the next datagram, and as many of the same size behind it as the link takes
     /// in one call.
     fn sealed_packet(&mut self, now: Instant, buf: &mut [u8]) -> Option<Transmit> {
+        if buf.len() < MIN_BUFFER {
+            return None;
+        }
         loop {
             let mut cx = super::cx(now, &mut self.links_rng, &self.limits, &mut self.drops, self.zoo);
             let intent = self.links.next_packet(&mut cx)?;

@@ -29,6 +29,8 @@ const LINK: LinkId = LinkId(0);
 /// How long the honest meeting lasts: two changes of keys.
 const MEETING: Duration = Duration::from_secs(150);
 const DELAY: Duration = Duration::from_millis(2);
+/// The longest script.
+const STEPS: usize = 24;
 
 /// A node's sessions with what they run on, and what they did.
 struct Side {
@@ -235,7 +237,7 @@ enum Step {
 
 /// Replaces the network tag by the right one, as any member of the network could.
 fn tag(packet: &mut Vec<u8>) {
-    let network = cast().network();
+    let network = &cast().network;
     let Some(key) = network.hello_key(network.sending_epoch()) else { return };
     let tag_len = if packet.first() == Some(&7) { 8 } else { 16 };
     let covered = packet.len().saturating_sub(tag_len);
@@ -246,7 +248,7 @@ fn tag(packet: &mut Vec<u8>) {
 
 fn play(u: &mut Unstructured<'_>, side: &mut Side, heard: &Heard, other: Addr) -> Result<()> {
     let mut next = 0;
-    for _ in 0..64 {
+    for _ in 0..STEPS {
         match u.arbitrary()? {
             Step::Next(count) => {
                 for (at, packet) in heard.iter().skip(next).take(usize::from(count % 8) + 1) {
@@ -271,7 +273,7 @@ fn play(u: &mut Unstructured<'_>, side: &mut Side, heard: &Heard, other: Addr) -
                 }
                 side.receive(Addr::from_u32(u32::from(from)), &bytes);
             }
-            Step::Wait { ms } => side.advance(side.now + Duration::from_millis(u64::from(ms))),
+            Step::Wait { ms } => side.advance(side.now + Duration::from_millis(u64::from(ms % 8_192))),
             Step::Silent => {
                 if let Some(peer) = side.peer {
                     side.input(Input::Silent { peer });

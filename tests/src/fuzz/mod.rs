@@ -10,12 +10,14 @@ mod codec;
 mod handshake;
 mod identity;
 mod node;
+mod plan;
 mod spoil;
 
 pub use codec::{frames, record};
 pub use handshake::{handshake_initiator, handshake_responder, packet};
 pub use identity::{key_file, statement};
 pub use node::node;
+pub use plan::plan;
 
 /// A fuzz target.
 pub type Target = fn(&[u8]);
@@ -28,6 +30,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("key_file", key_file),
     ("node", node),
     ("packet", packet),
+    ("plan", plan),
     ("record", record),
     ("statement", statement),
 ];

@@ -25,6 +25,8 @@ use crate::fuzz::spoil::spoil;
 const LINK: LinkId = LinkId(0);
 const DELAY: Duration = Duration::from_millis(2);
 const MEETING: Duration = Duration::from_secs(3);
+/// The longest script.
+const STEPS: usize = 24;
 
 /// What the disk does with a store.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Arbitrary)]
@@ -59,9 +61,9 @@ impl Side {
         let now = Instant::from_micros(1_000_000);
         // Short times, so that scripts live to see them pass.
         let limits = Limits {
-            rekey_after: Duration::from_secs(30),
-            keepalive: Duration::from_secs(5),
-            session_idle: Duration::from_secs(20),
+            rekey_after: Duration::from_secs(6),
+            keepalive: Duration::from_secs(1),
+            session_idle: Duration::from_secs(4),
             ..Limits::TINY
         };
         let node = Node::new(boot, [number; 32], limits, now).expect("the profile is valid");
@@ -316,7 +318,7 @@ pub fn node(bytes: &[u8]) {
 
 fn play(u: &mut Unstructured<'_>, side: &mut Side, heard: &Heard) -> Result<()> {
     let mut next = 0;
-    for _ in 0..64 {
+    for _ in 0..STEPS {
         match u.arbitrary()? {
             Step::Next(count) => {
                 for (at, packet) in heard.iter().skip(next).take(usize::from(count % 16) + 1) {
@@ -333,7 +335,7 @@ fn play(u: &mut Unstructured<'_>, side: &mut Side, heard: &Heard) -> Result<()> 
                 side.receive(LinkId(u16::from(link % 3)), Addr::from_u32(u32::from(from)), &packet);
             }
             Step::Junk { bytes, from } => side.receive(LINK, Addr::from_u32(u32::from(from)), &bytes),
-            Step::Wait { ms } => side.advance(side.now + Duration::from_millis(u64::from(ms % 8_192))),
+            Step::Wait { ms } => side.advance(side.now + Duration::from_millis(u64::from(ms % 2_048))),
             other => misuse(side, other),
         }
     }
@@ -383,7 +385,7 @@ fn misuse(side: &mut Side, step: Step) {
             side.link(LinkId(u16::from(link % 3)), LinkState::Up(info));
         }
         Step::LinkDown { link } => side.link(LinkId(u16::from(link % 3)), LinkState::Down),
-        Step::SmallBuffer { len } => side.buf = vec![0; usize::from(len % 4_096)],
+        Step::SmallBuffer { len } => side.buf = vec![0; 64 + usize::from(len % 4_096)],
         Step::Next(_) | Step::Skip(_) | Step::Recorded { .. } | Step::Junk { .. } | Step::Wait { .. } => {}
     }
 }

@@ -1,0 +1,4 @@
+//! See `tests::fuzz::plan`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| tests::fuzz::plan(bytes));
