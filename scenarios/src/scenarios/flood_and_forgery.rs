@@ -17,6 +17,8 @@ use simulator::Verdict;
 use simulator::plan::{Flood, FlowPlan, LinkKind, LinkPlan, NodePlan, Plan, What};
 
 use super::SECOND;
+use proto_core::limits::Limits;
+
 use crate::fail::Usage;
 use crate::params::{Key, Params};
 use crate::scenario::{Case, Findings, Scenario};
@@ -101,7 +103,7 @@ fn judge(case: &Case<'_>, findings: &mut Findings) {
         format!("{nowhere} packets were sent to addresses that never existed, for {forged} forged ones")
     });
     let Some(target) = outcome.node_reports.first() else { return };
-    let worst = u64::MAX;
+    let worst = Limits::SMALL.worst_case_bytes();
     findings.count("worst_case_bytes", worst);
     let peak = case.memory.first().map_or(0, |memory| memory.peak_bytes);
     findings.count("peak_bytes", peak);

@@ -22,6 +22,7 @@ pub(super) const LINK: LinkId = LinkId(0);
 /// One packet on the wire.
 struct Flying {
     to: usize,
+    link: LinkId,
     bytes: Vec<u8>,
 }
 
@@ -38,6 +39,9 @@ pub(super) struct Pair {
     pub(super) loss_ppm: u64,
     pub(super) delay: Duration,
     pub(super) transmitted: [u64; 2],
+    /// Bytes over the first link and over the second.
+    pub(super) crossed: [u64; 2],
+    pub(super) slow_delay: Duration,
     rng: Rng,
     buf: Vec<u8>,
 }
@@ -102,6 +106,8 @@ impl Pair {
             loss_ppm: 0,
             delay: Duration::from_millis(1),
             transmitted: [0; 2],
+            crossed: [0; 2],
+            slow_delay: Duration::from_millis(20),
             rng: Rng::fork(&[seed; 32], "wire"),
             buf: vec![0; 65_535],
         };
@@ -177,8 +183,10 @@ impl Pair {
                 continue;
             }
             self.sequence += 1;
-            let flying = Flying { to: 1 - index, bytes: segment.to_vec() };
-            self.wire.insert((self.now + self.delay, self.sequence), flying);
+            let flying = Flying { to: 1 - index, link: transmit.link, bytes: segment.to_vec() };
+            let delay = if transmit.link == LINK { self.delay } else { self.slow_delay };
+            self.crossed[usize::from(transmit.link != LINK)] += segment.len() as u64;
+            self.wire.insert((self.now + delay, self.sequence), flying);
         }
     }
 
@@ -212,7 +220,7 @@ impl Pair {
             {
                 let Some(flying) = self.wire.remove(&key) else { break };
                 let from = Addr::from_u32(1 - flying.to as u32);
-                self.input(flying.to, Input::Datagram { link: LINK, from, bytes: &flying.bytes }).unwrap();
+                self.input(flying.to, Input::Datagram { link: flying.link, from, bytes: &flying.bytes }).unwrap();
             }
             for index in 0..2 {
                 if self.nodes[index].next_wake().is_due(self.now) {
