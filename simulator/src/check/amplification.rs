@@ -1,9 +1,11 @@
 //! Nobody can use a node to hit somebody else harder than they could themselves.
 //!
-//! Whoever asks under a false address must not have a larger answer sent there: until an address has
-//! shown that it receives, the bytes sent to it never exceed the bytes that came from it. An address
-//! has shown it once the host that truly owns it has sent something after it was given something by
-//! this node. Addresses that the operator named need no proof.
+//! Whoever asks under a false address must not have a larger answer sent there. Until an address has
+//! shown that it receives, the handshake bytes sent to it never exceed the bytes that came from it, and
+//! all bytes together never exceed three times those (RFC 9000, section 8.1: sealed packets only follow
+//! authentic ones, but a captured authentic packet can be sent on from a false address). An address has
+//! shown it once the host that truly owns it has sent something after it was given something by this
+//! node. Addresses that the operator named need no proof.
 
 use std::collections::BTreeMap;
 
@@ -16,6 +18,8 @@ use crate::net::{host_of, number_of};
 struct Account {
     received: u64,
     sent: u64,
+    /// Of those, packets of the handshake family.
+    handshakes: u64,
     /// It was given something by us.
     reached: bool,
     proved: bool,
@@ -71,27 +75,30 @@ impl Checker for Amplification {
                     account.received += bytes.len() as u64;
                 }
                 // The true owner of the sender's address has been reached by whoever sent this.
-                if let Some(owner) = host_of(&from).filter(|owner| *owner < self.hosts) {
-                    if let Some(account) = self.accounts.get_mut(&(owner, link, number_of(host))) {
-                        account.reached = true;
-                    }
+                if let Some(owner) = host_of(&from).filter(|owner| *owner < self.hosts)
+                    && let Some(account) = self.accounts.get_mut(&(owner, link, number_of(host)))
+                {
+                    account.reached = true;
                 }
             }
             Sight::Transmit { host, link, to, bytes, .. } => {
                 // Sending after having been reached proves our address to whoever reached us.
-                if let Some(peer) = host_of(&to).filter(|peer| *peer < self.hosts) {
-                    if let Some(account) = self.accounts.get_mut(&(peer, link, number_of(host))) {
-                        account.proved |= account.reached;
-                    }
+                if let Some(peer) = host_of(&to).filter(|peer| *peer < self.hosts)
+                    && let Some(account) = self.accounts.get_mut(&(peer, link, number_of(host)))
+                {
+                    account.proved |= account.reached;
                 }
                 let account = self.account(host, link, to)?;
                 if !account.proved {
                     account.sent += bytes.len() as u64;
-                    if account.sent > account.received {
+                    if bytes.first().is_some_and(|first| first & 0x80 == 0) {
+                        account.handshakes += bytes.len() as u64;
+                    }
+                    if account.handshakes > account.received || account.sent > 3 * account.received {
                         let reason = format!(
-                            "node {host} has sent {} bytes to {to:?} on link {link}, which has not proved that it \
-                             receives, after {} bytes from there",
-                            account.sent, account.received
+                            "node {host} has sent {} bytes, {} of them in handshakes, to {to:?} on link {link}, which has \
+                             not proved that it receives, after {} bytes from there",
+                            account.sent, account.handshakes, account.received
                         );
                         return Some(Violation::safety("amplification", reason));
                     }

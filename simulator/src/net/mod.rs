@@ -197,8 +197,7 @@ impl Net {
         let (members, mut reached) = (link.hosts.len(), false);
         for receiver in 0..members {
             let other = link.hosts[receiver];
-            let addressed = target.is_none_or(|target| target == other);
-            if receiver == from || (!addressed && !(link.spec.shared && to == Addr::ANY)) {
+            if receiver == from || !(to == Addr::ANY || target == Some(other)) {
                 continue;
             }
             reached = true;
@@ -406,10 +405,10 @@ impl Link {
     fn hear(&mut self, bytes: &[u8]) {
         let handshake = |bytes: &[u8]| bytes.first().is_some_and(|first| first & 0x80 == 0);
         let kind = handshake(bytes);
-        if self.heard.iter().filter(|other| handshake(other) == kind).count() >= REMEMBERED / 2 {
-            if let Some(at) = self.heard.iter().position(|other| handshake(other) == kind) {
-                self.heard.remove(at);
-            }
+        if self.heard.iter().filter(|other| handshake(other) == kind).count() >= REMEMBERED / 2
+            && let Some(at) = self.heard.iter().position(|other| handshake(other) == kind)
+        {
+            self.heard.remove(at);
         }
         self.heard.push_back(bytes.to_vec());
     }
