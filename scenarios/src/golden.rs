@@ -74,7 +74,8 @@ pub fn write(entries: &[Entry]) -> String {
 /// # Errors
 /// The first line, counted from 1, that is none.
 pub fn read(text: &str) -> Result<Vec<Entry>, usize> {
-    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
+    let lines =
+        text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
     lines
         .map(|(at, line)| {
             let mut words = line.split_whitespace();

@@ -192,10 +192,18 @@ impl<S: Subject> Subject for Metered<S> {
         let output = self.run(now, |inner| inner.poll(now, buf)).flatten()?;
         let outside = match &output {
             Output::Transmit(_) | Output::Load { .. } => return Some(output),
-            Output::Store { ticket, record } => Output::Store { ticket: *ticket, record: own_record::<S>(record) },
+            Output::Store { ticket, record } => {
+                Output::Store { ticket: *ticket, record: own_record::<S>(record) }
+            }
             Output::Event(Event::Message { from, delivery, seq, again, payload }) => {
                 let payload = copy(payload);
-                Output::Event(Event::Message { from: *from, delivery: *delivery, seq: *seq, again: *again, payload })
+                Output::Event(Event::Message {
+                    from: *from,
+                    delivery: *delivery,
+                    seq: *seq,
+                    again: *again,
+                    payload,
+                })
             }
             Output::Event(_) => output.clone(),
         };

@@ -82,7 +82,8 @@ impl Params {
     /// When it is no share or too large.
     pub fn share_ppm(&self, key: &Key, most_ppm: u32) -> Result<u32, Usage> {
         let text = self.text(key);
-        let with_unit = if text.ends_with(|c: char| c.is_ascii_digit()) { format!("{text}%") } else { text.to_owned() };
+        let with_unit =
+            if text.ends_with(|c: char| c.is_ascii_digit()) { format!("{text}%") } else { text.to_owned() };
         parse_ratio(&with_unit).ok().filter(|&ppm| ppm <= most_ppm).ok_or_else(|| {
             Usage::new(
                 format!("`{text}` is not a share from 0 to {} per cent", most_ppm / 10_000),

@@ -80,6 +80,9 @@ pub struct Report {
     pub replay: String,
     /// What cannot be held against the core in one run.
     pub excusable: Vec<String>,
+    /// Whether some of that may happen in one run of a thousand only.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub rare: bool,
     /// What was not finished at the end.
     pub pending: Vec<String>,
     /// What the scenario measured.
@@ -108,14 +111,18 @@ impl Origin<'_> {
                 let zoo = if params.bug.is_some() { " --features zoo" } else { "" };
                 format!("cargo run --release -p scenarios{zoo} -- run {}{}", scenario.name, params.as_args())
             }
-            Origin::File(path) => format!("cargo run --release -p scenarios -- replay {}", crate::params::quote(path)),
+            Origin::File(path) => {
+                format!("cargo run --release -p scenarios -- replay {}", crate::params::quote(path))
+            }
         }
     }
 
     fn scenario(self, plan: &Plan) -> Option<&'static Scenario> {
         match self {
             Origin::Named(scenario, _) => Some(scenario),
-            Origin::File(_) => crate::scenarios::ALL.iter().copied().find(|scenario| scenario.name == plan.name),
+            Origin::File(_) => {
+                crate::scenarios::ALL.iter().copied().find(|scenario| scenario.name == plan.name)
+            }
         }
     }
 
@@ -143,7 +150,8 @@ pub fn run(plan: &Plan, origin: Origin<'_>, how: How) -> Report {
 }
 
 fn report(outcome: &Outcome, mut findings: Findings, replay: String, wall_seconds: f64, how: How) -> Report {
-    let (mut verdict, mut checker, mut reason) = (outcome.verdict, outcome.checker.clone(), outcome.reason.clone());
+    let (mut verdict, mut checker, mut reason) =
+        (outcome.verdict, outcome.checker.clone(), outcome.reason.clone());
     if let (true, Some(first)) = (outcome.passed(), findings.broken.first()) {
         (verdict, checker, reason) = (first.verdict, "promise".to_owned(), first.reason.clone());
     }
@@ -151,6 +159,7 @@ fn report(outcome: &Outcome, mut findings: Findings, replay: String, wall_second
     let mut metrics: BTreeMap<String, Value> =
         outcome.metrics.iter().map(|(name, value)| (name.clone(), Value::from(*value))).collect();
     metrics.extend(findings.metrics.into_iter().map(|(name, value)| (name.to_owned(), value)));
+    let rare = !findings.excusable.is_empty();
     let counted = outcome.excusable.iter().filter(|(_, count)| **count > 0);
     findings.excusable.extend(counted.map(|(why, count)| format!("{why}: {count}")));
     let ms = |us: u64| decimal(us.saturating_mul(1_000));
@@ -184,6 +193,7 @@ fn report(outcome: &Outcome, mut findings: Findings, replay: String, wall_second
         peak_node_bytes: outcome.peak_node_bytes,
         replay,
         excusable: findings.excusable,
+        rare,
         pending: outcome.pending.clone(),
         metrics,
         said: findings.said,
@@ -226,6 +236,7 @@ impl Report {
             trace_hash: self.trace_hash.clone(),
             wall_seconds: self.wall_seconds,
             excusable: self.excusable.clone(),
+            rare: self.rare,
             replay: self.replay.clone(),
         }
     }
@@ -254,6 +265,9 @@ pub struct Line {
     /// What cannot be held against the core in one run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub excusable: Vec<String>,
+    /// Whether some of that may happen in one run of a thousand only.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rare: bool,
     /// The command that repeats it.
     pub replay: String,
 }

@@ -138,7 +138,11 @@ impl Scenario {
             }
         }
         plan.check().map_err(|(place, message)| {
-            Usage::new(message, format!("plan of {} at {place}", self.name), "choose other values for --set, --nodes or --duration")
+            Usage::new(
+                message,
+                format!("plan of {} at {place}", self.name),
+                "choose other values for --set, --nodes or --duration",
+            )
         })?;
         Ok(plan)
     }

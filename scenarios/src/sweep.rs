@@ -16,7 +16,7 @@ use crate::params::Params;
 use crate::report::{self, Line, Origin, Report};
 use crate::scenario::Scenario;
 
-/// Of this many runs of one scenario, one may be excusable (99.9 % is promised).
+/// Of this many runs of one scenario, one may need a rare excuse (99.9 % is promised).
 const RUNS_PER_EXCUSE: u64 = 1_000;
 
 /// What to sweep.
@@ -130,7 +130,10 @@ impl Sweep<'_> {
                             go_on.store(false, Ordering::Relaxed);
                         }
                         // The lock is held for a push; a thread that panicked in `done` loses nothing.
-                        lines.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((n, report.line()));
+                        lines
+                            .lock()
+                            .unwrap_or_else(std::sync::PoisonError::into_inner)
+                            .push((n, report.line()));
                     }
                 });
             }
@@ -154,8 +157,14 @@ impl Sweep<'_> {
 /// Adds up the lines of a sweep, or of several shards of one.
 #[must_use]
 pub fn summary(lines: &[Line], wall_seconds: f64) -> Summary {
-    let mut summary =
-        Summary { runs: lines.len() as u64, passed: 0, failed: Vec::new(), excusable: Vec::new(), wall_seconds, exit_code: 0 };
+    let mut summary = Summary {
+        runs: lines.len() as u64,
+        passed: 0,
+        failed: Vec::new(),
+        excusable: Vec::new(),
+        wall_seconds,
+        exit_code: 0,
+    };
     let mut runs: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
     for line in lines {
         let (count, excused) = runs.entry(&line.scenario).or_default();
@@ -171,7 +180,7 @@ pub fn summary(lines: &[Line], wall_seconds: f64) -> Summary {
             continue;
         }
         summary.passed += 1;
-        *excused += u64::from(!line.excusable.is_empty());
+        *excused += u64::from(line.rare);
         summary.excusable.extend(line.excusable.iter().map(|reason| Excused {
             scenario: line.scenario.clone(),
             seed: line.seed,
@@ -186,7 +195,9 @@ pub fn summary(lines: &[Line], wall_seconds: f64) -> Summary {
                 scenario: scenario.to_owned(),
                 seed: None,
                 verdict: "liveness".to_owned(),
-                reason: format!("{excused} of {count} runs needed an excuse; one in {RUNS_PER_EXCUSE} is allowed"),
+                reason: format!(
+                    "{excused} of {count} runs needed an excuse; one in {RUNS_PER_EXCUSE} is allowed"
+                ),
                 replay: first.map(|run| run.replay.clone()).unwrap_or_default(),
             });
         }
@@ -218,6 +229,7 @@ mod tests {
             trace_hash: String::new(),
             wall_seconds: 0.0,
             excusable: excusable.iter().map(|text| (*text).to_owned()).collect(),
+            rare: !excusable.is_empty(),
             replay: format!("replay {seed}"),
         }
     }
@@ -228,15 +240,23 @@ mod tests {
         let scenarios = vec![crate::scenarios::ALL[0], crate::scenarios::ALL[1]];
         let mut seen = Vec::new();
         for shard in 0..3 {
-            let sweep =
-                Sweep { scenarios: scenarios.clone(), seeds: 5..10, shard: (shard, 3), jobs: 1, params: &params, verify: false };
+            let sweep = Sweep {
+                scenarios: scenarios.clone(),
+                seeds: 5..10,
+                shard: (shard, 3),
+                jobs: 1,
+                params: &params,
+                verify: false,
+            };
             let job = sweep.jobs_of_shard();
-            let mine: Vec<_> = (0..).map_while(|n| job(n).map(|(scenario, seed)| (seed, scenario.name))).collect();
+            let mine: Vec<_> =
+                (0..).map_while(|n| job(n).map(|(scenario, seed)| (seed, scenario.name))).collect();
             assert_eq!(mine.len() as u64, sweep.len());
             seen.extend(mine);
         }
         seen.sort_unstable();
-        let mut all: Vec<_> = (5..10).flat_map(|seed| scenarios.iter().map(move |s| (seed, s.name))).collect();
+        let mut all: Vec<_> =
+            (5..10).flat_map(|seed| scenarios.iter().map(move |s| (seed, s.name))).collect();
         all.sort_unstable();
         assert_eq!(seen, all);
     }

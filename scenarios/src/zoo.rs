@@ -37,9 +37,27 @@ pub const EXHIBITS: [Exhibit; 11] = [
         checkers: &["session", "link"],
         seeds: 3,
     },
-    Exhibit { bug: Bug::NonceReset, scenario: "two-nodes-ninety-percent-loss", set: &[], checkers: &["session"], seeds: 3 },
-    Exhibit { bug: Bug::AckBeforeStore, scenario: "crash-and-restart", set: &[], checkers: &["gate", "link"], seeds: 5 },
-    Exhibit { bug: Bug::DedupeOff, scenario: "two-nodes-ninety-percent-loss", set: &[], checkers: &["link"], seeds: 3 },
+    Exhibit {
+        bug: Bug::NonceReset,
+        scenario: "two-nodes-ninety-percent-loss",
+        set: &[],
+        checkers: &["session"],
+        seeds: 3,
+    },
+    Exhibit {
+        bug: Bug::AckBeforeStore,
+        scenario: "crash-and-restart",
+        set: &[],
+        checkers: &["gate", "link"],
+        seeds: 5,
+    },
+    Exhibit {
+        bug: Bug::DedupeOff,
+        scenario: "two-nodes-ninety-percent-loss",
+        set: &[],
+        checkers: &["link"],
+        seeds: 3,
+    },
     Exhibit {
         bug: Bug::ReassemblyLeak,
         scenario: "tiny-meets-server",
@@ -48,7 +66,13 @@ pub const EXHIBITS: [Exhibit; 11] = [
         seeds: 3,
     },
     Exhibit { bug: Bug::OrderIgnored, scenario: "clock-runs-wild", set: &[], checkers: &["link"], seeds: 3 },
-    Exhibit { bug: Bug::CookieOff, scenario: "flood-and-forgery", set: &[], checkers: &["amplification"], seeds: 3 },
+    Exhibit {
+        bug: Bug::CookieOff,
+        scenario: "flood-and-forgery",
+        set: &[],
+        checkers: &["amplification"],
+        seeds: 3,
+    },
     Exhibit {
         bug: Bug::LossForgotten,
         scenario: "two-nodes-ninety-percent-loss",
@@ -56,9 +80,27 @@ pub const EXHIBITS: [Exhibit; 11] = [
         checkers: &["pending", "promise", "link"],
         seeds: 3,
     },
-    Exhibit { bug: Bug::SequenceReused, scenario: "crash-and-restart", set: &[], checkers: &["link", "pending"], seeds: 10 },
-    Exhibit { bug: Bug::AckUnsent, scenario: "flood-and-forgery", set: &[], checkers: &["link", "pending"], seeds: 10 },
-    Exhibit { bug: Bug::EphemeralUnhedged, scenario: "cloned-device-wakes-up", set: &[], checkers: &["session"], seeds: 10 },
+    Exhibit {
+        bug: Bug::SequenceReused,
+        scenario: "crash-and-restart",
+        set: &[],
+        checkers: &["link", "pending"],
+        seeds: 10,
+    },
+    Exhibit {
+        bug: Bug::AckUnsent,
+        scenario: "flood-and-forgery",
+        set: &[],
+        checkers: &["link", "pending"],
+        seeds: 10,
+    },
+    Exhibit {
+        bug: Bug::EphemeralUnhedged,
+        scenario: "cloned-device-wakes-up",
+        set: &[],
+        checkers: &["session"],
+        seeds: 10,
+    },
 ];
 
 /// What became of one exhibit.
@@ -139,7 +181,8 @@ mod tests {
     #[test]
     fn every_planted_bug_is_on_show() {
         for (bug, name) in Bug::ALL {
-            let exhibit = EXHIBITS.iter().find(|exhibit| exhibit.bug == bug).unwrap_or_else(|| panic!("{name} is not"));
+            let exhibit =
+                EXHIBITS.iter().find(|exhibit| exhibit.bug == bug).unwrap_or_else(|| panic!("{name} is not"));
             assert!(crate::scenarios::find(exhibit.scenario).is_ok(), "{name}");
         }
     }

@@ -45,7 +45,8 @@ fn err(output: &Output) -> String {
 }
 
 fn json(output: &Output) -> Value {
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}{}", out(output), err(output)))
+    serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}{}", out(output), err(output)))
 }
 
 /// Exit code 2, nothing on standard output, and one line `error: what; where; what to do` that
@@ -88,7 +89,10 @@ fn wrong_keys_and_values_are_refused() {
     refused(&bulk("loss=much"), &["--set loss=much"]);
     refused(&bulk("loss"), &["KEY=VALUE"]);
     refused(&bulk("bytes=1.5"), &["whole number from 1 to 1048576"]);
-    refused(&["run", "bulk-over-bad-links", "--set", "loss=1", "--set", "loss=2", "--seed", "1"], &["set twice"]);
+    refused(
+        &["run", "bulk-over-bad-links", "--set", "loss=1", "--set", "loss=2", "--seed", "1"],
+        &["set twice"],
+    );
 }
 
 #[test]
@@ -142,11 +146,14 @@ fn wrong_topologies_are_refused_with_line_and_column() {
         let path = folder.file("net.json", text);
         refused(&["run", "freifunk-neighbours", "--seed", "1", "--topology", &path], parts);
     };
-    run("{\"nodes\": [{\"id\": 1}],\n \"links\": [{\"source\": 1, \"target\": 7}]}", &["net.json:2:36", "node 7"]);
+    run(
+        "{\"nodes\": [{\"id\": 1}],\n \"links\": [{\"source\": 1, \"target\": 7}]}",
+        &["net.json:2:36", "node 7"],
+    );
     run("{\"links\": [{\"source\": 1, \"target\": 2, \"source_tq\": 1.5}]}", &["net.json:1:", "from 0 to 1"]);
     run("{\"links\": [", &["net.json:1:"]);
     run("", &["net.json:1:1"]);
-    run("{\"links\": []}", &["no node"]);
+    run("{\"links\": []}", &["at least one"]);
     refused(
         &["run", "freifunk-neighbours", "--seed", "1", "--topology", "nowhere.json"],
         &["cannot read the topology", "nowhere.json"],
@@ -190,7 +197,17 @@ fn list_names_every_scenario() {
 #[test]
 fn a_run_prints_one_document_with_every_promised_field() {
     let folder = Folder::new("run");
-    let args = ["run", "two-nodes-ninety-percent-loss", "--seed", "5", "--set", "loss=0", "--set", "messages=20", "--json"];
+    let args = [
+        "run",
+        "two-nodes-ninety-percent-loss",
+        "--seed",
+        "5",
+        "--set",
+        "loss=0",
+        "--set",
+        "messages=20",
+        "--json",
+    ];
     let output = sim_in(&folder.0, &args);
     let report = json(&output);
     for field in [
@@ -224,7 +241,9 @@ fn a_run_prints_one_document_with_every_promised_field() {
     assert_eq!((report["sent"].as_u64(), report["delivered"].as_u64()), (Some(40), Some(40)));
     assert_eq!(
         report["replay"].as_str(),
-        Some("cargo run --release -p scenarios -- run two-nodes-ninety-percent-loss --seed 5 --set loss=0 --set messages=20")
+        Some(
+            "cargo run --release -p scenarios -- run two-nodes-ninety-percent-loss --seed 5 --set loss=0 --set messages=20"
+        )
     );
     let again = json(&sim_in(&folder.0, &args));
     assert_eq!(report["trace_hash"], again["trace_hash"]);
@@ -234,7 +253,8 @@ fn a_run_prints_one_document_with_every_promised_field() {
 fn a_seed_is_drawn_and_printed_first() {
     let args = ["run", "two-nodes-ninety-percent-loss", "--set", "loss=0", "--set", "messages=1"];
     let (first, second) = (out(&sim(&args)), out(&sim(&args)));
-    let seed = |text: &str| text.lines().next().and_then(|line| line.strip_prefix("seed ")?.parse::<u64>().ok());
+    let seed =
+        |text: &str| text.lines().next().and_then(|line| line.strip_prefix("seed ")?.parse::<u64>().ok());
     assert!(seed(&first).is_some(), "{first}");
     assert_ne!(seed(&first), seed(&second));
 }
@@ -244,7 +264,17 @@ fn a_plan_can_be_saved_and_replayed_with_the_same_steps() {
     let folder = Folder::new("replay");
     let run = sim_in(
         &folder.0,
-        &["run", "two-nodes-ninety-percent-loss", "--seed", "9", "--set", "messages=30", "--save-plan", "saved.toml", "--json"],
+        &[
+            "run",
+            "two-nodes-ninety-percent-loss",
+            "--seed",
+            "9",
+            "--set",
+            "messages=30",
+            "--save-plan",
+            "saved.toml",
+            "--json",
+        ],
     );
     assert_eq!(run.status.code(), Some(0), "{}", err(&run));
     assert_eq!(sim_in(&folder.0, &["check", "saved.toml"]).status.code(), Some(0));
@@ -270,7 +300,13 @@ fn a_failing_run_says_how_to_repeat_it_and_saves_its_plan() {
     let output = sim_in(&folder.0, &["replay", &plan]);
     let text = out(&output);
     assert_eq!(output.status.code(), Some(11), "{text}{}", err(&output));
-    for part in ["liveness", "step", "seed 3", "replay: cargo run --release -p scenarios -- replay", "target/thallus-sim/hopeless-3.toml"] {
+    for part in [
+        "liveness",
+        "step",
+        "seed 3",
+        "replay: cargo run --release -p scenarios -- replay",
+        "target/thallus-sim/hopeless-3.toml",
+    ] {
         assert!(text.contains(part), "no `{part}` in {text}");
     }
     assert!(folder.0.join("target/thallus-sim/hopeless-3.toml").is_file());
@@ -280,7 +316,16 @@ fn a_failing_run_says_how_to_repeat_it_and_saves_its_plan() {
 #[test]
 fn shards_of_a_sweep_merge_into_the_whole() {
     let folder = Folder::new("shards");
-    let common = ["sweep", "two-nodes-ninety-percent-loss", "--seeds", "0..5", "--set", "loss=10", "--set", "messages=5"];
+    let common = [
+        "sweep",
+        "two-nodes-ninety-percent-loss",
+        "--seeds",
+        "0..5",
+        "--set",
+        "loss=10",
+        "--set",
+        "messages=5",
+    ];
     let whole = json(&sim_in(&folder.0, &[&common[..], &["--json"]].concat()));
     assert_eq!((whole["runs"].as_u64(), whole["passed"].as_u64()), (Some(5), Some(5)), "{whole}");
     for shard in ["0/2", "1/2"] {
@@ -300,9 +345,15 @@ fn shards_of_a_sweep_merge_into_the_whole() {
 #[cfg(target_os = "linux")]
 fn a_full_disk_is_an_error_with_its_place() {
     let few = ["--set", "loss=0", "--set", "messages=1"];
-    let sweep = [&["sweep", "two-nodes-ninety-percent-loss", "--seeds", "0..2", "--json-lines", "/dev/full"], &few[..]].concat();
+    let sweep = [
+        &["sweep", "two-nodes-ninety-percent-loss", "--seeds", "0..2", "--json-lines", "/dev/full"],
+        &few[..],
+    ]
+    .concat();
     refused(&sweep, &["cannot write", "/dev/full"]);
-    let run = [&["run", "two-nodes-ninety-percent-loss", "--seed", "1", "--save-plan", "/dev/full"], &few[..]].concat();
+    let run =
+        [&["run", "two-nodes-ninety-percent-loss", "--seed", "1", "--save-plan", "/dev/full"], &few[..]]
+            .concat();
     refused(&run, &["cannot write", "/dev/full"]);
 }
 

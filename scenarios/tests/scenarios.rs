@@ -19,9 +19,12 @@ const FIXED: [u64; 2] = [1, 2];
 const DRAWN: u64 = 2;
 
 fn seeds(name: &str) -> Vec<u64> {
-    let version = env!("CARGO_PKG_VERSION").bytes().fold(0_u64, |hash, byte| hash.wrapping_mul(31) + u64::from(byte));
+    let version =
+        env!("CARGO_PKG_VERSION").bytes().fold(0_u64, |hash, byte| hash.wrapping_mul(31) + u64::from(byte));
     let key = match std::env::var("THALLUS_SEED") {
-        Ok(text) => text.parse().unwrap_or_else(|_| panic!("THALLUS_SEED must be a whole number, not `{text}`")),
+        Ok(text) => {
+            text.parse().unwrap_or_else(|_| panic!("THALLUS_SEED must be a whole number, not `{text}`"))
+        }
         Err(_) => version,
     };
     let who = name.bytes().fold(0_u64, |hash, byte| hash.wrapping_mul(31) + u64::from(byte));

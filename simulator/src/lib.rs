@@ -41,7 +41,7 @@ pub use outcome::{Outcome, Verdict};
 pub use plan::Plan;
 pub use run::{Finished, run_subject};
 pub use verify::Difference;
-pub use world::{Meter, Options};
+pub use world::{Meter, Options, Sink};
 
 /// What [`run`] simulates.
 pub type Real = proto_core::node::Node;

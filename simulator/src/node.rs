@@ -3,6 +3,8 @@
 //! Identities and networks follow from the plan's seed. Records are read as a shell reads them: what
 //! does not decode is left out.
 
+use std::collections::btree_map::Entry;
+
 use proto_core::crypto::secret::Secret;
 use proto_core::identity::{DeviceSecrets, Genesis, LocalIdentity, Network, RootKey, Validity};
 use proto_core::ids::NodeId;
@@ -81,10 +83,11 @@ impl Subject for Node {
         let mut networks = Vec::new();
         for node in 0..count {
             let number = plan.node(node).map_or(0, |entry| entry.network);
-            if !made.contains_key(&number) {
-                made.insert(number, network(plan.seed, number)?);
-            }
-            networks.extend(made.get(&number).cloned());
+            let known = match made.entry(number) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(free) => free.insert(network(plan.seed, number)?),
+            };
+            networks.push(known.clone());
         }
         let identities = (0..count).map(|node| identity(plan.seed, node)).collect::<Result<_, _>>()?;
         Ok(Cast { identities, networks })

@@ -1,6 +1,6 @@
 //! One plan in, one outcome out.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
 
@@ -70,7 +70,7 @@ fn unusable(plan: &Plan, reason: String) -> Outcome {
 
 thread_local! {
     static CATCHING: Cell<bool> = const { Cell::new(false) };
-    static LAST: RefCell<String> = const { RefCell::new(String::new()) };
+    static LAST: Cell<String> = const { Cell::new(String::new()) };
 }
 
 /// Runs `what`; a panic in it becomes its message and place instead of noise on stderr.
@@ -86,11 +86,11 @@ fn catching(what: impl FnOnce()) -> Result<(), String> {
             let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
             let text = text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_default();
             let place = info.location().map_or(String::new(), |at| format!(" ({}:{})", at.file(), at.line()));
-            LAST.with_borrow_mut(|last| *last = text + &place);
+            LAST.set(text + &place);
         }));
     });
     CATCHING.set(true);
     let result = catch_unwind(AssertUnwindSafe(what));
     CATCHING.set(false);
-    result.map_err(|_| LAST.with_borrow_mut(std::mem::take))
+    result.map_err(|_| LAST.take())
 }

@@ -158,7 +158,7 @@ impl Trace {
                 text: std::mem::take(&mut self.text),
             });
         }
-        if self.steps % CHECKPOINT == 0 {
+        if self.steps.is_multiple_of(CHECKPOINT) {
             self.checkpoints.push((self.steps, self.state.get()));
         }
     }

@@ -510,6 +510,29 @@ impl Links {
         self.peers.get(usize::from(peer.0))?.as_ref().map(|entry| entry.status())
     }
 
+    /// The most bytes that delivery takes under `limits`.
+    #[must_use]
+    pub fn worst_case_bytes(limits: &Limits) -> usize {
+        // A sent packet: its record and three pieces, in rings that double (link/path/sent.rs). A
+        // range: two numbers. A message: its entry, number, timer and list links (link/messages).
+        const SENT: usize = 2 * (32 + 3 * 24);
+        const RANGE: usize = 2 * 16;
+        const MESSAGE: usize = 2 * (128 + 16 + 32 + 64);
+        let path = size_of::<paths::Way>()
+            + usize::from(limits.in_flight) * SENT
+            + usize::from(limits.ack_ranges) * RANGE
+            + 256;
+        let windows =
+            4 * (usize::from(limits.message_window) / 8 + 64) + usize::from(limits.message_window) * 8;
+        let peer = size_of::<Peer>() + usize::from(limits.paths_per_peer) * path + windows + 2_048;
+        let messages =
+            (limits.send_messages + limits.receive_messages + limits.durable_messages) as usize * MESSAGE;
+        // Symbols are kept with some slack, and a block in decoding exists twice with its matrix.
+        let bytes = limits.send_bytes as usize + 2 * limits.receive_bytes as usize;
+        let block = 8 * (limits.message_bytes as usize).min(1_024 * limits.packet_bytes as usize);
+        usize::from(limits.peers) * peer + messages + bytes + block + usize::from(limits.links) * 256
+    }
+
     /// Asserts what always holds.
     ///
     /// # Panics

@@ -377,6 +377,7 @@ impl Way {
             challenge: Some(Challenge::new(cx, link, addr)),
             echo: None,
             sent_bytes: 0,
+            last_sent: cx.now,
             received_bytes: 0,
         }
     }

@@ -22,6 +22,10 @@ use crate::wake::{Reason, Wake};
 /// Header with a packet number of three bytes, and the tag: what a packet costs at most.
 pub(super) const PACKET_OVERHEAD: usize = 4 + 3 + 16;
 
+/// How long a way may carry nothing while there is something to send. A guess: at a packet a second
+/// an estimate over a few samples is seconds old at most, and costs a radio little.
+const NEGLECT: Duration = Duration::from_secs(1);
+
 /// How far ahead of a link's own clock packets may be handed to it: enough to keep it busy while the
 /// shell sleeps for a millisecond, little enough that an urgent packet waits no longer than that.
 const LINK_LEAD: Duration = Duration::from_millis(1);
@@ -145,6 +149,7 @@ impl Links {
         if let Some(way) = entry.way_mut(intent.path) {
             way.path.on_sent(cx.now, packet_number, len, eliciting, &self.pieces);
             way.sent_bytes += len as u64;
+            way.last_sent = cx.now;
         }
     }
 
@@ -193,9 +198,7 @@ impl Peer {
         if !has_work && !spare.is_due(cx.now) {
             return Err(wake.min(spare));
         }
-        // What is due already waits for a way, not for the time.
-        let spare = if spare.is_due(cx.now) { Wake::Idle } else { spare };
-        match self.best_way(cx, links) {
+        match self.neglected_way(cx, links).map_or_else(|| self.best_way(cx, links), Ok) {
             Ok(at) => {
                 let has_room = |way: &mut Box<Way>| has_work || way.path.spare(cx.now);
                 if !self.ways.get_mut(at).is_some_and(has_room) {
@@ -227,10 +230,26 @@ impl Peer {
         Err(way.next_wake())
     }
 
+    /// A usable way that has carried nothing for a while and may send now. What is known of it has
+    /// grown old, and without a packet now and then a way that was slow once would never be tried
+    /// again; nor would anybody notice that it had died before it is needed.
+    fn neglected_way(&mut self, cx: &Cx<'_>, links: &BTreeMap<LinkId, LinkEntry>) -> Option<usize> {
+        if self.ways.len() < 2 {
+            return None;
+        }
+        self.ways.iter_mut().position(|way| {
+            let packet = links.get(&way.link).map_or(0, |entry| usize::from(entry.info.mtu));
+            way.is_usable()
+                && cx.now.since(way.last_sent) >= NEGLECT
+                && way.path.may_send(cx.now, packet).is_due(cx.now)
+                && free(cx, links, way.link).is_ok()
+        })
+    }
+
     /// The usable way with the shortest round trip that may send now; a slower one only when the
     /// fast one could not deliver sooner. Its place among the ways.
     fn best_way(&mut self, cx: &Cx<'_>, links: &BTreeMap<LinkId, LinkEntry>) -> Result<usize, Wake> {
-        let by_speed = |way: &Way| (way.path.rtt(), way.id);
+        let by_speed = |way: &Way| (way.path.min_rtt(), way.id);
         let usable = self.ways.iter().enumerate().filter(|(_, way)| way.is_usable());
         let (fastest, _) = usable.min_by_key(|(_, way)| by_speed(way)).ok_or(Wake::Idle)?;
         let mut wake = Wake::Idle;
@@ -328,12 +347,19 @@ impl Peer {
                 spare: way.path.spare(cx.now),
             };
             let mut sink = |piece| pieces.push(piece);
-            // A packet built for copies alone does not repeat what was said, or it would never be empty
-            // and there would be another one at once.
-            let wanted = outbox.has_work() || inbox.has_work();
-            let repeat = !writer.is_empty() || (wanted && !outbox.has_bulk());
-            inbox.fill(writer, &info, repeat, &mut sink);
-            outbox.fill(cx, sending, writer, &info, &mut sink);
+            let repeat = !writer.is_empty() || !outbox.has_bulk();
+            let said = inbox.fill(writer, &info, false, &mut sink);
+            let due_len = writer.len();
+            if repeat && !said {
+                inbox.fill(writer, &info, true, &mut sink);
+            }
+            let wrote = outbox.fill(cx, sending, writer, &info, &mut sink).wrote;
+            if due_len == 0 && !wrote {
+                // What was said before is said again only in a packet that leaves anyway: one made for
+                // it would be followed by another, as long as messages wait that cannot be sent.
+                writer.truncate(0);
+                pieces.clear();
+            }
         }
         if way.path.wants_probe()
             && !pieces.iter().any(Piece::is_eliciting)

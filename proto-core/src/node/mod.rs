@@ -15,6 +15,7 @@ mod recover;
 mod status;
 mod transmit;
 mod wiring;
+mod worst_case;
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
@@ -218,6 +219,11 @@ impl Node {
         packet.extend_from_slice(bytes);
         let mut cx = cx(now, &mut self.sessions_rng, &self.limits, &mut self.drops, self.zoo);
         if let Some(opened) = self.sessions.open(&mut cx, link, from, &mut packet) {
+            // The first packet under new keys confirms them: the links must hear of the new session,
+            // and that the peer's memory is new, before they see what it says.
+            while let Some(action) = self.sessions_poll() {
+                self.route_session(now, action);
+            }
             let input = link::Input::Received {
                 peer: opened.peer,
                 path: opened.path,

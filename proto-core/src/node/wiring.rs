@@ -42,7 +42,7 @@ impl Node {
         self.backlog = true;
     }
 
-    fn route_session(&mut self, now: Instant, action: session::Action) {
+    pub(super) fn route_session(&mut self, now: Instant, action: session::Action) {
         match action {
             session::Action::Transmit { link, to, packet } => {
                 self.handshake_packets.push_back((link, to, packet));

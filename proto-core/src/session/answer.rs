@@ -331,7 +331,7 @@ impl Sessions {
         if let Some(answer) = self.answers.get_mut(slot) {
             answer.state = State::AwaitData { claim: Box::new(claim) };
         }
-        self.confirm(cx, place, slot, fate).map(|_| ())
+        self.confirm(cx, slot, fate).map(|_| ())
     }
 
     /// What confirming an answer would mean now.
@@ -350,12 +350,13 @@ impl Sessions {
     pub(super) fn confirm(
         &mut self,
         cx: &mut Cx<'_>,
-        place: Place,
         slot: u16,
         fate: Fate,
     ) -> Result<PeerSlot, Drop> {
         let answer = self.answers.get_mut(slot).ok_or(Drop::UnknownSession)?;
-        let (index, epoch) = (answer.index, answer.epoch);
+        // Whoever confirms has read our answer, so the place it went to is proved; the confirming
+        // packet itself may have come another way.
+        let (index, epoch, place) = (answer.index, answer.epoch, answer.place);
         let State::AwaitData { claim } = core::mem::replace(&mut answer.state, State::Done) else {
             return Err(Drop::UnknownSession);
         };

@@ -66,6 +66,25 @@ pub(super) struct Association {
     pub(super) paths: [PathNumbers; PathId::COUNT],
 }
 
+impl Association {
+    /// An association without keys, founded at `step`.
+    pub(super) fn new(id: u64, step: u64, params: PeerParams) -> Association {
+        Association {
+            id,
+            round: 0,
+            version: 0,
+            params,
+            founded: step,
+            confirmed: None,
+            up: false,
+            heard: Instant::ZERO,
+            keys: [0; 4],
+            sending: 0,
+            paths: Default::default(),
+        }
+    }
+}
+
 /// One peer.
 pub(super) struct Peer {
     /// Who it must be, or has proved to be.

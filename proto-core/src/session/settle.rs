@@ -37,7 +37,7 @@ use crate::machine::Cx;
 use crate::node::DownReason;
 use crate::params::PeerParams;
 use crate::store::record::Record;
-use crate::time::Duration;
+use crate::time::{Duration, Instant};
 
 /// How long replaced keys still receive (three times the longest path delay that is at all usual).
 pub(super) const KEEP_OLD: Duration = Duration::from_secs(60);
@@ -248,26 +248,12 @@ impl Sessions {
             return;
         };
         let confirmed = heard.then_some(self.step);
-        let step = self.step;
         let Some(peer) = self.peers.get_mut(slot) else { return };
-        let fresh = || {
-            Box::new(Association {
-                id: rank.hash,
-                round: 0,
-                version: claim.version,
-                params: claim.params,
-                founded: step,
-                confirmed,
-                up: false,
-                heard: cx.now,
-                keys: [0; 4],
-                sending: 0,
-                paths: Default::default(),
-            })
-        };
         if matches!(fate, Fate::New | Fate::Reset) {
             peer.association = None;
         }
+        let step = self.step;
+        let fresh = || Box::new(Association::new(rank.hash, step, claim.params));
         let association = peer.association.get_or_insert_with(fresh);
         if fate == Fate::Renew {
             (association.id, association.round) = (rank.hash, 0);
@@ -278,22 +264,15 @@ impl Sessions {
         association.confirmed = association.confirmed.or(confirmed);
         association.heard = cx.now;
         association.up = true;
-        let stored = peer.boot == claim.boot
-            && peer.papers.as_ref().is_some_and(|papers| papers.hash() == claim.papers.hash());
-        peer.boot = claim.boot.max(if fate == Fate::Continue { peer.boot } else { 0 });
-        peer.instance = Some(claim.instance);
-        peer.key = Some(claim.papers.dh_key);
-        peer.since = cx.now;
         peer.add_endpoint(cx.now, place, false, usize::from(cx.limits.paths_per_peer));
-        let (node, device, boot) = (claim.papers.node, claim.papers.device, peer.boot);
-        let certificate = claim.papers.certificate.clone();
-        peer.papers = Some(claim.papers);
+        let news_for_disk = peer.remember(cx.now, place, &claim, fate);
+        let (node, device) = (claim.papers.node, claim.papers.device);
         self.table.set_holder(index, Holder::Peer(slot));
         self.choose(cx, slot, index, fate);
         let sending = self.peers.get(slot).and_then(|peer| Some(peer.association.as_ref()?.sending));
         self.drop_dials(slot, sending);
-        if !stored {
-            self.push(Action::Store(Record::Peer { node, certificate, boot }));
+        if let Some(record) = news_for_disk {
+            self.push(Action::Store(record));
         }
         self.push(Action::Established {
             peer: slot,
@@ -426,6 +405,28 @@ impl Sessions {
             Holder::Dial(_) => {}
         }
         Ok(())
+    }
+}
+
+impl Peer {
+    /// Takes over who the peer has proved to be; gives the record of it if that is news.
+    fn remember(&mut self, now: Instant, place: Place, claim: &Claim, fate: Fate) -> Option<Record> {
+        let known = self.boot == claim.boot
+            && self.papers.as_ref().is_some_and(|papers| papers.hash() == claim.papers.hash());
+        // Another device counts its own starts, so the count may go down when all begins anew.
+        self.boot = match fate {
+            Fate::Continue | Fate::Merge | Fate::Renew => self.boot.max(claim.boot),
+            Fate::New | Fate::Reset | Fate::Refuse => claim.boot,
+        };
+        self.instance = Some(claim.instance);
+        self.key = Some(claim.papers.dh_key);
+        self.papers = Some(claim.papers.clone());
+        self.since = now;
+        for endpoint in self.endpoints.iter_mut().filter(|endpoint| endpoint.place == place) {
+            endpoint.slow = false;
+        }
+        let certificate = claim.papers.certificate.clone();
+        (!known).then_some(Record::Peer { node: claim.papers.node, certificate, boot: self.boot })
     }
 }
 

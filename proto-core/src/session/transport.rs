@@ -185,8 +185,8 @@ impl Sessions {
     fn try_open(
         &mut self,
         cx: &mut Cx<'_>,
-        link: LinkId,
-        from: Addr,
+        _link: LinkId,
+        _from: Addr,
         packet: &mut [u8],
     ) -> Result<Opened, Drop> {
         let header = Header::parse(packet)?;
@@ -201,7 +201,7 @@ impl Sessions {
         let slot = match holder {
             Holder::Peer(slot) => slot,
             Holder::Answer(answer) => {
-                return self.open_first(cx, Place { link, addr: from }, answer, header, packet);
+                return self.open_first(cx, answer, header, packet);
             }
             Holder::Dial(_) => return Err(Drop::AuthFailed),
         };
@@ -223,11 +223,11 @@ impl Sessions {
         Ok(Opened { peer: slot, path: header.path, packet_number: number, payload })
     }
 
-    /// A packet under keys that we have only promised: if it is authentic, the initiator is there now.
+    /// A packet under keys that we have only promised: if it is authentic, the initiator is there now,
+    /// where our answer went. Which way the packet itself came is the link layer's matter.
     fn open_first(
         &mut self,
         cx: &mut Cx<'_>,
-        place: Place,
         answer: u16,
         header: Header,
         packet: &mut [u8],
@@ -248,7 +248,7 @@ impl Sessions {
         let keys = self.table.keys_mut(header.index).ok_or(Drop::UnknownSession)?;
         let payload = unseal(keys, header, number, packet)?;
         keys.heard = true;
-        let slot = self.confirm(cx, place, answer, fate)?;
+        let slot = self.confirm(cx, answer, fate)?;
         let association = self.peers.get_mut(slot).and_then(|peer| peer.association.as_deref_mut());
         let association = association.ok_or(Drop::UnknownSession)?;
         association.heard = cx.now;

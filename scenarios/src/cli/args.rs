@@ -14,8 +14,10 @@ use crate::topology::Topology;
 /// Named chaos scenarios for Thallus nodes, each one line that can be repeated.
 #[derive(Parser)]
 #[command(name = "thallus-sim", version, subcommand_required = true)]
-#[command(after_help = "Exit codes: 0 pass, 2 usage, 10 safety, 11 liveness, 12 determinism, 13 resource, 101 panic.\n\
-Example: thallus-sim run two-nodes-ninety-percent-loss --seed 42")]
+#[command(
+    after_help = "Exit codes: 0 pass, 2 usage, 10 safety, 11 liveness, 12 determinism, 13 resource, 101 panic.\n\
+Example: thallus-sim run two-nodes-ninety-percent-loss --seed 42"
+)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -207,7 +209,11 @@ impl ChoiceArgs {
         let mut params = Params { seed, nodes: self.nodes, duration_us: self.duration, ..Params::default() };
         for (key, value) in &self.set {
             if params.set.insert(key.clone(), value.clone()).is_some() {
-                return Err(Usage::new(format!("key `{key}` is set twice"), format!("--set {key}={value}"), "give each key once"));
+                return Err(Usage::new(
+                    format!("key `{key}` is set twice"),
+                    format!("--set {key}={value}"),
+                    "give each key once",
+                ));
             }
         }
         if let Some(path) = &self.topology {

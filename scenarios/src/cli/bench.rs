@@ -34,6 +34,12 @@ fn row(figure: &Figure) -> String {
     let met = super::paint(if figure.met { "yes " } else { "no  " }, figure.met);
     format!(
         "{:34} {:>14.1} {:10} {:>14.1} {:>7.3} {:>9} {met} {}",
-        figure.name, figure.value, figure.unit, figure.reference_value, figure.ratio, figure.target, figure.reference
+        figure.name,
+        figure.value,
+        figure.unit,
+        figure.reference_value,
+        figure.ratio,
+        figure.target,
+        figure.reference
     )
 }

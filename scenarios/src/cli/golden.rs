@@ -43,8 +43,14 @@ pub(super) fn golden(args: &GoldenArgs) -> Result<u8, Usage> {
         }
         Some(Difference { name, expected, found }) => {
             let show = |hash: Option<String>| hash.unwrap_or_else(|| "nothing".to_owned());
-            eprintln!("golden: {name} differs first: the file has {}, this build {}", show(expected), show(found));
-            eprintln!("  a wanted change: run `thallus-sim golden --update` and say in the commit what changed");
+            eprintln!(
+                "golden: {name} differs first: the file has {}, this build {}",
+                show(expected),
+                show(found)
+            );
+            eprintln!(
+                "  a wanted change: run `thallus-sim golden --update` and say in the commit what changed"
+            );
             Ok(Verdict::Determinism.exit_code())
         }
     }
@@ -56,7 +62,11 @@ fn expected(args: &GoldenArgs) -> Result<Vec<Entry>, Usage> {
         None => (COMMITTED.to_owned(), "scenarios/golden.txt".to_owned()),
     };
     read(&text).map_err(|line| {
-        Usage::new("this line is not `scenario seed hash`", format!("{place}:{line}"), "write it anew with `golden --update`")
+        Usage::new(
+            "this line is not `scenario seed hash`",
+            format!("{place}:{line}"),
+            "write it anew with `golden --update`",
+        )
     })
 }
 

@@ -101,14 +101,22 @@ fn paint(word: &str, good: bool) -> String {
 
 fn read_file(path: &Path, what: &str) -> Result<Vec<u8>, Usage> {
     std::fs::read(path).map_err(|error| {
-        Usage::new(format!("cannot read the {what}: {error}"), path.display().to_string(), "give a file that exists and can be read")
+        Usage::new(
+            format!("cannot read the {what}: {error}"),
+            path.display().to_string(),
+            "give a file that exists and can be read",
+        )
     })
 }
 
 fn read_text(path: &Path, what: &str) -> Result<String, Usage> {
     String::from_utf8(read_file(path, what)?).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
-        Usage::new(format!("the {what} is not UTF-8 at byte {at}"), path.display().to_string(), "save it as UTF-8 text")
+        Usage::new(
+            format!("the {what} is not UTF-8 at byte {at}"),
+            path.display().to_string(),
+            "save it as UTF-8 text",
+        )
     })
 }
 

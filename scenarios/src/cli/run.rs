@@ -51,7 +51,13 @@ fn say(json: bool, line: &str) {
     }
 }
 
-fn finish(plan: &Plan, origin: Origin<'_>, verify: bool, trace: Option<&Path>, json: bool) -> Result<u8, Usage> {
+fn finish(
+    plan: &Plan,
+    origin: Origin<'_>,
+    verify: bool,
+    trace: Option<&Path>,
+    json: bool,
+) -> Result<u8, Usage> {
     // Opened before the run, so that hours of it are not lost to a wrong path.
     let file = trace.map(|path| super::create_file(path).map(|file| (path, file))).transpose()?;
     let report = report::run(plan, origin, How { verify });

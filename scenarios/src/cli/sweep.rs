@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::args::{MergeArgs, SweepArgs};
 use crate::fail::Usage;
 use crate::report::{Line, Report};
-use crate::sweep::{Summary, Sweep, summary};
+use crate::sweep::{Excused, Summary, Sweep, summary};
 
 /// Sweeps seeds over all cores.
 pub(super) fn sweep(args: &SweepArgs) -> Result<u8, Usage> {
@@ -19,8 +19,19 @@ pub(super) fn sweep(args: &SweepArgs) -> Result<u8, Usage> {
         Some(jobs) => usize::from(jobs),
         None => std::thread::available_parallelism().map_or(1, usize::from),
     };
-    let sweep = Sweep { scenarios, seeds: args.seeds.clone(), shard: args.shard, jobs, params: &params, verify: args.verify };
-    let file = args.json_lines.as_deref().map(|path| super::create_file(path).map(|file| Mutex::new(BufWriter::new(file)))).transpose()?;
+    let sweep = Sweep {
+        scenarios,
+        seeds: args.seeds.clone(),
+        shard: args.shard,
+        jobs,
+        params: &params,
+        verify: args.verify,
+    };
+    let file = args
+        .json_lines
+        .as_deref()
+        .map(|path| super::create_file(path).map(|file| Mutex::new(BufWriter::new(file))))
+        .transpose()?;
     let bar = progress(sweep.len());
     let start = Instant::now();
     let lines = sweep.run(|report| {
@@ -35,7 +46,11 @@ pub(super) fn sweep(args: &SweepArgs) -> Result<u8, Usage> {
     if let (Some(file), Some(path)) = (file, &args.json_lines) {
         let flushed = file.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner).flush();
         if flushed.is_err() || (lines.len() as u64) < sweep.len() {
-            return Err(Usage::new("cannot write all lines", path.display().to_string(), "choose a place with room; sweep again"));
+            return Err(Usage::new(
+                "cannot write all lines",
+                path.display().to_string(),
+                "choose a place with room; sweep again",
+            ));
         }
     }
     let summary = summary(&lines, start.elapsed().as_secs_f64());
@@ -50,7 +65,11 @@ pub(super) fn merge(args: &MergeArgs) -> Result<u8, Usage> {
         for (at, text) in super::read_text(path, "line file")?.lines().enumerate() {
             let line = serde_json::from_str(text).map_err(|error| {
                 let place = format!("{}:{}:{}", path.display(), at + 1, error.column());
-                Usage::new(format!("this is not a line of a sweep: {error}"), place, "give files that `sweep --json-lines` wrote")
+                Usage::new(
+                    format!("this is not a line of a sweep: {error}"),
+                    place,
+                    "give files that `sweep --json-lines` wrote",
+                )
             })?;
             lines.push(line);
         }
@@ -99,12 +118,20 @@ fn tell(summary: &Summary, lines: &[Line], json: bool) {
         let wall: f64 = lines.iter().filter(of).map(|line| line.wall_seconds).sum();
         say(&format!("{name}: {passed} of {count} passed, {:.2} s a run", wall / count.max(1) as f64));
     }
-    for run in &summary.excusable {
+    // What faults excuse by design is counted in the JSON; people are told what is rare.
+    let rare = |run: &&Excused| lines.iter().any(|line| line.rare && line.replay == run.replay);
+    for run in summary.excusable.iter().filter(rare) {
         say(&format!("excusable: {} seed {}: {}\n  {}", run.scenario, run.seed, run.reason, run.replay));
     }
     for run in &summary.failed {
         let seed = run.seed.map(|seed| format!(" seed {seed}")).unwrap_or_default();
         say(&format!("failed: {}{seed}: {}: {}\n  {}", run.scenario, run.verdict, run.reason, run.replay));
     }
-    say(&format!("{} runs, {} passed, {} failed, {:.1} s", summary.runs, summary.passed, summary.failed.len(), summary.wall_seconds));
+    say(&format!(
+        "{} runs, {} passed, {} failed, {:.1} s",
+        summary.runs,
+        summary.passed,
+        summary.failed.len(),
+        summary.wall_seconds
+    ));
 }

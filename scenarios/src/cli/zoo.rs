@@ -17,7 +17,10 @@ pub(super) fn zoo(args: &ZooArgs) -> Result<u8, Usage> {
             eprintln!("{}: {}", caught.bug, if caught.caught { "caught" } else { "not caught" });
             return;
         }
-        let seed = caught.seed.map_or_else(|| format!("-/{}", caught.within_seeds), |seed| format!("{seed}/{}", caught.within_seeds));
+        let seed = caught.seed.map_or_else(
+            || format!("-/{}", caught.within_seeds),
+            |seed| format!("{seed}/{}", caught.within_seeds),
+        );
         let word = super::paint(if caught.caught { "yes" } else { "no" }, caught.caught);
         let checker = caught.checker.as_deref().unwrap_or("-");
         super::print(&format!("{:20} {:30} {seed:6} {checker:14} {word}", caught.bug, caught.scenario));

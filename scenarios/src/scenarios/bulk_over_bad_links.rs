@@ -12,8 +12,8 @@
 //! avoid: at least 95 % up to a loss of 20 %, at least 80 % at 90 %, and on the line between these
 //! in between. Metric `capacity_ratio`.
 
-use simulator::plan::{FlowPlan, LinkKind, LinkPlan, NodePlan, Plan};
 use simulator::Verdict;
+use simulator::plan::{FlowPlan, LinkKind, LinkPlan, NodePlan, Plan};
 
 use super::{HOUR, SECOND};
 use crate::fail::Usage;
@@ -21,7 +21,8 @@ use crate::params::{Key, Params};
 use crate::scenario::{Case, Findings, Scenario};
 
 const LOSS: Key = Key { name: "loss", default: "20", help: "loss each way in per cent, 0 to 90" };
-const BYTES: Key = Key { name: "bytes", default: "1048576", help: "size of the image in bytes, 1 to 1048576" };
+const BYTES: Key =
+    Key { name: "bytes", default: "1048576", help: "size of the image in bytes, 1 to 1048576" };
 
 const RATE_BPS: u64 = 10_000_000;
 const DELAY_US: u64 = 25_000;
@@ -49,6 +50,8 @@ fn plan(params: &Params) -> Result<Plan, Usage> {
     let mut link = LinkPlan::new(LinkKind::Plain, &[a, b]);
     link.delay_us = Some(DELAY_US);
     link.rate_bps = Some(RATE_BPS);
+    // As the driver of a radio or a modem knows it: a first transfer has no time to find it out.
+    link.rate_known = Some(true);
     // 100 ms of the link: twice its round trip, what a home router has at least.
     link.queue_bytes = Some(RATE_BPS / 8 / 10);
     (link.loss_there_ppm, link.loss_back_ppm) = (loss_ppm, loss_ppm);
@@ -68,7 +71,9 @@ fn promised_ppm(loss_ppm: u64) -> u64 {
 
 fn judge(case: &Case<'_>, findings: &mut Findings) {
     findings.demand_all_once(case.outcome);
-    let (Some(flow), Some(link)) = (case.outcome.flow_reports.first(), case.plan.links.first()) else { return };
+    let (Some(flow), Some(link)) = (case.outcome.flow_reports.first(), case.plan.links.first()) else {
+        return;
+    };
     let session = case.outcome.session_up_us.iter().copied().flatten().max().unwrap_or(0);
     let (Some(sent), Some(arrived)) = (flow.first_sent_us, flow.last_delivered_us) else { return };
     let spec = link.spec();

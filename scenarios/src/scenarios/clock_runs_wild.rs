@@ -19,7 +19,8 @@ use crate::fail::Usage;
 use crate::params::{Key, Params};
 use crate::scenario::{Case, Findings, Scenario};
 
-const DRIFT: Key = Key { name: "drift_ppm", default: "500", help: "drift either way in millionths, 0 to 50000" };
+const DRIFT: Key =
+    Key { name: "drift_ppm", default: "500", help: "drift either way in millionths, 0 to 50000" };
 
 const YEAR_US: i64 = 365 * 24 * 3_600 * SECOND as i64;
 
@@ -40,7 +41,9 @@ fn plan(params: &Params) -> Result<Plan, Usage> {
     let drift = params.number(&DRIFT, 0..=50_000)? as i32;
     let duration_us = params.duration_us.unwrap_or(30 * MINUTE);
     let mut plan = Plan::new(SCENARIO.name, params.seed, duration_us);
-    for (drift_ppm, years, clock_us) in [(drift, -30, 0), (-drift, 0, 400 * 24 * HOUR), (drift, 28, SECOND), (-drift, -1, HOUR)] {
+    for (drift_ppm, years, clock_us) in
+        [(drift, -30, 0), (-drift, 0, 400 * 24 * HOUR), (drift, 28, SECOND), (-drift, -1, HOUR)]
+    {
         plan.add_node(NodePlan {
             drift_ppm,
             wall_offset_us: years * YEAR_US,
@@ -61,7 +64,11 @@ fn plan(params: &Params) -> Result<Plan, Usage> {
             plan.flows.push(FlowPlan { size: (0, 300), every_us, random_pace: true, delivery, ..flow });
         }
     }
-    plan.add_fault(0, duration_us, What::Replay { links: Vec::new(), share_ppm: 100_000, within_us: 30 * SECOND });
+    plan.add_fault(
+        0,
+        duration_us,
+        What::Replay { links: Vec::new(), share_ppm: 100_000, within_us: 30 * SECOND },
+    );
     plan.add_fault(0, duration_us, What::Reorder { links: Vec::new(), share_ppm: 20_000, by_us: SECOND });
     add_clock_faults(&mut plan, params.seed);
     Ok(plan)

@@ -8,11 +8,12 @@
 //! What must hold: never one key and nonce for two plaintexts (the simulator's session checker
 //! compares every packet); the peers notice that two run as one, and somebody says so.
 //!
-//! Promised: detected and said (`CloneDetected`) in every seed; after the twin is switched off,
-//! everything is delivered, once.
+//! Promised: detected and said (`CloneDetected`) in every seed. The twin has started once more than the
+//! device, so peers that met it take the device for a restored backup and refuse it; when the twin is
+//! gone and the device has been restarted past it, everything is delivered, once.
 
-use simulator::plan::{FlowPlan, LinkKind, LinkPlan, NodePlan, Plan, What};
 use simulator::Verdict;
+use simulator::plan::{FlowPlan, LinkKind, LinkPlan, NodePlan, Plan, What};
 
 use super::{MINUTE, SECOND, draw};
 use crate::fail::Usage;
@@ -53,6 +54,11 @@ fn plan(params: &Params) -> Result<Plan, Usage> {
     let start_us = draw(params.seed, 0, 5 * SECOND, 30 * SECOND);
     let end_us = start_us + draw(params.seed, 1, 40 * SECOND, 60 * SECOND);
     plan.add_fault(start_us, end_us, What::Clone { node: 0 });
+    // The operator switches the device off and on: the first start has the twin's number, the second
+    // one is new.
+    for after_us in [2 * SECOND, 6 * SECOND] {
+        plan.add_fault(end_us + after_us, plan.duration_us, What::Crash { node: 0, down_us: SECOND });
+    }
     Ok(plan)
 }
 
@@ -69,12 +75,7 @@ fn judge(case: &Case<'_>, findings: &mut Findings) {
     findings.demand(case.outcome.duplicates == 0, Verdict::Safety, || {
         format!("{} messages were delivered more than once", case.outcome.duplicates)
     });
-    let uncertain: u64 = case.outcome.flow_reports.iter().map(|flow| flow.uncertain).sum();
-    findings.count("uncertain", uncertain);
     // Which of two twins gets an ordinary message, and what becomes of those under way when a session
-    // changes hands, is not promised; that each one's fate is known and said is.
-    let known = case.outcome.delivered + uncertain + case.outcome.expired;
-    findings.demand(known >= case.outcome.sent, Verdict::Liveness, || {
-        format!("the fate of {} of {} messages is not known", case.outcome.sent - known, case.outcome.sent)
-    });
+    // changes hands, is not promised. That every other one arrives is the simulator's own check.
+    findings.count("uncertain", case.outcome.flow_reports.iter().map(|flow| flow.uncertain).sum());
 }

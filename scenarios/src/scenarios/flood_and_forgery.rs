@@ -13,16 +13,20 @@
 //! least 99 % of the honest messages delivered within the run, and no amplification: what goes to
 //! addresses that never proved themselves is never more than what came from them.
 
-use simulator::plan::{Flood, FlowPlan, LinkKind, LinkPlan, NodePlan, Plan, What};
 use simulator::Verdict;
+use simulator::plan::{Flood, FlowPlan, LinkKind, LinkPlan, NodePlan, Plan, What};
 
 use super::SECOND;
+use proto_core::limits::Limits;
+
 use crate::fail::Usage;
 use crate::params::{Key, Params};
 use crate::scenario::{Case, Findings, Scenario};
 
-const PACKETS: Key = Key { name: "packets_per_s", default: "100000", help: "hostile packets a second, 0 to 1000000" };
-const HANDSHAKES: Key = Key { name: "handshakes_per_s", default: "10000", help: "spoofed handshakes a second, 0 to 1000000" };
+const PACKETS: Key =
+    Key { name: "packets_per_s", default: "100000", help: "hostile packets a second, 0 to 1000000" };
+const HANDSHAKES: Key =
+    Key { name: "handshakes_per_s", default: "10000", help: "spoofed handshakes a second, 0 to 1000000" };
 
 /// The node under attack.
 const TARGET: u32 = 0;
@@ -70,7 +74,11 @@ fn plan(params: &Params) -> Result<Plan, Usage> {
         ] {
             let per_s = per_s / u64::from(HONEST);
             if per_s > 0 {
-                plan.add_fault(start_us, end_us, What::Flood { link, target: TARGET, kind, per_s, size: (1, 1_400), sources });
+                plan.add_fault(
+                    start_us,
+                    end_us,
+                    What::Flood { link, target: TARGET, kind, per_s, size: (1, 1_400), sources },
+                );
             }
         }
     }
@@ -95,7 +103,7 @@ fn judge(case: &Case<'_>, findings: &mut Findings) {
         format!("{nowhere} packets were sent to addresses that never existed, for {forged} forged ones")
     });
     let Some(target) = outcome.node_reports.first() else { return };
-    let worst = u64::MAX;
+    let worst = Limits::SMALL.worst_case_bytes();
     findings.count("worst_case_bytes", worst);
     let peak = case.memory.first().map_or(0, |memory| memory.peak_bytes);
     findings.count("peak_bytes", peak);

@@ -12,8 +12,8 @@
 //! which links carry one direction only (`one_way_links`) and which none (`dead_links`).
 
 use proto_core::limits::Limits;
-use simulator::plan::{FlowPlan, LinkKind, LinkPlan, NodePlan, Plan, Profile};
 use simulator::Verdict;
+use simulator::plan::{FlowPlan, LinkKind, LinkPlan, NodePlan, Plan, Profile};
 
 use super::{HOUR, MINUTE, SECOND};
 use crate::fail::Usage;
@@ -21,7 +21,8 @@ use crate::params::{Key, Params};
 use crate::scenario::{Case, Findings, Scenario};
 use crate::topology::{Topology, TopologyLink};
 
-const MESSAGES: Key = Key { name: "messages", default: "100", help: "messages each way over each link, 1 to 100000" };
+const MESSAGES: Key =
+    Key { name: "messages", default: "100", help: "messages each way over each link, 1 to 100000" };
 const BYTES: Key = Key { name: "bytes", default: "100", help: "bytes of each message, 0 to 65536" };
 
 /// No packet arrives.
@@ -90,7 +91,12 @@ fn plan(params: &Params) -> Result<Plan, Usage> {
         worst_ppm2 = worst_ppm2.min(u64::from(edge.there_ppm) * u64::from(edge.back_ppm));
         plan.add_peer(edge.source, edge.target);
         for (from, to) in [(edge.source, edge.target), (edge.target, edge.source)] {
-            let flow = FlowPlan { start_us: SECOND, every_us: SECOND, random_pace: true, ..FlowPlan::new(from, to, count, bytes) };
+            let flow = FlowPlan {
+                start_us: SECOND,
+                every_us: SECOND,
+                random_pace: true,
+                ..FlowPlan::new(from, to, count, bytes)
+            };
             plan.flows.push(flow);
         }
     }
@@ -120,7 +126,11 @@ fn judge(case: &Case<'_>, findings: &mut Findings) {
     for (at, peer) in case.plan.peers.iter().enumerate() {
         let up = outcome.session_up_us.get(at).copied().flatten().is_some();
         findings.demand(up, Verdict::Liveness, || {
-            format!("nodes {} and {} can reach each other and never had a session", name(case, peer.node), name(case, peer.to))
+            format!(
+                "nodes {} and {} can reach each other and never had a session",
+                name(case, peer.node),
+                name(case, peer.to)
+            )
         });
     }
     let (mut one_way, mut dead) = (Vec::new(), Vec::new());
@@ -154,5 +164,7 @@ fn judge(case: &Case<'_>, findings: &mut Findings) {
 
 /// The node's name in the file, or its number.
 fn name(case: &Case<'_>, node: u32) -> String {
-    case.topology.and_then(|topology| topology.nodes.get(node as usize)).map_or_else(|| node.to_string(), ToString::to_string)
+    case.topology
+        .and_then(|topology| topology.nodes.get(node as usize))
+        .map_or_else(|| node.to_string(), ToString::to_string)
 }

@@ -11,8 +11,8 @@
 //! Promised: every message between compatible nodes once; an `Incompatible` report on both sides of
 //! every incompatible pair; no session there.
 
-use simulator::plan::{FlowPlan, LinkKind, LinkPlan, NodePlan, Plan};
 use simulator::Verdict;
+use simulator::plan::{FlowPlan, LinkKind, LinkPlan, NodePlan, Plan};
 
 use super::{MINUTE, SECOND};
 use crate::fail::Usage;
@@ -60,7 +60,8 @@ fn plan(params: &Params) -> Result<Plan, Usage> {
             plan.add_peer(a, b);
             if common(VERSIONS[a as usize], VERSIONS[b as usize]).is_some() {
                 for (from, to) in [(a, b), (b, a)] {
-                    let flow = FlowPlan { start_us: SECOND, every_us: 100_000, ..FlowPlan::new(from, to, 100, 100) };
+                    let flow =
+                        FlowPlan { start_us: SECOND, every_us: 100_000, ..FlowPlan::new(from, to, 100, 100) };
                     plan.flows.push(flow);
                 }
             }
@@ -78,15 +79,23 @@ fn judge(case: &Case<'_>, findings: &mut Findings) {
         let up = outcome.session_up_us.get(at).copied().flatten().is_some();
         if let Some(version) = common(VERSIONS[a], VERSIONS[b]) {
             together += 1;
-            findings.demand(up, Verdict::Liveness, || format!("nodes {a} and {b} both speak version {version} and had no session"));
+            findings.demand(up, Verdict::Liveness, || {
+                format!("nodes {a} and {b} both speak version {version} and had no session")
+            });
             continue;
         }
         apart += 1;
-        findings.demand(!up, Verdict::Safety, || format!("nodes {a} and {b} have no version in common and had a session"));
+        findings.demand(!up, Verdict::Safety, || {
+            format!("nodes {a} and {b} have no version in common and had a session")
+        });
     }
     for (node, versions) in VERSIONS.iter().enumerate() {
         let strangers = VERSIONS.iter().filter(|other| common(*versions, **other).is_none()).count();
-        let said = outcome.notes.iter().filter(|note| note.host == node as u32 && note.what.contains("Incompatible")).count();
+        let said = outcome
+            .notes
+            .iter()
+            .filter(|note| note.host == node as u32 && note.what.contains("Incompatible"))
+            .count();
         findings.demand(strangers == 0 || said > 0, Verdict::Liveness, || {
             format!("node {node} met {strangers} nodes that it cannot understand and never said so")
         });

@@ -12,8 +12,8 @@
 //! in the first (thirds of a shorter run, from 12 hours on); at most 10 minutes of one core (the
 //! command's `wall_seconds`).
 
-use simulator::plan::{FlowPlan, LinkKind, LinkPlan, NodePlan, Plan};
 use simulator::Verdict;
+use simulator::plan::{FlowPlan, LinkKind, LinkPlan, NodePlan, Plan};
 
 use super::{HOUR, SECOND};
 use crate::fail::Usage;
@@ -21,7 +21,8 @@ use crate::params::{Key, Params};
 use crate::scenario::{Case, Findings, Scenario};
 
 const LOSS: Key = Key { name: "loss", default: "20%", help: "loss each way, 0 to 90%" };
-const RATE: Key = Key { name: "messages_per_s", default: "100", help: "messages a second in all, 1 to 100000" };
+const RATE: Key =
+    Key { name: "messages_per_s", default: "100", help: "messages a second in all, 1 to 100000" };
 
 /// How much higher memory may peak at the end than at the beginning.
 const GROWTH_PPM: u64 = 20_000;

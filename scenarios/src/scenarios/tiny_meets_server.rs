@@ -10,8 +10,8 @@
 //! Promised: every size up to 300 bytes and the last three sizes in every seed, and of the sizes in
 //! between one in `stride`, chosen by the seed, so that `stride` seeds in a row cover every size.
 
-use simulator::plan::{FlowPlan, LinkKind, LinkPlan, NodePlan, Plan, Profile};
 use simulator::Verdict;
+use simulator::plan::{FlowPlan, LinkKind, LinkPlan, NodePlan, Plan, Profile};
 
 use super::{HOUR, MINUTE};
 use crate::fail::Usage;
@@ -19,7 +19,11 @@ use crate::params::{Key, Params};
 use crate::scenario::{Case, Findings, Scenario};
 
 const MTU: Key = Key { name: "mtu", default: "64", help: "largest packet of the link in bytes, 64 to 65507" };
-const STRIDE: Key = Key { name: "stride", default: "64", help: "one in so many of the sizes above 300, 1 to 8192; 1 sends all" };
+const STRIDE: Key = Key {
+    name: "stride",
+    default: "64",
+    help: "one in so many of the sizes above 300, 1 to 8192; 1 sends all",
+};
 
 /// Sizes up to this are sent in every seed: several packets at the smallest MTU.
 const EVERY_SIZE_TO: u32 = 300;
@@ -73,9 +77,15 @@ fn judge(case: &Case<'_>, findings: &mut Findings) {
         format!("the nodes took {} of {expected} messages", case.outcome.sent)
     });
     findings.count("sizes", case.plan.flows.first().map_or(0, |flow| flow.count));
-    findings.count("largest_bytes", case.plan.flows.iter().flat_map(|flow| &flow.sizes).copied().max().map_or(0, u64::from));
+    findings.count(
+        "largest_bytes",
+        case.plan.flows.iter().flat_map(|flow| &flow.sizes).copied().max().map_or(0, u64::from),
+    );
     let payload: u64 = case.outcome.flow_reports.iter().map(|flow| flow.bytes_delivered).sum();
-    findings.share("wire_bytes_per_payload_byte", simulator::outcome::share_ppm(case.outcome.bytes_on_wire, payload));
+    findings.share(
+        "wire_bytes_per_payload_byte",
+        simulator::outcome::share_ppm(case.outcome.bytes_on_wire, payload),
+    );
 }
 
 #[cfg(test)]

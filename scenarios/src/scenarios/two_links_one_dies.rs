@@ -11,15 +11,16 @@
 //! failure is later than that plus what the radio itself takes; every message once; with both links
 //! up, bulk goes over both.
 
-use simulator::plan::{FlowPlan, LinkKind, LinkPlan, NodePlan, Plan, Urgency, What};
 use simulator::Verdict;
+use simulator::plan::{FlowPlan, LinkKind, LinkPlan, NodePlan, Plan, Urgency, What};
 
 use super::{MINUTE, SECOND, draw};
 use crate::fail::Usage;
 use crate::params::{Key, Params};
 use crate::scenario::{Case, Findings, Scenario};
 
-const BULK: Key = Key { name: "bulk", default: "64", help: "bulk messages of 16 KiB before the cable dies, 0 to 10000" };
+const BULK: Key =
+    Key { name: "bulk", default: "64", help: "bulk messages of 16 KiB before the cable dies, 0 to 10000" };
 
 const CABLE: usize = 0;
 const RADIO: usize = 1;
@@ -57,18 +58,29 @@ fn plan(params: &Params) -> Result<Plan, Usage> {
         plan.flows.push(FlowPlan { start_us: 5 * SECOND, every_us, ..FlowPlan::new(from, to, 2_500, 60) });
     }
     if bulk > 0 {
-        let flow = FlowPlan { start_us: 6 * SECOND, class: Urgency::Background, ..FlowPlan::new(0, 1, bulk, 16_384) };
+        let flow = FlowPlan {
+            start_us: 6 * SECOND,
+            class: Urgency::Background,
+            ..FlowPlan::new(0, 1, bulk, 16_384)
+        };
         plan.flows.push(flow);
     }
     let start_us = draw(params.seed, 0, 20 * SECOND, 25 * SECOND);
-    plan.add_fault(start_us, start_us + 20 * SECOND, What::Cut { links: vec![CABLE as u32], there: true, back: true });
+    plan.add_fault(
+        start_us,
+        start_us + 20 * SECOND,
+        What::Cut { links: vec![CABLE as u32], there: true, back: true },
+    );
     Ok(plan)
 }
 
 fn judge(case: &Case<'_>, findings: &mut Findings) {
     let outcome = case.outcome;
     findings.demand_all_once(outcome);
-    let (Some(small), Some(radio)) = (outcome.flow_reports.get(SMALL_FLOW), case.plan.links.get(RADIO)) else { return };
+    let (Some(small), Some(radio)) = (outcome.flow_reports.get(SMALL_FLOW), case.plan.links.get(RADIO))
+    else {
+        return;
+    };
     let spec = radio.spec();
     // One packet of the radio's size on the air, each way, and its propagation.
     let airtime_us = u64::from(spec.mtu) * 8 * SECOND / spec.rate_bps.max(1);
@@ -80,7 +92,11 @@ fn judge(case: &Case<'_>, findings: &mut Findings) {
     findings.count("promised_ms", allowed / 1_000);
     // The histogram's buckets are one part in 32 wide; its maximum is exact.
     findings.demand(failover_us <= allowed, Verdict::Liveness, || {
-        format!("a message was {} ms later than the radio takes; at most {} ms was promised", failover_us / 1_000, allowed / 1_000)
+        format!(
+            "a message was {} ms later than the radio takes; at most {} ms was promised",
+            failover_us / 1_000,
+            allowed / 1_000
+        )
     });
     judge_use_of_both(case, findings);
 }

@@ -10,8 +10,8 @@
 //! excusable, and a sweep with more than one in a thousand fails); 1,000 messages of 100 bytes each
 //! way, every one exactly once.
 
-use simulator::plan::{FlowPlan, LinkKind, LinkPlan, NodePlan, Plan};
 use simulator::Verdict;
+use simulator::plan::{FlowPlan, LinkKind, LinkPlan, NodePlan, Plan};
 
 use super::{HOUR, SECOND};
 use crate::fail::Usage;

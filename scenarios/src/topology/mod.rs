@@ -153,14 +153,20 @@ fn object<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Option<T> {
 }
 
 fn shorten(text: &str) -> String {
-    if text.chars().count() <= 40 { text.to_owned() } else { text.chars().take(37).chain("...".chars()).collect() }
+    if text.chars().count() <= 40 {
+        text.to_owned()
+    } else {
+        text.chars().take(37).chain("...".chars()).collect()
+    }
 }
 
 /// A JSON number from 0 to 1 in millionths, to the nearest; never 0 for a number above 0. `None` when
 /// the text is no such number.
 fn decimal_ppm(text: &str) -> Option<u32> {
     let (number, exponent) = match text.split_once(['e', 'E']) {
-        Some((number, exponent)) => (number, exponent.strip_prefix('+').unwrap_or(exponent).parse::<i32>().ok()?),
+        Some((number, exponent)) => {
+            (number, exponent.strip_prefix('+').unwrap_or(exponent).parse::<i32>().ok()?)
+        }
         None => (text, 0),
     };
     let (negative, number) = number.strip_prefix('-').map_or((false, number), |rest| (true, rest));
@@ -184,7 +190,8 @@ fn decimal_ppm(text: &str) -> Option<u32> {
     };
     // Place -1 is the unit, 0 the first decimal, 6 the first that is rounded.
     let ppm = (-1..6).fold(0, |sum, place| sum * 10 + digit(place)) + u64::from(digit(6) >= 5);
-    let beyond = ppm > 1_000_000 || (ppm == 1_000_000 && digit(-1) == 1 && digits.iter().skip(1).any(|&digit| digit != 0));
+    let beyond = ppm > 1_000_000
+        || (ppm == 1_000_000 && digit(-1) == 1 && digits.iter().skip(1).any(|&digit| digit != 0));
     if beyond { None } else { u32::try_from(ppm.max(1)).ok() }
 }
 
@@ -202,7 +209,9 @@ impl Topology {
         // serde would take a list for a struct.
         let start = source.0.len() - source.0.trim_start().len();
         if source.0[start..].starts_with('[') {
-            return Err(source.error(start, "expected an object with a list `links` and perhaps a list `nodes`"));
+            return Err(
+                source.error(start, "expected an object with a list `links` and perhaps a list `nodes`")
+            );
         }
         let file: File<'_> = serde_json::from_str(source.0).map_err(|error| TopologyError {
             line: error.line().max(1),
@@ -309,7 +318,13 @@ impl Reading {
         number
     }
 
-    fn end(&mut self, source: &Source<'_>, raw: &RawValue, end: Option<&RawValue>, what: &str) -> Result<u32, TopologyError> {
+    fn end(
+        &mut self,
+        source: &Source<'_>,
+        raw: &RawValue,
+        end: Option<&RawValue>,
+        what: &str,
+    ) -> Result<u32, TopologyError> {
         let end = end.ok_or_else(|| source.error_at(raw, format!("this link has no `{what}`")))?;
         let name = source.name(end, &format!("`{what}`"))?;
         if self.declared && !self.numbers.contains_key(&name) {
@@ -332,7 +347,10 @@ impl Reading {
 
     fn link(&mut self, source: &Source<'_>, raw: &RawValue) -> Result<(), TopologyError> {
         let entry = object::<LinkEntry<'_>>(raw).ok_or_else(|| {
-            source.error_at(raw, "a link must be an object with one `source`, one `target` and at most one quality each way")
+            source.error_at(
+                raw,
+                "a link must be an object with one `source`, one `target` and at most one quality each way",
+            )
         })?;
         let from = self.end(source, raw, entry.source, "source")?;
         let to = self.end(source, raw, entry.target, "target")?;
@@ -344,7 +362,8 @@ impl Reading {
         }
         if let Some(&at) = self.pairs.get(&(from.min(to), from.max(to))) {
             let known = &mut self.topology.links[at];
-            let (there, back) = if known.source == from { (there_ppm, back_ppm) } else { (back_ppm, there_ppm) };
+            let (there, back) =
+                if known.source == from { (there_ppm, back_ppm) } else { (back_ppm, there_ppm) };
             known.there_ppm = known.there_ppm.max(there);
             known.back_ppm = known.back_ppm.max(back);
             self.topology.merged_links += 1;

@@ -25,8 +25,12 @@ fn shared(name: &str) -> Option<PathBuf> {
 
 #[test]
 fn numbers_and_strings_are_different_names() {
-    let topology = read(r#"{"links": [{"source": 973, "target": "973"}, {"source": "973", "target": "00"}]}"#);
-    assert_eq!(topology.nodes, [NodeName::Number(973), NodeName::Text("973".into()), NodeName::Text("00".into())]);
+    let topology =
+        read(r#"{"links": [{"source": 973, "target": "973"}, {"source": "973", "target": "00"}]}"#);
+    assert_eq!(
+        topology.nodes,
+        [NodeName::Number(973), NodeName::Text("973".into()), NodeName::Text("00".into())]
+    );
     assert_eq!(topology.links.len(), 2);
     assert_eq!(topology.links[0].there_ppm, 1_000_000);
 }
@@ -77,12 +81,17 @@ fn self_links_and_repeated_links_are_counted_and_folded() {
             {"source": 2, "target": 1, "source_tq": 0.2, "target_tq": 0.4}]}"#,
     );
     assert_eq!((topology.self_links, topology.merged_links), (1, 1));
-    assert_eq!(topology.links, [TopologyLink { source: 0, target: 1, there_ppm: 500_000, back_ppm: 200_000 }]);
+    assert_eq!(
+        topology.links,
+        [TopologyLink { source: 0, target: 1, there_ppm: 500_000, back_ppm: 200_000 }]
+    );
 }
 
 #[test]
 fn declared_nodes_without_links_are_there() {
-    let topology = read(r#"{"nodes": [{"id": "a"}, {"id": "b"}, {"id": "c"}], "links": [{"source": "b", "target": "c"}]}"#);
+    let topology = read(
+        r#"{"nodes": [{"id": "a"}, {"id": "b"}, {"id": "c"}], "links": [{"source": "b", "target": "c"}]}"#,
+    );
     assert_eq!(topology.nodes.len(), 3);
     assert_eq!((topology.links[0].source, topology.links[0].target), (1, 2));
     assert_eq!(topology.components(), 2);
@@ -111,8 +120,16 @@ fn mistakes_are_named_with_their_place() {
         ("{\"links\": [{\"source\": 1, \"target\": 2,\n \"source_tq\": 1.5}]}", (2, 15), "from 0 to 1"),
         ("{\"links\": [{\"source\": 1, \"target\": 2, \"target_tq\": \"x\"}]}", (1, 52), "from 0 to 1"),
         ("{\"nodes\": [{}], \"links\": []}", (1, 12), "no `id`"),
-        ("{\"nodes\": [{\"id\": 1}],\n \"links\": [{\"source\": 1, \"target\": 7}]}", (2, 36), "names node 7"),
-        ("{\"nodes\": [{\"id\": 7}], \"links\": [{\"source\": \"7\", \"target\": 7}]}", (1, 45), "there is 7"),
+        (
+            "{\"nodes\": [{\"id\": 1}],\n \"links\": [{\"source\": 1, \"target\": 7}]}",
+            (2, 36),
+            "names node 7",
+        ),
+        (
+            "{\"nodes\": [{\"id\": 7}], \"links\": [{\"source\": \"7\", \"target\": 7}]}",
+            (1, 45),
+            "there is 7",
+        ),
     ];
     for (text, place, part) in cases {
         let wrong = error(text);
@@ -148,7 +165,9 @@ fn every_shared_network_reads_or_names_its_own_mistake() {
             Err(wrong) => {
                 // Two of the drawn shapes link to an id one past the declared ones.
                 assert!(wrong.message.contains("which `nodes` does not list"), "{}: {wrong}", path.display());
-                assert!(path.ends_with("17_node_mesh_network.json") || path.ends_with("feymann_s_channel.json"));
+                assert!(
+                    path.ends_with("17_node_mesh_network.json") || path.ends_with("feymann_s_channel.json")
+                );
             }
         }
     }

@@ -1,21 +1,25 @@
 //! Nobody can use a node to hit somebody else harder than they could themselves.
 //!
-//! Whoever asks under a false address must not have a larger answer sent there: until an address has
-//! shown that it receives, the bytes sent to it never exceed the bytes that came from it. An address
-//! has shown it once the host that truly owns it has sent something after it was given something by
-//! this node. Addresses that the operator named need no proof.
+//! Whoever asks under a false address must not have a larger answer sent there. Until an address has
+//! shown that it receives, the handshake bytes sent to it never exceed the bytes that came from it, and
+//! all bytes together never exceed three times those (RFC 9000, section 8.1: sealed packets only follow
+//! authentic ones, but a captured authentic packet can be sent on from a false address). An address has
+//! shown it once the host that truly owns it has sent something after it was given something by this
+//! node. Addresses that the operator named need no proof.
 
 use std::collections::BTreeMap;
 
 use proto_core::ids::{Addr, NodeId};
 
 use super::{Checker, Sight, Violation, want};
-use crate::net::{address_of, host_of};
+use crate::net::{host_of, number_of};
 
 #[derive(Clone, Copy, Default, Debug)]
 struct Account {
     received: u64,
     sent: u64,
+    /// Of those, packets of the handshake family.
+    handshakes: u64,
     /// It was given something by us.
     reached: bool,
     proved: bool,
@@ -24,7 +28,8 @@ struct Account {
 /// See the module's header.
 #[derive(Debug)]
 pub struct Amplification {
-    accounts: BTreeMap<(u32, u32, Addr), Account>,
+    /// By host, link and address; addresses in the simulator are numbers.
+    accounts: BTreeMap<(u32, u32, u32), Account>,
     hosts: u32,
 }
 
@@ -38,11 +43,13 @@ impl Amplification {
         Amplification { accounts: BTreeMap::new(), hosts: ids.len() as u32 }
     }
 
+    /// `None` for everybody at once, and for one address too many.
     fn account(&mut self, host: u32, link: u32, addr: Addr) -> Option<&mut Account> {
-        if self.accounts.len() >= MOST && !self.accounts.contains_key(&(host, link, addr)) {
+        let key = (host, link, addr.to_u32()?);
+        if self.accounts.len() >= MOST && !self.accounts.contains_key(&key) {
             return None;
         }
-        Some(self.accounts.entry((host, link, addr)).or_default())
+        Some(self.accounts.entry(key).or_default())
     }
 }
 
@@ -68,27 +75,30 @@ impl Checker for Amplification {
                     account.received += bytes.len() as u64;
                 }
                 // The true owner of the sender's address has been reached by whoever sent this.
-                if let Some(owner) = host_of(&from).filter(|owner| *owner < self.hosts) {
-                    if let Some(account) = self.accounts.get_mut(&(owner, link, address_of(host))) {
-                        account.reached = true;
-                    }
+                if let Some(owner) = host_of(&from).filter(|owner| *owner < self.hosts)
+                    && let Some(account) = self.accounts.get_mut(&(owner, link, number_of(host)))
+                {
+                    account.reached = true;
                 }
             }
             Sight::Transmit { host, link, to, bytes, .. } => {
                 // Sending after having been reached proves our address to whoever reached us.
-                if let Some(peer) = host_of(&to).filter(|peer| *peer < self.hosts) {
-                    if let Some(account) = self.accounts.get_mut(&(peer, link, address_of(host))) {
-                        account.proved |= account.reached;
-                    }
+                if let Some(peer) = host_of(&to).filter(|peer| *peer < self.hosts)
+                    && let Some(account) = self.accounts.get_mut(&(peer, link, number_of(host)))
+                {
+                    account.proved |= account.reached;
                 }
                 let account = self.account(host, link, to)?;
                 if !account.proved {
                     account.sent += bytes.len() as u64;
-                    if account.sent > account.received && to != Addr::ANY {
+                    if bytes.first().is_some_and(|first| first & 0x80 == 0) {
+                        account.handshakes += bytes.len() as u64;
+                    }
+                    if account.handshakes > account.received || account.sent > 3 * account.received {
                         let reason = format!(
-                            "node {host} has sent {} bytes to {to:?} on link {link}, which has not proved that it \
-                             receives, after {} bytes from there",
-                            account.sent, account.received
+                            "node {host} has sent {} bytes, {} of them in handshakes, to {to:?} on link {link}, which has \
+                             not proved that it receives, after {} bytes from there",
+                            account.sent, account.handshakes, account.received
                         );
                         return Some(Violation::safety("amplification", reason));
                     }

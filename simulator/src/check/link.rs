@@ -50,13 +50,16 @@ struct Flow {
     report: FlowReport,
 }
 
+/// Messages that look alike: sender, receiver, contents.
+type Alike = (u32, u32, Vec<u8>);
+
 /// All books.
 #[derive(Debug)]
 pub struct Ledger {
     seed: u64,
     flows: Vec<Flow>,
     /// Small messages on their way, by sender, receiver and contents: flow and number of each.
-    small: BTreeMap<(u32, u32, Vec<u8>), VecDeque<(u32, u64)>>,
+    small: BTreeMap<Alike, VecDeque<(u32, u64)>>,
     /// How often each host has started.
     lives: BTreeMap<u32, u32>,
     outstanding: u64,
@@ -257,7 +260,7 @@ impl Ledger {
             self.swap_with_twin(number, index);
         }
         let flow = &mut self.flows[number as usize];
-        let Some(open) = flow.open.get_mut((index - flow.base) as usize) else { return None };
+        let open = flow.open.get_mut((index - flow.base) as usize)?;
         let (delivered_at, to) = (open.delivered_at, flow.plan.to);
         match fate {
             Fate::Accepted => {
@@ -384,8 +387,11 @@ impl Ledger {
             }
         };
         let fits = alike.iter().filter(|(number, _)| self.flows[*number as usize].plan.delivery == kind);
-        let best =
-            fits.clone().min_by_key(|name| standing(name)).filter(|name| standing(name) < 2).or(fits.last());
+        let best = fits
+            .clone()
+            .min_by_key(|name| standing(name))
+            .filter(|name| standing(name) < 2)
+            .or(alike.iter().rfind(|(number, _)| self.flows[*number as usize].plan.delivery == kind));
         best.copied().ok_or_else(|| forged("not sent in this way"))
     }
 

@@ -128,14 +128,16 @@ impl Session {
     }
 }
 
-/// Whether `marker` stands anywhere in `bytes`. Without an early exit, so that it runs in vectors.
+/// Whether `marker` stands anywhere in `bytes`. Its first byte is looked for in blocks and without an
+/// early exit, which runs in vectors; only one block in four of random bytes is then read closely.
 #[inline]
 fn contains(bytes: &[u8], marker: u64) -> bool {
-    bytes.windows(8).fold(false, |hit, window| {
-        let word = u64::from_le_bytes([
-            window[0], window[1], window[2], window[3], window[4], window[5], window[6], window[7],
-        ]);
-        hit | (word == marker)
+    const BLOCK: usize = 64;
+    let pattern = marker.to_le_bytes();
+    let starts = bytes.len().saturating_sub(pattern.len() - 1);
+    bytes.get(..starts).unwrap_or(&[]).chunks(BLOCK).enumerate().any(|(block, chunk)| {
+        chunk.iter().fold(false, |hit, byte| hit | (*byte == pattern[0]))
+            && bytes[block * BLOCK..].windows(pattern.len()).take(chunk.len()).any(|window| window == pattern)
     })
 }
 
@@ -158,5 +160,25 @@ impl Checker for Session {
             return self.handshake(host, bytes);
         }
         self.data(host, host_of(&to)?, bytes, digest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::contains;
+
+    #[test]
+    fn a_marker_is_found_wherever_it_stands() {
+        let marker = u64::from_le_bytes(*b"MARKER!M");
+        for len in 8..200 {
+            for at in 0..=len - 8 {
+                let mut bytes = vec![b'M'; len];
+                assert!(!contains(&bytes, marker));
+                bytes[at..at + 8].copy_from_slice(b"MARKER!M");
+                assert!(contains(&bytes, marker), "{at} of {len}");
+            }
+        }
+        assert!(!contains(b"MARKER!", marker));
+        assert!(!contains(b"", marker));
     }
 }

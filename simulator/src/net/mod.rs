@@ -32,7 +32,13 @@ pub struct Arrival {
 /// The address of a host, the same on all its links. Attackers may claim any.
 #[must_use]
 pub fn address_of(host: u32) -> Addr {
-    Addr::from_u32(0x0a00_0000 | host)
+    Addr::from_u32(number_of(host))
+}
+
+/// The number in that address.
+#[must_use]
+pub fn number_of(host: u32) -> u32 {
+    0x0a00_0000 | host
 }
 
 /// The host that has this address, if it is one.
@@ -191,8 +197,7 @@ impl Net {
         let (members, mut reached) = (link.hosts.len(), false);
         for receiver in 0..members {
             let other = link.hosts[receiver];
-            let addressed = target.is_none_or(|target| target == other);
-            if receiver == from || (!addressed && !(link.spec.shared && to == Addr::ANY)) {
+            if receiver == from || !(to == Addr::ANY || target == Some(other)) {
                 continue;
             }
             reached = true;
@@ -400,10 +405,10 @@ impl Link {
     fn hear(&mut self, bytes: &[u8]) {
         let handshake = |bytes: &[u8]| bytes.first().is_some_and(|first| first & 0x80 == 0);
         let kind = handshake(bytes);
-        if self.heard.iter().filter(|other| handshake(other) == kind).count() >= REMEMBERED / 2 {
-            if let Some(at) = self.heard.iter().position(|other| handshake(other) == kind) {
-                self.heard.remove(at);
-            }
+        if self.heard.iter().filter(|other| handshake(other) == kind).count() >= REMEMBERED / 2
+            && let Some(at) = self.heard.iter().position(|other| handshake(other) == kind)
+        {
+            self.heard.remove(at);
         }
         self.heard.push_back(bytes.to_vec());
     }
@@ -422,21 +427,31 @@ impl Link {
         let now_ns = now_us.saturating_mul(1_000);
         let slot = if self.spec.shared { 0 } else { from };
         let free_ns = self.free_at_ns[slot].max(self.duty_free_at_ns[from]).max(now_ns);
-        let waiting_bytes = u128::from(free_ns - now_ns) * u128::from(rate_bps) / 8_000_000_000;
-        if waiting_bytes + u128::from(bytes) > u128::from(queue_bytes) {
+        let queued = free_ns > now_ns;
+        let waiting_bytes = if queued { scaled(free_ns - now_ns, rate_bps, 8_000_000_000) } else { 0 };
+        if waiting_bytes.saturating_add(bytes) > queue_bytes {
             return None;
         }
         let airtime_ns = match self.spec.spreading {
-            0 => u64::try_from(u128::from(bytes) * 8_000_000_000 / u128::from(rate_bps)).unwrap_or(u64::MAX),
+            0 => scaled(bytes, 8_000_000_000, rate_bps),
             spreading => lora_airtime_us(spreading, bytes) * 1_000,
         };
         let end_ns = free_ns.saturating_add(airtime_ns);
         self.free_at_ns[slot] = end_ns;
         if self.spec.duty_ppm < 1_000_000 {
             // The silence after a packet that brings its share of time down to the duty cycle.
-            let cycle = u128::from(airtime_ns) * 1_000_000 / u128::from(self.spec.duty_ppm.max(1));
-            self.duty_free_at_ns[from] = free_ns.saturating_add(u64::try_from(cycle).unwrap_or(u64::MAX));
+            let cycle_ns = scaled(airtime_ns, 1_000_000, u64::from(self.spec.duty_ppm.max(1)));
+            self.duty_free_at_ns[from] = free_ns.saturating_add(cycle_ns);
         }
         Some(end_ns.div_ceil(1_000))
+    }
+}
+
+/// `value * by / per`, in 64 bits where that is enough. Saturates.
+#[inline]
+fn scaled(value: u64, by: u64, per: u64) -> u64 {
+    match value.checked_mul(by) {
+        Some(product) => product / per,
+        None => u64::try_from(u128::from(value) * u128::from(by) / u128::from(per)).unwrap_or(u64::MAX),
     }
 }

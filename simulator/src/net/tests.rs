@@ -113,7 +113,7 @@ fn bits_flip_and_tails_go_missing_in_their_share() {
     let changed: Vec<u32> = (0..5_000_u64)
         .zip(&got)
         .map(|(n, packet)| {
-            let mut sent = vec![0xaa; 64];
+            let mut sent = [0xaa; 64];
             sent[..8].copy_from_slice(&n.to_le_bytes());
             sent.iter().zip(&packet.2).map(|(a, b)| (a ^ b).count_ones()).sum()
         })
@@ -153,11 +153,7 @@ fn a_rate_spaces_packets_out_and_a_full_queue_drops_the_tail() {
     assert_eq!(report.queue_full + report.delivered, 1_000);
     assert!(got.windows(2).all(|pair| pair[1].0 - pair[0].0 >= 10 * MS));
     let last = got.last().unwrap();
-    assert_eq!(
-        last.0 - number(last) * MS,
-        141 * MS - 1_000 * 0,
-        "a full queue of 14 packets, and 1 ms of way"
-    );
+    assert_eq!(last.0 - number(last) * MS, (141 * MS), "a full queue of 14 packets, and 1 ms of way");
     let slower = What::Rate { links: vec![], rate_bps: 40_000, queue_bytes: 500 };
     let got = send_many(&plan(&[plain()]), &[(1, slower)], 1_000, 100).0.len();
     assert!((50..=56).contains(&got), "{got}");
@@ -231,7 +227,8 @@ fn a_partition_holds_between_its_sides_and_nowhere_else() {
     assert_eq!(heard(&mut net, 0, Addr::ANY), [1, 2, 3]);
     assert_eq!(heard(&mut net, 0, address_of(2)), [2]);
     assert_eq!(heard(&mut net, 0, address_of(9)), [0; 0]);
-    assert_eq!(net.reports()[0].nowhere, 1);
+    assert_eq!(heard(&mut net, 0, Addr::from_u32(0xc000_0001)), [0; 0], "a forged address is nobody's");
+    assert_eq!(net.reports()[0].nowhere, 2);
 }
 
 #[test]

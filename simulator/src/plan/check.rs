@@ -282,17 +282,12 @@ fn check_node(at: usize, node: &NodePlan) -> Checked {
     if let Err(error) = limits.validate() {
         return wrong("node", at, "limits", error.to_string());
     }
-    if let Some(bug) = &node.bug {
-        if !Bug::ALL.iter().any(|(_, name)| name == bug) {
-            let names: Vec<&str> = Bug::ALL.iter().map(|(_, name)| *name).collect();
-            let guess = super::text::nearest(bug, names.iter().copied());
-            return wrong(
-                "node",
-                at,
-                "bug",
-                format!("there is no planted bug `{bug}`; did you mean `{guess}`?"),
-            );
-        }
+    if let Some(bug) = &node.bug
+        && !Bug::ALL.iter().any(|(_, name)| name == bug)
+    {
+        let names: Vec<&str> = Bug::ALL.iter().map(|(_, name)| *name).collect();
+        let guess = super::text::nearest(bug, names.iter().copied());
+        return wrong("node", at, "bug", format!("there is no planted bug `{bug}`; did you mean `{guess}`?"));
     }
     Ok(())
 }

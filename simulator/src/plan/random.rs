@@ -52,6 +52,16 @@ impl Plan {
                 draw_link(dice, &mut plan, a.min(b), a.max(b));
             }
         }
+        // A device carries as many links as its limits allow: who has more is a larger one.
+        for node in 0..count {
+            let degree = plan.links.iter().filter(|link| link.members.contains(&node)).count();
+            let entry = &mut plan.nodes[node as usize];
+            for larger in [Profile::Small, Profile::Server] {
+                if usize::from(entry.profile.limits().links) < degree {
+                    entry.profile = larger;
+                }
+            }
+        }
         draw_flows(dice, &mut plan);
         for _ in 0..dice.small(1, 10) {
             let what = draw_fault(dice, &plan, count);

@@ -146,11 +146,11 @@ impl<S: Subject> World<S> {
             // Even turns go down, odd ones come up.
             What::Flap { links, period_us, down_ppm, told } => {
                 let what = What::Flap { links, period_us, down_ppm, told };
-                self.net.flap(id, &what, n % 2 == 0);
+                self.net.flap(id, &what, n.is_multiple_of(2));
                 self.interfaces_changed(&what);
                 let down_us = (u128::from(period_us) * u128::from(down_ppm) / 1_000_000) as u64;
                 let next_us =
-                    if n % 2 == 0 { n / 2 * period_us + down_us } else { n.div_ceil(2) * period_us };
+                    if n.is_multiple_of(2) { n / 2 * period_us + down_us } else { n.div_ceil(2) * period_us };
                 self.agenda.push(start_us + next_us, Event::Again { fault: number, n: n + 1 });
             }
             What::RebootLoop { node, period_us, down_us } => {
@@ -204,7 +204,9 @@ impl<S: Subject> World<S> {
                 bytes
             }
             // Half as large as the link carries, half larger than it should.
-            Flood::Oversize => junk(if n % 2 == 0 { mtu } else { (mtu + 1 + among(3, 8_000)).min(65_507) }),
+            Flood::Oversize => {
+                junk(if n.is_multiple_of(2) { mtu } else { (mtu + 1 + among(3, 8_000)).min(65_507) })
+            }
             Flood::Handshakes => {
                 let mut bytes = heard(true).unwrap_or_else(|| junk(junk_size));
                 match among(4, 4) {

@@ -46,6 +46,9 @@ pub trait Meter {
     fn take_peak(&mut self, host: u32) -> u64;
 }
 
+/// Takes steps in words.
+pub type Sink = Box<dyn FnMut(&StepRecord)>;
+
 /// What a run may be watched with. None of it changes what happens.
 #[derive(Default)]
 pub struct Options {
@@ -56,7 +59,7 @@ pub struct Options {
     /// Steps to keep in words (counted from 1).
     pub window: Range<u64>,
     /// Takes the steps of the window in words, one by one, instead of keeping them.
-    pub sink: Option<Box<dyn FnMut(&StepRecord)>>,
+    pub sink: Option<Sink>,
     /// Calls each node's own check of its invariants after every turn.
     pub check_nodes: bool,
 }

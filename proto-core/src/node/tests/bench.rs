@@ -22,12 +22,15 @@ pub(super) const LINK: LinkId = LinkId(0);
 /// One packet on the wire.
 struct Flying {
     to: usize,
+    link: LinkId,
     bytes: Vec<u8>,
 }
 
 pub(super) struct Pair {
     pub(super) now: Instant,
     pub(super) nodes: Vec<Node>,
+    /// Their X25519 keys.
+    pub(super) keys: Vec<[u8; 32]>,
     pub(super) events: Vec<Vec<Event>>,
     /// Records by node and key.
     pub(super) disks: Vec<BTreeMap<crate::store::record::Key, crate::store::record::Record>>,
@@ -38,6 +41,9 @@ pub(super) struct Pair {
     pub(super) loss_ppm: u64,
     pub(super) delay: Duration,
     pub(super) transmitted: [u64; 2],
+    /// Bytes over the first link and over the second.
+    pub(super) crossed: [u64; 2],
+    pub(super) slow_delay: Duration,
     rng: Rng,
     buf: Vec<u8>,
 }
@@ -78,6 +84,7 @@ pub(super) fn info(mtu: u16, local: u32) -> LinkInfo {
 impl Pair {
     pub(super) fn new(limits: [Limits; 2], mtu: u16, seed: u8) -> Pair {
         let (network, mut identities) = network_of(2, seed);
+        let keys = identities.iter().map(|identity| identity.certificate().dh_key).collect();
         let mut nodes = Vec::new();
         for (index, limits) in limits.into_iter().enumerate() {
             let boot = Boot {
@@ -93,6 +100,7 @@ impl Pair {
         let mut pair = Pair {
             now: Instant::ZERO,
             nodes,
+            keys,
             events: vec![Vec::new(), Vec::new()],
             disks: vec![BTreeMap::new(), BTreeMap::new()],
             wire: BTreeMap::new(),
@@ -102,6 +110,8 @@ impl Pair {
             loss_ppm: 0,
             delay: Duration::from_millis(1),
             transmitted: [0; 2],
+            crossed: [0; 2],
+            slow_delay: Duration::from_millis(20),
             rng: Rng::fork(&[seed; 32], "wire"),
             buf: vec![0; 65_535],
         };
@@ -177,8 +187,10 @@ impl Pair {
                 continue;
             }
             self.sequence += 1;
-            let flying = Flying { to: 1 - index, bytes: segment.to_vec() };
-            self.wire.insert((self.now + self.delay, self.sequence), flying);
+            let flying = Flying { to: 1 - index, link: transmit.link, bytes: segment.to_vec() };
+            let delay = if transmit.link == LINK { self.delay } else { self.slow_delay };
+            self.crossed[usize::from(transmit.link != LINK)] += segment.len() as u64;
+            self.wire.insert((self.now + delay, self.sequence), flying);
         }
     }
 
@@ -212,7 +224,8 @@ impl Pair {
             {
                 let Some(flying) = self.wire.remove(&key) else { break };
                 let from = Addr::from_u32(1 - flying.to as u32);
-                self.input(flying.to, Input::Datagram { link: LINK, from, bytes: &flying.bytes }).unwrap();
+                self.input(flying.to, Input::Datagram { link: flying.link, from, bytes: &flying.bytes })
+                    .unwrap();
             }
             for index in 0..2 {
                 if self.nodes[index].next_wake().is_due(self.now) {

@@ -2,6 +2,7 @@ use std::vec;
 use std::vec::Vec;
 
 use super::bench::*;
+use crate::ids::{Addr, LinkId};
 use crate::limits::Limits;
 use crate::node::*;
 use crate::time::Duration;
@@ -104,4 +105,39 @@ fn durable_messages_are_on_both_disks_before_anybody_says_so() {
         .values()
         .filter(|record| matches!(record, crate::store::record::Record::Incoming { .. }));
     assert_eq!(held.count(), 1, "kept until the application confirms");
+}
+
+/// A cable and a slow radio to the same peer, whichever was there first: the cable carries the load.
+#[test]
+fn the_faster_of_two_links_carries_the_load() {
+    for (slow_first, key_known) in [(false, false), (true, false), (false, true), (true, true)] {
+        let mut pair = Pair::new(small(), 1_400, 21);
+        let slow = LinkId(1);
+        for index in 0..2 {
+            let info = LinkInfo { rate_bps: Some(250_000), ..info(102, index as u32 + 10) };
+            pair.input(index, Input::LinkChanged { link: slow, state: LinkState::Up(info) }).unwrap();
+        }
+        let mut endpoints = vec![(LINK, Addr::from_u32(1)), (slow, Addr::from_u32(1))];
+        if slow_first {
+            endpoints.reverse();
+        }
+        let key = key_known.then(|| pair.keys[1]);
+        let spec = PeerSpec { node: Some(pair.id(1)), key, endpoints };
+        pair.input(0, Input::Command(Command::AddPeer(spec))).unwrap();
+        assert!(pair.run_until(Duration::from_secs(5), Pair::both_up));
+        pair.run_until(Duration::from_secs(2), |_| false);
+        let before = pair.crossed;
+        for tag in 0..50u64 {
+            pair.send(0, tag, Delivery::Message, &[7; 1_000]).unwrap();
+            pair.send(1, tag, Delivery::Message, &[7; 60]).unwrap();
+            pair.run_until(Duration::from_millis(20), |_| false);
+        }
+        assert!(pair.run_until(Duration::from_secs(20), |pair| pair.receipts(0).len() == 50));
+        let [fast, slow] = [0, 1].map(|link| pair.crossed[link] - before[link]);
+        let paths = pair.nodes[0].status().peers[0].paths.clone();
+        assert!(
+            fast > 10 * slow,
+            "slow first {slow_first}, key known {key_known}: {fast} and {slow} bytes; {paths:#?}"
+        );
+    }
 }

@@ -81,7 +81,10 @@ fn figures_of_seal_and_open() {
             let opened = b_side.sessions.open(&mut cx, LINK, Addr::ANY, &mut buf[..sealed.len]);
             black_box(opened.unwrap());
         });
-        std::eprintln!("{len} B seal + open: raw {raw} ns, session {whole} ns, overhead {} ns", whole - raw);
+        std::eprintln!(
+            "{len} B seal + open: raw {raw} ns, session {whole} ns, overhead {} ns",
+            whole as i64 - raw as i64
+        );
     }
 }
 
