@@ -3,7 +3,6 @@
 //! Nothing is queued as bytes. `next_packet` asks who has something to say and a way that is free;
 //! `build` writes what is missing at this moment; `sent` tells the path what it carries.
 
-use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
@@ -204,7 +203,7 @@ impl Peer {
         }
         match self.neglected_way(cx, links).map_or_else(|| self.best_way(cx, links), Ok) {
             Ok(at) => {
-                let has_room = |way: &mut Box<Way>| has_work || way.path.spare(cx.now);
+                let has_room = |way: &mut Way| has_work || way.path.spare(cx.now);
                 if !self.ways.get_mut(at).is_some_and(has_room) {
                     // A way gets capacity to spare when something is acknowledged or given up: both
                     // ask again.

@@ -169,7 +169,7 @@ impl Sessions {
     /// counted, when it is not authentic or not new.
     #[inline]
     pub fn open(&mut self, cx: &mut Cx<'_>, link: LinkId, from: Addr, packet: &mut [u8]) -> Option<Opened> {
-        match self.try_open(cx, link, from, packet) {
+        match self.try_open(cx, packet) {
             Ok(opened) => Some(opened),
             Err(reason) => {
                 cx.drops.count(reason);
@@ -182,13 +182,7 @@ impl Sessions {
     }
 
     #[inline]
-    fn try_open(
-        &mut self,
-        cx: &mut Cx<'_>,
-        _link: LinkId,
-        _from: Addr,
-        packet: &mut [u8],
-    ) -> Result<Opened, Drop> {
+    fn try_open(&mut self, cx: &mut Cx<'_>, packet: &mut [u8]) -> Result<Opened, Drop> {
         let header = Header::parse(packet)?;
         let Some((holder, keys)) = self.table.find_mut(header.index) else {
             // Data that overtook the Finish it depends on is early, not lost.
