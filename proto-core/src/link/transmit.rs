@@ -29,6 +29,10 @@ const NEGLECT: Duration = Duration::from_secs(1);
 /// shell sleeps for a millisecond, little enough that an urgent packet waits no longer than that.
 const LINK_LEAD: Duration = Duration::from_millis(1);
 
+/// A shorter round trip is the grain of somebody's clock. Copies of a message are spread over a part of
+/// it: over none at all, there would be no end of them.
+const LEAST_RTT: Duration = Duration::from_micros(100);
+
 /// A packet that may be built now.
 #[derive(Clone, Debug)]
 pub struct Intent {
@@ -341,7 +345,7 @@ impl Peer {
         if way.is_usable() && allowed {
             let info = PathInfo {
                 loss_ppm: way.path.loss_ppm(),
-                srtt: way.path.rtt(),
+                srtt: way.path.rtt().max(LEAST_RTT),
                 room,
                 spare: way.path.spare(cx.now),
             };
