@@ -145,7 +145,7 @@ impl Sweep<'_> {
 
     fn one(&self, scenario: &'static Scenario, seed: u64) -> Report {
         let params = self.params.with_seed(seed);
-        let how = How { verify: self.verify, ..How::default() };
+        let how = How { verify: self.verify };
         match scenario.make(&params) {
             Ok(plan) => report::run(&plan, Origin::Named(scenario, &params), how),
             // A plan that is good for the first seed is good for all: choices are checked, draws are in range.

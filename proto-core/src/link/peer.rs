@@ -1,6 +1,5 @@
 //! Everything between us and one peer: what waits to be sent, what has come in part, and the ways.
 
-use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
@@ -33,7 +32,7 @@ pub(super) struct Peer {
     pub(super) params: PeerParams,
     pub(super) outbox: Outbox,
     pub(super) inbox: Inbox,
-    pub(super) ways: Vec<Box<Way>>,
+    pub(super) ways: Vec<Way>,
     /// It is on the list of peers that may have something to send.
     pub(super) queued: bool,
     /// It is on the list of peers that may have actions to take.
@@ -131,7 +130,7 @@ impl Peer {
             let mut way = Way::new(cx, PathId(0), link, addr, info);
             way.proved = true;
             way.challenge = None;
-            self.ways.push(Box::new(way));
+            self.ways.push(way);
         } else {
             self.open_way(cx, link, addr, info);
         }
@@ -168,7 +167,7 @@ impl Peer {
     }
 
     pub(super) fn way_mut(&mut self, id: PathId) -> Option<&mut Way> {
-        self.ways.iter_mut().find(|way| way.id == id).map(|way| &mut **way)
+        self.ways.iter_mut().find(|way| way.id == id)
     }
 
     pub(super) fn has_way(&self, id: PathId) -> bool {
@@ -187,7 +186,7 @@ impl Peer {
             (1..PathId::COUNT as u8).filter(|id| id % 2 == parity).map(PathId).find(|&id| !self.has_way(id));
         if let Some(id) = free {
             let way = Way::new(cx, id, link, addr, info);
-            self.ways.push(Box::new(way));
+            self.ways.push(way);
         }
     }
 
@@ -202,7 +201,7 @@ impl Peer {
     ) {
         if self.make_room(cx.limits) {
             let way = Way::new(cx, id, link, from, info);
-            self.ways.push(Box::new(way));
+            self.ways.push(way);
         }
     }
 
@@ -334,7 +333,7 @@ impl Peer {
             unsent_messages,
             unsent_bytes,
             held_bytes: self.inbox.held_bytes(),
-            paths: self.ways.iter().map(|way| path_status(way)).collect(),
+            paths: self.ways.iter().map(path_status).collect(),
         }
     }
 

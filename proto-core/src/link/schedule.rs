@@ -12,14 +12,14 @@
 use crate::node::input::Class;
 
 /// Shares of a link in percent, emergency first (guess: the two urgent classes together get two thirds).
-pub const SHARES: [i32; 5] = [40, 25, 20, 10, 5];
+pub(super) const SHARES: [i32; 5] = [40, 25, 20, 10, 5];
 
 /// Bytes that one percent is worth in one round: with 64, a full round is 6,400 bytes, a handful of packets.
 const BYTES_PER_PERCENT: i32 = 64;
 
 /// What each class has left of its allowance, in bytes.
 #[derive(Clone, Debug, Default)]
-pub struct Schedule {
+pub(super) struct Schedule {
     left: [i32; 5],
 }
 
@@ -27,7 +27,7 @@ impl Schedule {
     /// The class that sends next, among those whose bit (by [`Class`] number) is set in `waiting`.
     /// Those in `later` have something to send that does not fit what is left of this packet: the gap is
     /// filled on credit, without a new round. A class in neither saves one allowance and no more.
-    pub fn pick(&mut self, waiting: u8, later: u8) -> Option<Class> {
+    pub(super) fn pick(&mut self, waiting: u8, later: u8) -> Option<Class> {
         if waiting == 0 {
             return None;
         }
@@ -54,7 +54,7 @@ impl Schedule {
     }
 
     /// Takes `bytes` that `class` has sent off its allowance.
-    pub fn charge(&mut self, class: Class, bytes: usize) {
+    pub(super) fn charge(&mut self, class: Class, bytes: usize) {
         if let Some(left) = self.left.get_mut(class as usize) {
             *left = left.saturating_sub(i32::try_from(bytes).unwrap_or(i32::MAX)).max(-(1 << 24));
         }

@@ -3,7 +3,6 @@
 //! Nothing is queued as bytes. `next_packet` asks who has something to say and a way that is free;
 //! `build` writes what is missing at this moment; `sent` tells the path what it carries.
 
-use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
@@ -29,6 +28,10 @@ const NEGLECT: Duration = Duration::from_secs(1);
 /// How far ahead of a link's own clock packets may be handed to it: enough to keep it busy while the
 /// shell sleeps for a millisecond, little enough that an urgent packet waits no longer than that.
 const LINK_LEAD: Duration = Duration::from_millis(1);
+
+/// A shorter round trip is the grain of somebody's clock. Copies of a message are spread over a part of
+/// it: over none at all, there would be no end of them.
+const LEAST_RTT: Duration = Duration::from_micros(100);
 
 /// A packet that may be built now.
 #[derive(Clone, Debug)]
@@ -200,7 +203,7 @@ impl Peer {
         }
         match self.neglected_way(cx, links).map_or_else(|| self.best_way(cx, links), Ok) {
             Ok(at) => {
-                let has_room = |way: &mut Box<Way>| has_work || way.path.spare(cx.now);
+                let has_room = |way: &mut Way| has_work || way.path.spare(cx.now);
                 if !self.ways.get_mut(at).is_some_and(has_room) {
                     // A way gets capacity to spare when something is acknowledged or given up: both
                     // ask again.
@@ -342,7 +345,7 @@ impl Peer {
         if way.is_usable() && allowed {
             let info = PathInfo {
                 loss_ppm: way.path.loss_ppm(),
-                srtt: way.path.rtt(),
+                srtt: way.path.rtt().max(LEAST_RTT),
                 room,
                 spare: way.path.spare(cx.now),
             };

@@ -347,12 +347,7 @@ impl Sessions {
     }
 
     /// The initiator has proved that it holds the keys.
-    pub(super) fn confirm(
-        &mut self,
-        cx: &mut Cx<'_>,
-        slot: u16,
-        fate: Fate,
-    ) -> Result<PeerSlot, Drop> {
+    pub(super) fn confirm(&mut self, cx: &mut Cx<'_>, slot: u16, fate: Fate) -> Result<PeerSlot, Drop> {
         let answer = self.answers.get_mut(slot).ok_or(Drop::UnknownSession)?;
         // Whoever confirms has read our answer, so the place it went to is proved; the confirming
         // packet itself may have come another way.

@@ -182,11 +182,7 @@ impl Sessions {
     }
 
     #[inline]
-    fn try_open(
-        &mut self,
-        cx: &mut Cx<'_>,
-        packet: &mut [u8],
-    ) -> Result<Opened, Drop> {
+    fn try_open(&mut self, cx: &mut Cx<'_>, packet: &mut [u8]) -> Result<Opened, Drop> {
         let header = Header::parse(packet)?;
         let Some((holder, keys)) = self.table.find_mut(header.index) else {
             // Data that overtook the Finish it depends on is early, not lost.

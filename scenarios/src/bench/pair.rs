@@ -124,7 +124,7 @@ impl Star {
             }
         }
         // A packet makes others; a few rounds settle them.
-        while (0..self.hosts.len()).fold(false, |busy, host| self.drain(host) || busy) {}
+        while (0..self.hosts.len()).filter(|&host| self.drain(host)).count() > 0 {}
     }
 
     /// Takes all outputs of a host. Whether there were any.

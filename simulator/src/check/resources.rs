@@ -1,4 +1,5 @@
-//! A node does not run hot: bounded work a turn, no deadline in the past, no spinning.
+//! A node does not run hot: bounded work a turn, no deadline in the past, no spinning, no storm of
+//! answers to answers.
 
 use proto_core::wake::Wake;
 
@@ -10,6 +11,9 @@ struct Host {
     /// Wakes in a row at one moment that produced nothing.
     spins: u32,
     last_us: u64,
+    /// The second of world time that is being counted, and the packets sent in it.
+    second: u64,
+    packets: u64,
 }
 
 /// See the module's header.
@@ -17,6 +21,8 @@ struct Host {
 pub struct Resources {
     hosts: Vec<Host>,
     most_outputs: Vec<u32>,
+    /// Packets a second; 0 means unchecked.
+    packets_per_s: u64,
 }
 
 /// Wakes at one moment without any output before it counts as spinning. A bounded turn may need a few.
@@ -31,7 +37,34 @@ impl Resources {
             let limits = plan.limits(node);
             limits.outputs.saturating_add(u32::from(limits.in_flight) * 8).saturating_add(4_096)
         };
-        Resources { hosts: Vec::new(), most_outputs: (0..plan.node_count()).map(most).collect() }
+        Resources {
+            hosts: Vec::new(),
+            most_outputs: (0..plan.node_count()).map(most).collect(),
+            packets_per_s: plan.expect.packets_per_s,
+        }
+    }
+
+    fn host(&mut self, host: u32) -> &mut Host {
+        let at = host as usize;
+        if self.hosts.len() <= at {
+            self.hosts.resize(at + 1, Host::default());
+        }
+        &mut self.hosts[at]
+    }
+
+    fn count_packet(&mut self, at_us: u64, host: u32) -> Option<Violation> {
+        let most = self.packets_per_s;
+        let known = self.host(host);
+        let second = at_us / 1_000_000;
+        if known.second != second {
+            (known.second, known.packets) = (second, 0);
+        }
+        known.packets += 1;
+        (known.packets > most).then(|| {
+            let reason =
+                format!("node {host} sent {} packets within one second; {most} are allowed", known.packets);
+            Violation::resource("resources", reason)
+        })
     }
 }
 
@@ -41,21 +74,20 @@ impl Checker for Resources {
     }
 
     fn wants(&self) -> u16 {
-        want::TURN
+        if self.packets_per_s > 0 { want::TURN | want::TRANSMIT } else { want::TURN }
     }
 
-    fn see(&mut self, _at_us: u64, sight: &Sight<'_>) -> Option<Violation> {
-        let Sight::Turn { host, now_us, woken, outputs, wake, .. } = *sight else { return None };
-        let at = host as usize;
-        if self.hosts.len() <= at {
-            self.hosts.resize(at + 1, Host::default());
+    fn see(&mut self, at_us: u64, sight: &Sight<'_>) -> Option<Violation> {
+        if let Sight::Transmit { host, .. } = *sight {
+            return self.count_packet(at_us, host);
         }
-        let most = self.most_outputs.get(at).copied().unwrap_or(u32::MAX);
+        let Sight::Turn { host, now_us, woken, outputs, wake, .. } = *sight else { return None };
+        let most = self.most_outputs.get(host as usize).copied().unwrap_or(u32::MAX);
         if outputs > most {
             let reason = format!("node {host} did {outputs} things in one turn; its limits allow {most}");
             return Some(Violation::resource("resources", reason));
         }
-        let known = &mut self.hosts[at];
+        let known = self.host(host);
         let overdue = match wake {
             Wake::Now => true,
             Wake::At(at, _) => at.as_micros() <= now_us,

@@ -346,6 +346,9 @@ pub struct Expect {
     pub delivered_ppm: u32,
     /// Most bytes a second each node may put on the wire while nothing is sent; 0 means unchecked.
     pub idle_bytes_per_s: u64,
+    /// Most packets a node may send within one second; 0 means unchecked. Two nodes that answer each
+    /// other's answers exceed any number.
+    pub packets_per_s: u64,
     /// Whether a run may stop as soon as nothing is pending, before the storm's end.
     pub stop_early: bool,
 }
@@ -359,6 +362,7 @@ impl Default for Expect {
             session_within_us: None,
             delivered_ppm: 0,
             idle_bytes_per_s: 0,
+            packets_per_s: 0,
             stop_early: false,
         }
     }

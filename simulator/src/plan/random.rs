@@ -36,6 +36,8 @@ impl Plan {
         let dice = &mut Dice { lot: Lot::new(seed, Purpose::Plan, 0), n: 0 };
         let mut plan = Plan::new("chaos", seed, dice.between(20, 120) * SECOND);
         plan.calm_us = 1_800 * SECOND;
+        // A hundred times what the drawn work needs at half loss.
+        plan.expect.packets_per_s = 20_000;
         let count = dice.small(2, 8);
         for _ in 0..count {
             let node = draw_node(dice);

@@ -218,6 +218,16 @@ fn clocks_may_run_wild() {
 }
 
 #[test]
+fn a_storm_of_packets_is_found_where_the_plan_bounds_them() {
+    let mut plan = pair(Fault::None, Kind::Message, 100);
+    plan.expect.packets_per_s = 1_000;
+    assert_eq!(run(&plan).verdict, Verdict::Pass);
+    plan.expect.packets_per_s = 20;
+    let outcome = run(&plan);
+    assert_eq!((outcome.verdict, outcome.checker.as_str()), (Verdict::Resource, "resources"));
+}
+
+#[test]
 fn a_flood_is_as_large_as_planned_and_honest_traffic_survives_it() {
     use crate::plan::Flood;
     let mut plan = pair(Fault::None, Kind::Message, 100);

@@ -188,7 +188,7 @@ fn meeting() -> &'static [Heard; 2] {
             for (from, to) in [(0, 1), (1, 0)] {
                 let mut packets = std::mem::take(&mut sides[from].sent);
                 packets.extend(sides[from].ping());
-                now = now + DELAY;
+                now += DELAY;
                 for packet in packets {
                     sides[to].advance(now);
                     sides[to].receive(sides[from].local, &packet);

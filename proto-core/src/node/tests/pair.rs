@@ -85,7 +85,7 @@ fn a_stream_keeps_its_order_at_half_loss() {
         pair.send(0, tag, Delivery::Stream { stream: (tag % 3) as u16 }, &tag.to_le_bytes()).unwrap();
     }
     assert!(pair.run_until(Duration::from_secs(120), |pair| pair.delivered(1).len() == 300));
-    let mut last = vec![None; 3];
+    let mut last = [None; 3];
     for payload in pair.delivered(1) {
         let tag = u64::from_le_bytes(payload[..].try_into().unwrap());
         let last = &mut last[(tag % 3) as usize];
