@@ -116,7 +116,7 @@ pub(crate) fn worth_the_slow_way(backlog_bytes: u64, fast: &Path, slow: &Path, p
     let span = |bytes: u64, path: &Path| {
         Duration::from_micros(bytes.saturating_mul(8_000_000) / path.rate_bps().max(1))
     };
-    let by_fast = span(backlog_bytes, fast) + fast.min_rtt().mul_ratio(1, 2);
-    let by_slow = span(packet_bytes, slow) + slow.min_rtt().mul_ratio(1, 2);
+    let by_fast = span(backlog_bytes, fast) + fast.rtt().mul_ratio(1, 2);
+    let by_slow = span(packet_bytes, slow) + slow.rtt().mul_ratio(1, 2);
     by_slow < by_fast
 }

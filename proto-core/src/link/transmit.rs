@@ -25,6 +25,9 @@ pub(super) const PACKET_OVERHEAD: usize = 4 + 3 + 16;
 /// an estimate over a few samples is seconds old at most, and costs a radio little.
 const NEGLECT: Duration = Duration::from_secs(1);
 
+/// How long a peer may hold an acknowledgement back (RFC 9000, section 18.2, `max_ack_delay`).
+const ANSWER_DELAY: Duration = Duration::from_millis(25);
+
 /// How far ahead of a link's own clock packets may be handed to it: enough to keep it busy while the
 /// shell sleeps for a millisecond, little enough that an urgent packet waits no longer than that.
 const LINK_LEAD: Duration = Duration::from_millis(1);
@@ -252,7 +255,10 @@ impl Peer {
     /// The usable way with the shortest round trip that may send now; a slower one only when the
     /// fast one could not deliver sooner. Its place among the ways.
     fn best_way(&mut self, cx: &Cx<'_>, links: &BTreeMap<LinkId, LinkEntry>) -> Result<usize, Wake> {
-        let by_speed = |way: &Way| (way.path.min_rtt(), way.id);
+        // A way that owes an answer for two round trips and the longest delay of an acknowledgement comes
+        // after every other: it may have died, and what was lost on it should not follow.
+        let owes = |way: &Way| way.path.silent_for(cx.now) > way.path.rtt().mul_ratio(2, 1) + ANSWER_DELAY;
+        let by_speed = |way: &Way| (owes(way), way.path.rtt(), way.id);
         let usable = self.ways.iter().enumerate().filter(|(_, way)| way.is_usable());
         let (fastest, _) = usable.min_by_key(|(_, way)| by_speed(way)).ok_or(Wake::Idle)?;
         let mut wake = Wake::Idle;

@@ -77,7 +77,10 @@ fn plan(params: &Params) -> Result<Plan, Usage> {
 fn judge(case: &Case<'_>, findings: &mut Findings) {
     let outcome = case.outcome;
     findings.demand_all_once(outcome);
-    let (Some(small), Some(radio)) = (outcome.flow_reports.get(SMALL_FLOW), case.plan.links.get(RADIO)) else { return };
+    let (Some(small), Some(radio)) = (outcome.flow_reports.get(SMALL_FLOW), case.plan.links.get(RADIO))
+    else {
+        return;
+    };
     if !outcome.passed() {
         return;
     }
@@ -99,7 +102,11 @@ fn judge(case: &Case<'_>, findings: &mut Findings) {
     findings.count("longest_silence_ms", small.longest_gap_us / 1_000);
     findings.count("promised_ms", allowed / 1_000);
     findings.demand(failover_us <= allowed, Verdict::Liveness, || {
-        format!("a message was {} ms later than the radio takes; at most {} ms was promised", failover_us / 1_000, allowed / 1_000)
+        format!(
+            "a message was {} ms later than the radio takes; at most {} ms was promised",
+            failover_us / 1_000,
+            allowed / 1_000
+        )
     });
     if case.plan.flows.len() < 3 {
         return;
