@@ -32,6 +32,8 @@ pub(super) const INIT_OVERHEAD: usize = PRELUDE_LEN + COOKIE_LEN + TAG_LEN;
 pub(super) const RESPONSE_OVERHEAD: usize = PRELUDE_LEN + 3 + 8 + COOKIE_LEN + TAG_LEN;
 /// Length of a hint: exactly that of the shortest data packet that is ever sent (one-byte PING).
 pub(super) const UNKNOWN_LEN: usize = PRELUDE_LEN + TAG_LEN;
+/// Length of a note that no version fits.
+pub(super) const INCOMPATIBLE_LEN: usize = PRELUDE_LEN + 3 + 8 + TAG_LEN;
 /// Bytes of a fragment beyond its data.
 pub(super) const FRAGMENT_OVERHEAD: usize = PRELUDE_LEN + 4 + 2 + 2 + FRAGMENT_TAG_LEN;
 /// The longest handshake packet: certificate and membership with all rotations and signatures that

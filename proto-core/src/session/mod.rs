@@ -72,7 +72,7 @@ use answer::Answer;
 use cookie::{Bucket, Jar};
 use dial::Dial;
 use keys::Table;
-use message::{Body, Builder, Kind, Packet, Unchecked};
+use message::{Body, Builder, INCOMPATIBLE_LEN, Kind, Packet, Unchecked};
 pub use message::{MAX_HANDSHAKE_BYTES, Versions};
 use peers::{Peer, Peers, Place, Slots};
 pub use transport::{Opened, Sealed};
@@ -437,7 +437,7 @@ impl Sessions {
         len: usize,
     ) -> Result<(), Drop> {
         if packet.kind != Kind::Incompatible && self.versions.common(packet.versions).is_none() {
-            self.complain(cx, place, epoch, packet);
+            self.complain(cx, place, epoch, packet, len);
             return Err(Drop::Incompatible);
         }
         match packet.body().map_err(|_| Drop::Malformed)? {
@@ -460,9 +460,10 @@ impl Sessions {
     }
 
     /// Tells a node of our network that we have no version in common: 33 bytes, less than any Init.
-    fn complain(&mut self, cx: &mut Cx<'_>, place: Place, epoch: u32, packet: &Packet<'_>) {
+    fn complain(&mut self, cx: &mut Cx<'_>, place: Place, epoch: u32, packet: &Packet<'_>, len: usize) {
         let question = matches!(packet.kind, Kind::InitIk | Kind::InitXx);
-        if !question || !self.complaints.take(cx.now, ANSWERS_PER_S) {
+        // A shorter one is no Init of any version, and the answer would be larger than the question.
+        if !question || len < INCOMPATIBLE_LEN || !self.complaints.take(cx.now, ANSWERS_PER_S) {
             return;
         }
         let answer = Builder::new(Kind::Incompatible, self.versions, 0)
