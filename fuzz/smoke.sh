@@ -7,7 +7,7 @@ need_tools
 build
 for target in $(targets); do
     log=$(mktemp)
-    if ! run "$target" -max_total_time="$seconds" -print_final_stats=1 >"$log" 2>&1; then
+    if ! run "$target" -seed=1 -max_total_time="$seconds" -print_final_stats=1 >"$log" 2>&1; then
         tail -n 40 "$log"
         echo "error: target $target found something; see fuzz/artifacts/$target; fix it and keep the file in fuzz/regressions/$target" >&2
         exit 1

@@ -88,3 +88,17 @@ impl Zoo {
         }
     }
 }
+
+/// A node with one planted bug, for tests; `None` where bugs are not compiled in.
+#[cfg(test)]
+pub(crate) fn planted(bug: Bug) -> Option<Zoo> {
+    #[cfg(feature = "zoo")]
+    {
+        Some(Zoo::with(bug))
+    }
+    #[cfg(not(feature = "zoo"))]
+    {
+        let _ = bug;
+        None
+    }
+}

@@ -1,8 +1,6 @@
 //! One plan in, one outcome out.
 
-use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Once;
 
 use crate::outcome::{Outcome, Verdict};
 use crate::plan::Plan;
@@ -68,29 +66,10 @@ fn unusable(plan: &Plan, reason: String) -> Outcome {
     }
 }
 
-thread_local! {
-    static CATCHING: Cell<bool> = const { Cell::new(false) };
-    static LAST: Cell<String> = const { Cell::new(String::new()) };
-}
-
-/// Runs `what`; a panic in it becomes its message and place instead of noise on stderr.
+/// Runs `what`; a panic in it becomes its message. Its place is printed by the usual hook.
 fn catching(what: impl FnOnce()) -> Result<(), String> {
-    static HOOK: Once = Once::new();
-    HOOK.call_once(|| {
-        let usual = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |info| {
-            if !CATCHING.get() {
-                return usual(info);
-            }
-            let payload = info.payload();
-            let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
-            let text = text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_default();
-            let place = info.location().map_or(String::new(), |at| format!(" ({}:{})", at.file(), at.line()));
-            LAST.set(text + &place);
-        }));
-    });
-    CATCHING.set(true);
-    let result = catch_unwind(AssertUnwindSafe(what));
-    CATCHING.set(false);
-    result.map_err(|_| LAST.take())
+    catch_unwind(AssertUnwindSafe(what)).map_err(|payload| {
+        let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_default()
+    })
 }

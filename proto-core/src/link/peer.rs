@@ -15,7 +15,7 @@ use crate::link::transmit::PACKET_OVERHEAD;
 use crate::machine::Cx;
 use crate::node::input::{Delivery, LinkInfo};
 use crate::node::output::Outcome;
-use crate::node::{PathStatus, PeerStatus};
+use crate::node::output::{PathStatus, PeerStatus};
 use crate::params::PeerParams;
 use crate::store::record::Record;
 use crate::time::Instant;

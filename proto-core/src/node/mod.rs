@@ -37,8 +37,10 @@ use crate::wake::Wake;
 use crate::zoo::Zoo;
 
 pub use input::{Class, Command, Delivery, Input, LinkInfo, LinkState, Medium, PeerSpec, Send};
-pub use output::{DownReason, Event, Outcome, Output, Refused, RejectReason, Transmit};
-pub use status::{PathStatus, PeerStatus, Status};
+pub use output::{
+    DownReason, Event, Outcome, Output, PathStatus, PeerStatus, Refused, RejectReason, Transmit,
+};
+pub use status::Status;
 
 /// The lowest and highest protocol version this code speaks.
 pub const VERSIONS: (u8, u8) = (session::MIN_VERSION, session::VERSION);

@@ -1,11 +1,14 @@
 //! Everything a node asks its shell to do. One enum, the counterpart of `Input`.
 
+use alloc::vec::Vec;
+
 use bytes::Bytes;
 
 use crate::identity::IdentityError;
 use crate::ids::{Addr, DeviceId, LinkId, NodeId, Ticket};
 use crate::node::input::Delivery;
 use crate::store::record::{Key, Record};
+use crate::time::Duration;
 
 /// One thing to do.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -204,4 +207,42 @@ pub enum Refused {
     /// A link's properties are out of range.
     #[error("link refused: {0}")]
     Link(&'static str),
+}
+
+/// How one peer is doing.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct PeerStatus {
+    /// Who it is; `None` until a first handshake has shown it.
+    pub node: Option<NodeId>,
+    /// Whether a session is established.
+    pub up: bool,
+    /// Messages accepted from the application and not finished.
+    pub unsent_messages: u32,
+    /// Their payload bytes.
+    pub unsent_bytes: u64,
+    /// Bytes held for reassembly, order, or a slow disk.
+    pub held_bytes: u64,
+    /// Its paths.
+    pub paths: Vec<PathStatus>,
+}
+
+/// How one path is doing.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PathStatus {
+    /// Over which link.
+    pub link: LinkId,
+    /// To which address.
+    pub addr: Addr,
+    /// Whether it carries packets.
+    pub up: bool,
+    /// Smoothed round trip; `None` before the first sample.
+    pub rtt: Option<Duration>,
+    /// Estimated loss towards the peer, in parts per million.
+    pub loss_ppm: u32,
+    /// The rate the path's controller allows, in bits a second.
+    pub rate_bps: u64,
+    /// Bytes sent over it, headers of this protocol included.
+    pub sent_bytes: u64,
+    /// Bytes received over it.
+    pub received_bytes: u64,
 }

@@ -43,6 +43,7 @@ mod service;
 mod settle;
 mod transport;
 mod trust;
+mod unite;
 mod view;
 
 #[cfg(test)]
@@ -61,7 +62,8 @@ use crate::identity::{
 };
 use crate::ids::{Addr, DeviceId, LinkId, NodeId, PeerSlot};
 use crate::machine::{Cx, Machine};
-use crate::node::{DownReason, LinkInfo, PeerSpec};
+use crate::node::input::{LinkInfo, PeerSpec};
+use crate::node::output::DownReason;
 use crate::params::PeerParams;
 use crate::store::record::{Key, Record};
 use crate::time::WallTime;

@@ -1,7 +1,7 @@
 //! How often a packet is sent again, and how long to wait for one.
 
 use super::message::FRAGMENT_OVERHEAD;
-use crate::node::LinkInfo;
+use crate::node::input::LinkInfo;
 use crate::time::Duration;
 
 /// The shortest time between two copies of a packet. With 50 ms, 60 s at 90 % loss each way fail

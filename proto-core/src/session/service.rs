@@ -5,7 +5,7 @@ use super::peers::Peer;
 use crate::ids::PeerSlot;
 use crate::limits::Limits;
 use crate::machine::Cx;
-use crate::node::DownReason;
+use crate::node::output::DownReason;
 use crate::time::{Duration, Instant};
 use crate::wake::{Reason, Wake};
 

@@ -34,7 +34,7 @@ use crate::crypto::noise::Split;
 use crate::drops::Drop;
 use crate::ids::{NodeId, PeerSlot};
 use crate::machine::Cx;
-use crate::node::DownReason;
+use crate::node::output::DownReason;
 use crate::params::PeerParams;
 use crate::store::record::Record;
 use crate::time::{Duration, Instant};

@@ -5,7 +5,7 @@ use core::fmt;
 use super::Sessions;
 use crate::ids::PeerSlot;
 use crate::machine::Cx;
-use crate::node::DownReason;
+use crate::node::output::DownReason;
 
 impl Sessions {
     /// How many peers have a slot.

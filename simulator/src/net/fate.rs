@@ -138,9 +138,8 @@ impl Active {
             }
             What::Truncate { share_ppm, .. } => {
                 let lot = lot(Purpose::Truncate);
-                if lot.hits(2 * n, *share_ppm) {
-                    fate.keep_bytes = Some(lot.below(2 * n + 1, len as u64) as usize);
-                }
+                let kept = || lot.below(2 * n + 1, len as u64) as usize;
+                fate.keep_bytes = lot.hits(2 * n, *share_ppm).then(kept).or(fate.keep_bytes);
             }
             What::Cut { there: cut_there, back, .. } => {
                 fate.blocked |= if there { *cut_there } else { *back }

@@ -210,29 +210,9 @@ impl Plan {
             }
             What::Rate { rate_bps, .. } => (*rate_bps == 0).then(|| "`rate` must be more than 0".to_owned()),
             What::Flood { link, target, per_s, size, .. } => {
-                let on = self.links.get(*link as usize).map(|link| link.members.contains(target));
-                match on {
-                    None => Some(format!("there is no link {link}")),
-                    Some(false) => Some(format!("node {target} is not on link {link}")),
-                    Some(true) if *per_s == 0 || *per_s > 10_000_000 => {
-                        Some("`per_s` must be 1 to 10000000".to_owned())
-                    }
-                    Some(true) if size.0 > size.1 || size.1 > 65_507 => {
-                        Some("`size` must be two numbers up to 65507, the smaller first".to_owned())
-                    }
-                    Some(true) => None,
-                }
+                self.flood_trouble(*link, *target, *per_s, *size)
             }
-            What::Partition { sides } => {
-                let all: Vec<u32> = sides.iter().flatten().copied().collect();
-                let unknown = all.iter().find(|&&node| node >= self.node_count());
-                let twice = all.iter().enumerate().find(|(at, node)| all[..*at].contains(node));
-                match (unknown, twice) {
-                    (Some(node), _) => Some(format!("there is no node {node}")),
-                    (None, Some((_, node))) => Some(format!("node {node} is on two sides")),
-                    (None, None) => None,
-                }
-            }
+            What::Partition { sides } => self.partition_trouble(sides),
             What::Drift { ppm, .. } => {
                 (ppm.abs() > 500_000).then(|| "`ppm` must be -500000 to 500000".to_owned())
             }
@@ -253,6 +233,32 @@ impl Plan {
             | What::Jump { .. }
             | What::WallStep { .. }
             | What::Leap { .. } => None,
+        }
+    }
+
+    fn flood_trouble(&self, link: u32, target: u32, per_s: u64, size: (u32, u32)) -> Option<String> {
+        let on = self.links.get(link as usize).map(|link| link.members.contains(&target));
+        match on {
+            None => Some(format!("there is no link {link}")),
+            Some(false) => Some(format!("node {target} is not on link {link}")),
+            Some(true) if per_s == 0 || per_s > 10_000_000 => {
+                Some("`per_s` must be 1 to 10000000".to_owned())
+            }
+            Some(true) if size.0 > size.1 || size.1 > 65_507 => {
+                Some("`size` must be two numbers up to 65507, the smaller first".to_owned())
+            }
+            Some(true) => None,
+        }
+    }
+
+    fn partition_trouble(&self, sides: &[Vec<u32>]) -> Option<String> {
+        let all: Vec<u32> = sides.iter().flatten().copied().collect();
+        let unknown = all.iter().find(|&&node| node >= self.node_count());
+        let twice = all.iter().enumerate().find(|(at, node)| all[..*at].contains(node));
+        match (unknown, twice) {
+            (Some(node), _) => Some(format!("there is no node {node}")),
+            (None, Some((_, node))) => Some(format!("node {node} is on two sides")),
+            (None, None) => None,
         }
     }
 }

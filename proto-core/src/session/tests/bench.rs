@@ -12,7 +12,7 @@ use crate::identity::{DeviceSecrets, Genesis, RootKey, Validity};
 use crate::ids::PathId;
 use crate::limits::Limits;
 use crate::machine::{Cx, Machine};
-use crate::node::{LinkInfo, Medium};
+use crate::node::input::{LinkInfo, Medium};
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
 use crate::zoo::Zoo;
