@@ -13,7 +13,7 @@
 //! | [`app`] | what the applications send |
 //! | `world` | the loop |
 //! | [`check`] | the watchmen |
-//! | [`trace`], [`verify`] | the record of a run, and its comparison with another |
+//! | [`trace`], [`mod@verify`] | the record of a run, and its comparison with another |
 //! | [`subject`], [`node`], [`toy`] | what is simulated: the real node, or a small one to test the simulator with |
 #![forbid(unsafe_code)]
 

@@ -15,19 +15,17 @@
 //! first message costs a slot and nothing else.
 //!
 //! Invariants, checked by [`Sessions::check`] and the tests:
-//! - A key and nonce seal one plaintext: packet numbers of a path only rise within an [association];
+//! - A key and nonce seal one plaintext: packet numbers of a path only rise within an association;
 //!   keys are fresh for each handshake; ephemerals differ even between clones of one generator state.
 //! - The responder sends nothing under new keys before the initiator has.
 //! - An answer to an address that has not proved itself is never larger than the question.
 //! - A packet number is accepted once.
 //! - Nothing is stored for whoever has not shown the network's key, beyond one reassembly slot a link.
 //!
-//! Messages: [`message`]. Durable: [`Record::Peer`]. At its limits: handshakes beyond
+//! Messages: the kinds of `message`. Durable: [`Record::Peer`]. At its limits: handshakes beyond
 //! `limits.handshakes` replace the oldest unconfirmed ones; peers beyond `limits.peers` replace idle
 //! strangers or are not answered. It assumes of the node that `Setup::boot` rises durably with every
 //! start, and that whoever calls [`Sessions::seal`] gives up on `None`.
-//!
-//! [association]: peers::Association
 
 mod answer;
 mod audit;
