@@ -159,6 +159,14 @@ fn judge(case: &Case<'_>, findings: &mut Findings) {
         findings.count("components", topology.components() as u64);
         findings.count("self_links_left_out", u64::from(topology.self_links));
         findings.count("parallel_links_merged", u64::from(topology.merged_links));
+        if topology.nodes_counted_from_zero {
+            let said =
+                "`nodes` counts from 0 and the links from 1: the links' numbers are taken for the nodes'";
+            findings.said.push(said.to_owned());
+        }
+        if topology.nodes_ambiguous {
+            findings.said.push("`nodes` names ids twice: the links alone say who there is".to_owned());
+        }
     }
 }
 
