@@ -89,8 +89,8 @@ fn plan(params: &Params) -> Result<Plan, Usage> {
             continue;
         }
         worst_ppm2 = worst_ppm2.min(u64::from(edge.there_ppm) * u64::from(edge.back_ppm));
-        plan.add_peer(edge.source, edge.target);
         for (from, to) in [(edge.source, edge.target), (edge.target, edge.source)] {
+            plan.add_peer(from, to);
             let flow = FlowPlan {
                 start_us: SECOND,
                 every_us: SECOND,
