@@ -211,6 +211,10 @@ impl<S: Subject> Subject for Metered<S> {
         Some(outside)
     }
 
+    fn last_packet_number(&self) -> u64 {
+        self.inner.as_ref().map_or(0, S::last_packet_number)
+    }
+
     fn next_wake(&self) -> Wake {
         self.inner.as_ref().map_or(Wake::Idle, S::next_wake)
     }

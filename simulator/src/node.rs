@@ -129,6 +129,10 @@ impl Subject for Node {
         Node::poll(self, now, buf)
     }
 
+    fn last_packet_number(&self) -> u64 {
+        Node::last_packet_number(self)
+    }
+
     fn next_wake(&self) -> Wake {
         Node::next_wake(self)
     }
@@ -138,6 +142,7 @@ impl Subject for Node {
         Glance {
             sessions: status.peers.iter().filter(|peer| peer.up).count() as u32,
             unsent_messages: status.peers.iter().map(|peer| u64::from(peer.unsent_messages)).sum(),
+            held_bytes: status.peers.iter().map(|peer| peer.held_bytes).sum(),
             drops: status.drops,
         }
     }

@@ -122,6 +122,7 @@ pub struct Toy {
     durable: u64,
     out: VecDeque<(Output, Vec<u8>)>,
     heard: u64,
+    last_packet_number: u64,
 }
 
 impl Subject for Toy {
@@ -161,6 +162,7 @@ impl Subject for Toy {
             durable: 0,
             out: VecDeque::new(),
             heard: 0,
+            last_packet_number: 0,
         };
         for record in start.records {
             toy.recover(record, start.now);
@@ -237,7 +239,14 @@ impl Subject for Toy {
     fn poll(&mut self, _now: Instant, buf: &mut [u8]) -> Option<Output> {
         let (output, bytes) = self.out.pop_front()?;
         buf[..bytes.len()].copy_from_slice(&bytes);
+        if let Some(number) = bytes.get(5..13).and_then(<[u8]>::first_chunk) {
+            self.last_packet_number = u64::from_le_bytes(*number);
+        }
         Some(output)
+    }
+
+    fn last_packet_number(&self) -> u64 {
+        self.last_packet_number
     }
 
     fn next_wake(&self) -> Wake {
@@ -258,6 +267,7 @@ impl Subject for Toy {
         Glance {
             sessions: self.peers.iter().filter(|peer| peer.life.is_some()).count() as u32,
             unsent_messages: self.waiting.len() as u64,
+            held_bytes: self.held.values().flat_map(BTreeMap::values).map(|held| held.len() as u64).sum(),
             drops: Drops::default(),
         }
     }

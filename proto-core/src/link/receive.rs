@@ -9,6 +9,7 @@ use crate::link::path::{Fate, Piece};
 use crate::link::paths::Challenge;
 use crate::link::peer::Peer;
 use crate::machine::Cx;
+use crate::zoo::Bug;
 
 /// An authenticated packet.
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +61,9 @@ impl Peer {
         if let Some(way) = self.way_mut(packet.path) {
             way.received_bytes += packet.packet_bytes as u64;
             way.path.on_received(cx.now, packet.packet_number, eliciting);
+            if cx.zoo.has(Bug::AckGap) && packet.packet_number > 0 {
+                way.path.on_received(cx.now, packet.packet_number - 1, eliciting);
+            }
             if (way.link, way.addr) != (packet.link, packet.from) && way.challenge.is_none() {
                 way.challenge = Some(Challenge::new(cx, packet.link, packet.from));
             }
@@ -122,9 +126,9 @@ impl Peer {
             cx.drops.count(Drop::ProtocolViolation);
             return;
         };
-        let (now, zoo) = (cx.now, cx.zoo);
+        let now = cx.now;
         let mut acked = None;
-        let valid = way.path.on_ack(now, zoo, ack, &mut |piece, fate| {
+        let valid = way.path.on_ack(now, ack, &mut |piece, fate| {
             if let (Piece::Ack { largest, .. }, Fate::Acked) = (piece, fate) {
                 acked = acked.max(Some(largest));
             }

@@ -97,6 +97,8 @@ pub struct Node {
     handshake_packets: VecDeque<(LinkId, Addr, Bytes)>,
     /// A datagram is copied here to be opened in place.
     scratch: Vec<u8>,
+    /// See [`Node::last_packet_number`].
+    last_packet_number: u64,
     /// Work was left over when a turn's budget ran out or the outputs were full.
     backlog: bool,
 }
@@ -148,6 +150,7 @@ impl Node {
             events: VecDeque::new(),
             handshake_packets: VecDeque::new(),
             scratch: Vec::new(),
+            last_packet_number: 0,
             backlog: false,
             limits,
         };
@@ -340,6 +343,13 @@ impl Node {
     #[must_use]
     pub fn slot_of(&self, node: &NodeId) -> Option<PeerSlot> {
         self.sessions.slot_of(node)
+    }
+
+    /// The number under which the last packet was sealed. The wire shows its low bytes only; a simulator
+    /// that is to see a number used twice needs the whole of it.
+    #[must_use]
+    pub fn last_packet_number(&self) -> u64 {
+        self.last_packet_number
     }
 
     /// Asserts what always holds, in every machine.

@@ -116,6 +116,7 @@ impl Node {
         let mut cx = super::cx(now, &mut self.links_rng, &self.limits, &mut self.drops, self.zoo);
         match sealed {
             Some(sealed) => {
+                self.last_packet_number = sealed.packet_number;
                 self.links.sent(&mut cx, intent, sealed.packet_number, sealed.len);
                 let after = built.after_slot.map_or(Ticket(0), |slot| self.gate.ticket_of(slot));
                 Some((sealed.len, after))

@@ -6,13 +6,19 @@
 //! authentic ones, but a captured authentic packet can be sent on from a false address). An address has
 //! shown it once the host that truly owns it has sent something after it was given something by this
 //! node. Addresses that the operator named need no proof.
+//!
+//! Nor can anybody make a node compute: to addresses that have not shown that they receive, it answers no
+//! more handshakes a second than `Limits::free_handshakes_per_s` (twice that within one second of world
+//! time, since the allowance of a quiet second is kept). A repeated answer costs nothing and is not counted.
 
 use std::collections::BTreeMap;
 
-use proto_core::ids::{Addr, NodeId};
+use proto_core::ids::Addr;
 
+use super::session::wire;
 use super::{Checker, Sight, Violation, want};
 use crate::net::{host_of, number_of};
+use crate::plan::Plan;
 
 #[derive(Clone, Copy, Default, Debug)]
 struct Account {
@@ -23,6 +29,16 @@ struct Account {
     /// It was given something by us.
     reached: bool,
     proved: bool,
+    /// Of the last handshake that was answered there, the first bytes of our ephemeral key.
+    answer: [u8; 8],
+}
+
+/// Handshakes that one host answered to unproved addresses within one second.
+#[derive(Clone, Copy, Default, Debug)]
+struct Answers {
+    second: u64,
+    count: u64,
+    most: u64,
 }
 
 /// See the module's header.
@@ -31,6 +47,7 @@ pub struct Amplification {
     /// By host, link and address; addresses in the simulator are numbers.
     accounts: BTreeMap<(u32, u32, u32), Account>,
     hosts: u32,
+    answers: Vec<Answers>,
 }
 
 /// Addresses watched at once. A flood from more of them is watched in part.
@@ -39,8 +56,29 @@ const MOST: usize = 1 << 20;
 impl Amplification {
     /// For a plan with these nodes.
     #[must_use]
-    pub fn new(ids: &[NodeId]) -> Amplification {
-        Amplification { accounts: BTreeMap::new(), hosts: ids.len() as u32 }
+    pub fn new(plan: &Plan) -> Amplification {
+        let most = |node| 2 * u64::from(plan.limits(node).free_handshakes_per_s) + 1;
+        let answers = |node| Answers { most: most(node), ..Answers::default() };
+        let count = plan.node_count();
+        Amplification { accounts: BTreeMap::new(), hosts: count, answers: (0..count).map(answers).collect() }
+    }
+
+    /// A handshake is answered to an address that has not shown that it receives.
+    fn answered(&mut self, at_us: u64, host: u32) -> Option<Violation> {
+        let known = self.answers.get_mut(host as usize)?;
+        let second = at_us / 1_000_000;
+        if known.second != second {
+            (known.second, known.count) = (second, 0);
+        }
+        known.count += 1;
+        (known.count > known.most).then(|| {
+            let reason = format!(
+                "node {host} answered {} handshakes within one second to addresses that have not proved that they \
+                 receive; {} are allowed",
+                known.count, known.most
+            );
+            Violation::resource("amplification", reason)
+        })
     }
 
     /// `None` for everybody at once, and for one address too many.
@@ -53,6 +91,12 @@ impl Amplification {
     }
 }
 
+/// What sets the answer to a handshake apart from every other; `None` for other packets.
+fn answer_in(bytes: &[u8]) -> Option<[u8; 8]> {
+    let noise = bytes.get(wire::RESPONSE_NOISE..).filter(|_| bytes.first() == Some(&wire::RESPONSE))?;
+    noise.first_chunk().copied()
+}
+
 impl Checker for Amplification {
     fn name(&self) -> &'static str {
         "amplification"
@@ -62,7 +106,7 @@ impl Checker for Amplification {
         want::BOOT | want::ENDPOINT | want::PACKET | want::TRANSMIT
     }
 
-    fn see(&mut self, _at_us: u64, sight: &Sight<'_>) -> Option<Violation> {
+    fn see(&mut self, at_us: u64, sight: &Sight<'_>) -> Option<Violation> {
         match *sight {
             Sight::Boot { host, .. } => self.hosts = self.hosts.max(host + 1),
             Sight::Endpoint { host, link, to } => {
@@ -101,6 +145,11 @@ impl Checker for Amplification {
                             account.sent, account.handshakes, account.received
                         );
                         return Some(Violation::safety("amplification", reason));
+                    }
+                    if let Some(answer) = answer_in(bytes)
+                        && std::mem::replace(&mut account.answer, answer) != answer
+                    {
+                        return self.answered(at_us, host);
                     }
                 }
             }

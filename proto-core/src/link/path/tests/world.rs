@@ -226,7 +226,7 @@ impl World {
                         acks = acks.max(largest + 1);
                     }
                 };
-                path.on_ack(now, Zoo::none(), &ack, &mut fate).unwrap();
+                path.on_ack(now, &ack, &mut fate).unwrap();
                 if acks > 0 {
                     path.on_ack_acked(acks - 1);
                 }
