@@ -204,6 +204,22 @@ mod tests {
         assert_eq!((outcome.sent, outcome.delivered), (200, 200));
     }
 
+    /// Calls are rare after a minute, and of 125 packets one arrives: without hearing each other, two
+    /// that call every ten seconds need 78,000 s on average.
+    #[test]
+    fn two_that_hear_each_other_now_and_then_meet_within_the_hour() {
+        for seed in 0..4 {
+            let mut plan = two(Kind::Message, 992_000);
+            plan.seed = seed;
+            plan.add_peer(1, 0);
+            plan.calm_us = 3_600 * SECOND;
+            plan.expect.stop_early = true;
+            plan.expect.session_within_us = Some(3_600 * SECOND);
+            let outcome = run(&plan);
+            assert_eq!(outcome.verdict, Verdict::Pass, "seed {seed}: {}", outcome.sentence());
+        }
+    }
+
     #[test]
     fn a_plan_gives_the_same_run_twice() {
         let (outcome, difference) = crate::verify(&two(Kind::Durable, 200_000));

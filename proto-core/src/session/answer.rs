@@ -111,6 +111,7 @@ impl Sessions {
                 return Err(Drop::PeersFull);
             }
         }
+        self.call_eagerly(cx.now, place);
         let pattern_overhead = match init.pattern {
             Pattern::Ik => IK_RESPONSE_OVERHEAD,
             Pattern::Xx => XX_RESPONSE_OVERHEAD,

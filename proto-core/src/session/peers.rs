@@ -100,6 +100,8 @@ pub(super) struct Peer {
     pub(super) endpoints: Vec<Endpoint>,
     /// Since when we try to reach it.
     pub(super) dialing: Option<Instant>,
+    /// Calls of its own that came while we were trying.
+    pub(super) calls_heard: u16,
     pub(super) association: Option<Box<Association>>,
     /// Hints from it are not heeded before.
     pub(super) hints_from: Instant,
@@ -121,6 +123,7 @@ impl Peer {
             instance: None,
             endpoints: Vec::new(),
             dialing: None,
+            calls_heard: 0,
             association: None,
             hints_from: Instant::ZERO,
             clone_reported: None,
