@@ -211,6 +211,16 @@ mod tests {
         assert_eq!(outcome.verdict, Verdict::Pass, "{}", outcome.sentence());
     }
 
+    /// Random plans that showed a fault once: 35, questions that answered questions for ever; 1053, a
+    /// challenge repeated to an address that had not proved itself.
+    #[test]
+    fn what_chaos_has_found_stays_mended() {
+        for seed in [35, 1_053] {
+            let outcome = run(&Plan::draw(seed));
+            assert_eq!(outcome.verdict, Verdict::Pass, "seed {seed}: {}", outcome.sentence());
+        }
+    }
+
     #[test]
     fn nodes_of_two_networks_do_not_understand_each_other() {
         let mut plan = two(Kind::Message, 0);

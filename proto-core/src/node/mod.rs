@@ -22,7 +22,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use crate::drops::Drops;
+use crate::drops::{Drop, Drops};
 use crate::identity::{LocalIdentity, Network, Revocations};
 use crate::ids::{Addr, LinkId, NodeId, PeerSlot, Ticket};
 use crate::limits::{Limits, LimitsError};
@@ -223,19 +223,21 @@ impl Node {
         if let Some(opened) = self.sessions.open(&mut cx, link, from, &mut packet) {
             // The first packet under new keys confirms them: the links must hear of the new session,
             // and that the peer's memory is new, before they see what it says.
-            while let Some(action) = self.sessions_poll() {
-                self.route_session(now, action);
+            self.settle(now);
+            if self.backlog {
+                self.drops.count(Drop::QueueFull);
+            } else {
+                let input = link::Input::Received {
+                    peer: opened.peer,
+                    path: opened.path,
+                    packet_number: opened.packet_number,
+                    link,
+                    from,
+                    packet_bytes: bytes.len(),
+                    payload: packet.get(opened.payload).unwrap_or(&[]),
+                };
+                self.links_handle(now, input);
             }
-            let input = link::Input::Received {
-                peer: opened.peer,
-                path: opened.path,
-                packet_number: opened.packet_number,
-                link,
-                from,
-                packet_bytes: bytes.len(),
-                payload: packet.get(opened.payload).unwrap_or(&[]),
-            };
-            self.links_handle(now, input);
         }
         self.scratch = packet;
     }
