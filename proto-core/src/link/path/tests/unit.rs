@@ -273,3 +273,25 @@ fn a_dead_path_is_asked_ever_more_rarely() {
         assert!(probes[2] <= most, "a path dead for minutes is asked rarely: {probes:?}");
     }
 }
+
+/// RFC 9002, section 7.7: at most ten packets at once. Where answers take no time at all, a moment is
+/// still a moment.
+#[test]
+fn no_moment_takes_more_than_a_burst() {
+    let mut path = Path::new(&link(None, 1_200, 0), &Limits::SERVER, at(0));
+    let mut number = 0;
+    let mut moment = |path: &mut Path, now: u64| {
+        let before = number;
+        while path.may_send(at(now), 1_200) == Wake::Now {
+            send(path, now, number);
+            acked(path, now, &[(number, number)]);
+            number += 1;
+            assert!(number - before <= 257, "no end of packets at {now}");
+        }
+        number - before
+    };
+    assert!(moment(&mut path, 0) <= 10);
+    assert!(moment(&mut path, 10_000) <= 11, "what a pause has saved");
+    let most = (11..5_000).map(|ms| moment(&mut path, ms * 1_000)).max();
+    assert!(most <= Some(257), "{most:?}");
+}
