@@ -102,6 +102,18 @@ impl Links {
         None
     }
 
+    /// The way on which the peer is told that its session ends: of the proved ones the fastest that
+    /// lives, or any.
+    pub fn farewell(&self, cx: &Cx<'_>, peer: PeerSlot) -> Option<Intent> {
+        let entry = self.peers.get(usize::from(peer.0))?.as_ref().filter(|entry| entry.up)?;
+        let proved = entry.ways.iter().filter(|way| way.proved && self.links.contains_key(&way.link));
+        let way = proved.min_by_key(|way| (way.path.is_dead(), way.path.rtt(), way.id))?;
+        let info = &self.links.get(&way.link)?.info;
+        let (purpose, link, addr) = (Purpose::Traffic, way.link, way.addr);
+        let wish = Wish { purpose, link, addr, info, congestion_allows: true };
+        Some(entry.intent(cx, peer, way, &wish))
+    }
+
     /// Another packet for the same peer and way, if one may leave now.
     pub fn next_packet_like(&mut self, cx: &mut Cx<'_>, first: &Intent) -> Option<Intent> {
         if first.purpose != Purpose::Traffic {
