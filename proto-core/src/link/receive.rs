@@ -6,7 +6,7 @@ use crate::link::Links;
 use crate::link::frame::{AckFrame, Frame, Frames};
 use crate::link::messages::Budget;
 use crate::link::path::{Fate, Piece};
-use crate::link::paths::Challenge;
+use crate::link::paths::Echo;
 use crate::link::peer::Peer;
 use crate::machine::Cx;
 
@@ -42,6 +42,9 @@ impl Peer {
         packet: &Packet<'_>,
     ) {
         self.heard(cx.now);
+        if let Some(way) = self.way_mut(packet.path) {
+            way.earned(packet.link, packet.from, packet.packet_bytes);
+        }
         let mut eliciting = false;
         let mut kept = true;
         for frame in Frames::new(packet.payload) {
@@ -60,9 +63,7 @@ impl Peer {
         if let Some(way) = self.way_mut(packet.path) {
             way.received_bytes += packet.packet_bytes as u64;
             way.path.on_received(cx.now, packet.packet_number, eliciting);
-            if (way.link, way.addr) != (packet.link, packet.from) && way.challenge.is_none() {
-                way.challenge = Some(Challenge::new(cx, packet.link, packet.from));
-            }
+            way.seen_at(cx, packet.link, packet.from, packet.packet_bytes);
         }
     }
 
@@ -101,7 +102,8 @@ impl Peer {
             }
             Frame::Challenge(token) => {
                 if let Some(way) = self.way_mut(packet.path) {
-                    way.echo = Some((packet.link, packet.from, token));
+                    let Packet { link, from: addr, packet_bytes: asked_bytes, .. } = *packet;
+                    way.echo = Some(Echo { link, addr, token, asked_bytes });
                 }
                 true
             }
