@@ -131,7 +131,9 @@ fn own_command(command: &Command) -> Command {
             payload: copy(payload),
         }),
         Command::Install(bytes) => Command::Install(copy(bytes)),
-        Command::AddPeer(_) | Command::RemovePeer(_) | Command::Consumed { .. } => command.clone(),
+        Command::AddPeer(_) | Command::RemovePeer(_) | Command::Shutdown | Command::Consumed { .. } => {
+            command.clone()
+        }
     }
 }
 

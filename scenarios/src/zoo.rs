@@ -37,13 +37,7 @@ pub const EXHIBITS: [Exhibit; 11] = [
         checkers: &["link"],
         seeds: 3,
     },
-    Exhibit {
-        bug: Bug::NonceReset,
-        scenario: "clock-runs-wild",
-        set: &[],
-        checkers: &["session"],
-        seeds: 3,
-    },
+    Exhibit { bug: Bug::NonceReset, scenario: "clock-runs-wild", set: &[], checkers: &["session"], seeds: 3 },
     Exhibit {
         bug: Bug::AckBeforeStore,
         scenario: "crash-and-restart",

@@ -191,14 +191,9 @@ mod tests {
                 outcome.sentence(),
                 outcome.notes
             );
-            // A datagram may be lost, even where the link loses none: its sender may have had no room.
-            let least = if kind == Kind::Datagram { 190 } else { 200 };
-            assert!(
-                outcome.sent == 200 && outcome.delivered >= least,
-                "{kind:?}: {} of {}",
-                outcome.delivered,
-                outcome.sent
-            );
+            // A link that loses nothing: a datagram too is lost only where its sender had no room, and then
+            // the sender is told and `sent` does not count it.
+            assert_eq!((outcome.sent, outcome.delivered), (200, 200), "{kind:?}");
         }
     }
 
@@ -230,6 +225,16 @@ mod tests {
         let (outcome, difference) = crate::verify(&two(Kind::Durable, 200_000));
         assert_eq!(difference, None);
         assert_eq!(outcome.verdict, Verdict::Pass, "{}", outcome.sentence());
+    }
+
+    /// Random plans that showed a fault once: 35, questions that answered questions for ever; 1053, a
+    /// challenge repeated to an address that had not proved itself.
+    #[test]
+    fn what_chaos_has_found_stays_mended() {
+        for seed in [35, 1_053] {
+            let outcome = run(&Plan::draw(seed));
+            assert_eq!(outcome.verdict, Verdict::Pass, "seed {seed}: {}", outcome.sentence());
+        }
     }
 
     #[test]

@@ -219,7 +219,7 @@ impl Subject for Toy {
                 self.links.insert(link, info.local);
             }
             Input::LinkChanged { link, state: LinkState::Down } => {
-                self.links.remove(&link);
+                self.links.retain(|known, _| *known != link)
             }
             Input::Command(Command::AddPeer(spec)) => {
                 let Some(node) = spec.node else { return Err(Refused::UnknownPeer) };
@@ -227,7 +227,9 @@ impl Subject for Toy {
                 self.peers.push(Peer { node, at, ours: true, life: None, next_try: now, packets: 0 });
             }
             Input::Command(Command::Send(send)) => return self.send(now, send),
-            Input::Command(Command::Consumed { .. } | Command::RemovePeer(_) | Command::Install(_)) => {}
+            Input::Command(
+                Command::Consumed { .. } | Command::RemovePeer(_) | Command::Shutdown | Command::Install(_),
+            ) => {}
             Input::Stored { up_to } => self.stored(now, up_to),
             Input::StoreFailed => self.event(Event::StorageFailed),
             Input::Wake | Input::WallClock(_) | Input::Loaded { .. } => {}

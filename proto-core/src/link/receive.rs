@@ -6,7 +6,7 @@ use crate::link::Links;
 use crate::link::frame::{AckFrame, Frame, Frames};
 use crate::link::messages::Budget;
 use crate::link::path::{Fate, Piece};
-use crate::link::paths::Challenge;
+use crate::link::paths::Echo;
 use crate::link::peer::Peer;
 use crate::machine::Cx;
 use crate::zoo::Bug;
@@ -43,6 +43,9 @@ impl Peer {
         packet: &Packet<'_>,
     ) {
         self.heard(cx.now);
+        if let Some(way) = self.way_mut(packet.path) {
+            way.earned(packet.link, packet.from, packet.packet_bytes);
+        }
         let mut eliciting = false;
         let mut kept = true;
         for frame in Frames::new(packet.payload) {
@@ -64,9 +67,7 @@ impl Peer {
             if cx.zoo.has(Bug::AckGap) && packet.packet_number > 0 {
                 way.path.on_received(cx.now, packet.packet_number - 1, eliciting);
             }
-            if (way.link, way.addr) != (packet.link, packet.from) && way.challenge.is_none() {
-                way.challenge = Some(Challenge::new(cx, packet.link, packet.from));
-            }
+            way.seen_at(cx, packet.link, packet.from, packet.packet_bytes);
         }
     }
 
@@ -105,7 +106,8 @@ impl Peer {
             }
             Frame::Challenge(token) => {
                 if let Some(way) = self.way_mut(packet.path) {
-                    way.echo = Some((packet.link, packet.from, token));
+                    let Packet { link, from: addr, packet_bytes: asked_bytes, .. } = *packet;
+                    way.echo = Some(Echo { link, addr, token, asked_bytes });
                 }
                 true
             }

@@ -1,11 +1,12 @@
 //! Nobody can use a node to hit somebody else harder than they could themselves.
 //!
 //! Whoever asks under a false address must not have a larger answer sent there. Until an address has
-//! shown that it receives, the handshake bytes sent to it never exceed the bytes that came from it, and
-//! all bytes together never exceed three times those (RFC 9000, section 8.1: sealed packets only follow
-//! authentic ones, but a captured authentic packet can be sent on from a false address). An address has
-//! shown it once the host that truly owns it has sent something after it was given something by this
-//! node. Addresses that the operator named need no proof.
+//! shown that it receives, the bytes sent to it never exceed the bytes that came from it: neither in
+//! handshakes, nor in sealed packets, since a captured authentic packet can be sent on from a false
+//! address (RFC 9000, section 8.1, would allow three times as many). An address has shown it once the host
+//! that truly owns it has sent something back that way after it was given something by this node, or has
+//! sealed something, whichever way it went, after it was given a handshake there: it has the keys from
+//! that answer. Addresses that the operator named need no proof.
 //!
 //! Nor can anybody make a node compute: to addresses that have not shown that they receive, it answers no
 //! more handshakes a second than `Limits::free_handshakes_per_s` (twice that within one second of world
@@ -35,7 +36,7 @@ struct Account {
 
 /// Handshakes that one host answered to unproved addresses within one second.
 #[derive(Clone, Copy, Default, Debug)]
-struct Answers {
+struct Work {
     second: u64,
     count: u64,
     most: u64,
@@ -46,8 +47,12 @@ struct Answers {
 pub struct Amplification {
     /// By host, link and address; addresses in the simulator are numbers.
     accounts: BTreeMap<(u32, u32, u32), Account>,
+    /// Links by which the first host has given a handshake to the second, which has sealed nothing for
+    /// it since.
+    answered: BTreeMap<(u32, u32), Vec<u32>>,
     hosts: u32,
-    answers: Vec<Answers>,
+    /// By host.
+    work: Vec<Work>,
 }
 
 /// Addresses watched at once. A flood from more of them is watched in part.
@@ -58,14 +63,14 @@ impl Amplification {
     #[must_use]
     pub fn new(plan: &Plan) -> Amplification {
         let most = |node| 2 * u64::from(plan.limits(node).free_handshakes_per_s) + 1;
-        let answers = |node| Answers { most: most(node), ..Answers::default() };
-        let count = plan.node_count();
-        Amplification { accounts: BTreeMap::new(), hosts: count, answers: (0..count).map(answers).collect() }
+        let hosts = plan.node_count();
+        let work = (0..hosts).map(|node| Work { most: most(node), ..Work::default() }).collect();
+        Amplification { accounts: BTreeMap::new(), answered: BTreeMap::new(), hosts, work }
     }
 
     /// A handshake is answered to an address that has not shown that it receives.
-    fn answered(&mut self, at_us: u64, host: u32) -> Option<Violation> {
-        let known = self.answers.get_mut(host as usize)?;
+    fn worked(&mut self, at_us: u64, host: u32) -> Option<Violation> {
+        let known = self.work.get_mut(host as usize)?;
         let second = at_us / 1_000_000;
         if known.second != second {
             (known.second, known.count) = (second, 0);
@@ -89,12 +94,15 @@ impl Amplification {
         }
         Some(self.accounts.entry(key).or_default())
     }
-}
 
-/// What sets the answer to a handshake apart from every other; `None` for other packets.
-fn answer_in(bytes: &[u8]) -> Option<[u8; 8]> {
-    let noise = bytes.get(wire::RESPONSE_NOISE..).filter(|_| bytes.first() == Some(&wire::RESPONSE))?;
-    noise.first_chunk().copied()
+    /// `host` has sealed something for `peer`: it has what `peer` answered it.
+    fn sealed(&mut self, host: u32, peer: u32) {
+        for link in self.answered.remove(&(peer, host)).unwrap_or_default() {
+            if let Some(account) = self.accounts.get_mut(&(peer, link, number_of(host))) {
+                account.proved = true;
+            }
+        }
+    }
 }
 
 impl Checker for Amplification {
@@ -123,6 +131,12 @@ impl Checker for Amplification {
                     && let Some(account) = self.accounts.get_mut(&(owner, link, number_of(host)))
                 {
                     account.reached = true;
+                    if is_handshake(bytes) && !account.proved {
+                        let links = self.answered.entry((owner, host)).or_default();
+                        if !links.contains(&link) {
+                            links.push(link);
+                        }
+                    }
                 }
             }
             Sight::Transmit { host, link, to, bytes, .. } => {
@@ -132,13 +146,18 @@ impl Checker for Amplification {
                 {
                     account.proved |= account.reached;
                 }
+                if !is_handshake(bytes)
+                    && let Some(peer) = host_of(&to)
+                {
+                    self.sealed(host, peer);
+                }
                 let account = self.account(host, link, to)?;
                 if !account.proved {
                     account.sent += bytes.len() as u64;
-                    if bytes.first().is_some_and(|first| first & 0x80 == 0) {
+                    if is_handshake(bytes) {
                         account.handshakes += bytes.len() as u64;
                     }
-                    if account.handshakes > account.received || account.sent > 3 * account.received {
+                    if account.sent > account.received {
                         let reason = format!(
                             "node {host} has sent {} bytes, {} of them in handshakes, to {to:?} on link {link}, which has \
                              not proved that it receives, after {} bytes from there",
@@ -149,7 +168,7 @@ impl Checker for Amplification {
                     if let Some(answer) = answer_in(bytes)
                         && std::mem::replace(&mut account.answer, answer) != answer
                     {
-                        return self.answered(at_us, host);
+                        return self.worked(at_us, host);
                     }
                 }
             }
@@ -161,4 +180,15 @@ impl Checker for Amplification {
         }
         None
     }
+}
+
+/// Whether a packet belongs to the handshake family, by its first bit.
+fn is_handshake(bytes: &[u8]) -> bool {
+    bytes.first().is_some_and(|first| first & 0x80 == 0)
+}
+
+/// What sets the answer to a handshake apart from every other; `None` for other packets.
+fn answer_in(bytes: &[u8]) -> Option<[u8; 8]> {
+    let noise = bytes.get(wire::RESPONSE_NOISE..).filter(|_| bytes.first() == Some(&wire::RESPONSE))?;
+    noise.first_chunk().copied()
 }

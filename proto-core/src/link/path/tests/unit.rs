@@ -183,3 +183,104 @@ fn odd_calls_do_no_harm() {
     path.check();
     path.trim();
 }
+
+/// Two sides that both believe the path dead would throw every question back for ever.
+#[test]
+fn a_dead_path_that_hears_much_asks_once_a_round_trip() {
+    let mut path = dead_path();
+    path.on_received(at(5_000_000), 0, true);
+    assert!(path.wants_probe(), "somebody is there: ask at once");
+    let mut asked = 0;
+    for number in 1..1_000 {
+        let now = 5_000_000 + number;
+        path.on_received(at(now), number, true);
+        if path.wants_probe() {
+            asked += 1;
+            path.on_sent(at(now), 1_000 + number, 30, true, &[Piece::Ping]);
+        }
+    }
+    assert_eq!(asked, 1, "1,000 packets within a millisecond");
+}
+
+/// A path without loss that has sent the numbers below 210 and died within two seconds.
+fn dead_path() -> Path {
+    let mut path = path();
+    for number in 0..200 {
+        send(&mut path, number, number);
+    }
+    acked(&mut path, 50_000, &[(0, 199)]);
+    for number in 200..210 {
+        send(&mut path, 60_000 + number, number);
+    }
+    let mut now = 60_000;
+    while !path.is_dead() {
+        now += 10_000;
+        path.on_timeout(at(now), &mut |_, _| {});
+        assert!(now < 2_000_000, "never given up");
+    }
+    path
+}
+
+#[test]
+fn an_answer_to_a_packet_that_is_not_remembered_revives_a_path() {
+    let mut path = dead_path();
+    for number in 210..20_000 {
+        path.on_sent(at(3_000_000), number, 30, true, &[Piece::Ping]);
+    }
+    assert!(path.is_dead());
+    let result = with_ack(&[(215, 215)], |ack| path.on_ack(at(3_700_000), Zoo::none(), ack, &mut |_, _| {}));
+    assert_eq!(result, Ok(()));
+    assert!(!path.is_dead(), "the record had to make room, the answer is one all the same");
+}
+
+/// RFC 9002, section 6.2.1: pauses double. They grow to an eighth of the silence, never beyond.
+#[test]
+fn a_dead_path_is_asked_ever_more_rarely() {
+    for (lost, most) in [(0, 30), (9, 250)] {
+        let mut path = dead_path();
+        let mut number = 210;
+        // What the path thinks of its loss decides how often it asks at first.
+        for _ in 0..20 * lost {
+            path.loss.update(1, lost);
+        }
+        path.refresh();
+        let (mut now, mut probes, mut last) = (2_000_000, [0, 0, 0], 2_000_000);
+        while now < 1_000_000_000 {
+            if path.wants_probe() {
+                let part = if now < 12_000_000 { 0 } else { 1 + usize::from(now > 500_000_000) };
+                probes[part] += 1;
+                path.on_sent(at(now), number, 30, true, &[Piece::Ping]);
+                assert!(now - last <= 520_000.max(now / 8 + 20_000), "{now}: {}", now - last);
+                (number, last) = (number + 1, now);
+            }
+            let Wake::At(next, _) = path.next_wake() else { panic!() };
+            now = next.as_micros().max(now + 1);
+            path.on_timeout(at(now), &mut |_, _| {});
+        }
+        std::println!("{lost} lost of {}: {probes:?} questions", lost + 1);
+        assert!(probes[0] >= 15, "an outage of seconds is noticed at once");
+        assert!(probes[2] <= most, "a path dead for minutes is asked rarely: {probes:?}");
+    }
+}
+
+/// RFC 9002, section 7.7: at most ten packets at once. Where answers take no time at all, a moment is
+/// still a moment.
+#[test]
+fn no_moment_takes_more_than_a_burst() {
+    let mut path = Path::new(&link(None, 1_200, 0), &Limits::SERVER, at(0));
+    let mut number = 0;
+    let mut moment = |path: &mut Path, now: u64| {
+        let before = number;
+        while path.may_send(at(now), 1_200) == Wake::Now {
+            send(path, now, number);
+            acked(path, now, &[(number, number)]);
+            number += 1;
+            assert!(number - before <= 257, "no end of packets at {now}");
+        }
+        number - before
+    };
+    assert!(moment(&mut path, 0) <= 10);
+    assert!(moment(&mut path, 10_000) <= 11, "what a pause has saved");
+    let most = (11..5_000).map(|ms| moment(&mut path, ms * 1_000)).max();
+    assert!(most <= Some(257), "{most:?}");
+}
