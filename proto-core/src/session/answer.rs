@@ -13,6 +13,7 @@ use super::keys::Holder;
 use super::message::{
     Builder, INIT_OVERHEAD, Kind, MAX_HANDSHAKE_BYTES, Packet, RESPONSE_OVERHEAD, Versions,
 };
+use super::pace;
 use super::payload::Payload;
 use super::peers::Place;
 use super::settle::{Claim, Fate};
@@ -49,6 +50,7 @@ struct Asked {
     versions: Versions,
     epoch: u32,
     question: [u8; 16],
+    proved: bool,
 }
 
 /// One answered handshake.
@@ -60,6 +62,8 @@ pub(super) struct Answer {
     reply: Bytes,
     pub(super) index: u32,
     remote: u32,
+    /// The address has shown a cookie.
+    proved: bool,
     at: Instant,
     /// Our life, as the answer tells it.
     life: u32,
@@ -101,6 +105,7 @@ impl Sessions {
         if !proved && !self.free.take(cx.now, cx.limits.free_handshakes_per_s) {
             return self.demand_cookie(cx, place, packet, init);
         }
+        self.make_room(cx, proved)?;
         let (noise, claim) = self.read_init(cx, place, packet, init)?;
         if let Some(claim) = &claim {
             if self.is_self(claim) {
@@ -121,7 +126,7 @@ impl Sessions {
             return self.demand_cookie(cx, place, packet, init);
         }
         let (remote, versions, epoch) = (packet.sender, packet.versions, init.epoch);
-        self.respond(cx, &Asked { place, remote, versions, epoch, question }, noise, claim)
+        self.respond(cx, &Asked { place, remote, versions, epoch, question, proved }, noise, claim)
     }
 
     fn demand_cookie(
@@ -191,7 +196,6 @@ impl Sessions {
         let len = noise.write(&payload, &mut message).map_err(|_| Drop::HandshakeInvalid)?;
         message.truncate(len);
 
-        self.make_room(cx);
         let index = self.table.take(cx.rng, Holder::Answer(0)).ok_or(Drop::HandshakeFull)?;
         let reply = Builder::new(Kind::Response, self.versions, index)
             .index(asked.remote)
@@ -230,9 +234,9 @@ impl Sessions {
         reply: Bytes,
         state: State,
     ) -> Result<(), Drop> {
-        let &Asked { place, remote, epoch, question, .. } = asked;
+        let &Asked { place, remote, epoch, question, proved, .. } = asked;
         let (at, life, packet) = (cx.now, self.life, reply.clone());
-        let answer = Answer { place, question, reply, index, remote, at, life, epoch, state };
+        let answer = Answer { place, question, reply, index, remote, proved, at, life, epoch, state };
         match self.answers.insert(answer, Self::answers_limit(cx)) {
             Ok(slot) => {
                 self.table.set_holder(index, Holder::Answer(slot));
@@ -253,18 +257,26 @@ impl Sessions {
         (all - all / 2).max(1)
     }
 
-    /// Frees a place when all are taken: a finished answer, else the oldest.
-    fn make_room(&mut self, cx: &Cx<'_>) {
+    /// Frees a place when all are taken: a finished answer, else the oldest that has had time to be
+    /// confirmed. A young one stays: a peer that calls over two links at once, and a responder with one
+    /// place, would otherwise end each other's handshakes for ever. But one who has `proved` an address
+    /// need not wait for those who have not.
+    fn make_room(&mut self, cx: &Cx<'_>, proved: bool) -> Result<(), Drop> {
         if self.answers.len() < Self::answers_limit(cx) {
-            return;
+            return Ok(());
         }
         let oldest = self.answers.iter().min_by_key(|(_, answer)| {
             let done = matches!(answer.state, State::Done);
-            (!done, answer.at)
+            (!done, answer.proved, answer.at)
         });
-        if let Some((slot, _)) = oldest {
-            self.drop_answer(slot);
+        let Some((slot, answer)) = oldest else { return Err(Drop::HandshakeFull) };
+        let patience = self.links.get(&answer.place.link).map(|link| pace::patience(&link.info));
+        let must_go = matches!(answer.state, State::Done) || (proved && !answer.proved);
+        if !must_go && patience.is_some_and(|patience| cx.now.since(answer.at) < patience) {
+            return Err(Drop::HandshakeFull);
         }
+        self.drop_answer(slot);
+        Ok(())
     }
 
     fn drop_answer(&mut self, slot: u16) {

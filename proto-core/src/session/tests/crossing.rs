@@ -3,6 +3,7 @@
 use super::super::*;
 use super::bench::*;
 use crate::ids::PathId;
+use crate::limits::Limits;
 use crate::time::{Duration, Instant};
 use std::vec;
 use std::vec::Vec;
@@ -119,6 +120,39 @@ fn crossing_handshakes_in_bad_weather() {
             assert_eq!(side.clones(), 0);
         }
     }
+}
+
+/// Two places of a peer are called in one moment, and the peer has room for one answer.
+#[test]
+fn calls_over_two_links_at_once_do_not_end_each_other() {
+    let (a, b) = pair();
+    let b = Make { limits: Limits { handshakes: 2, ..b.limits.clone() }, ..b };
+    let mut sides = [a.start(Instant::ZERO), b.start(Instant::ZERO)];
+    let mut now = Instant::ZERO;
+    let endpoints = [2, 22].map(|address| (LINK, Addr::from_u32(address))).to_vec();
+    sides[0].handle(
+        now,
+        Input::Connect { spec: PeerSpec { node: Some(b.node()), key: Some(b.key()), endpoints } },
+    );
+    for _ in 0..20 {
+        now += Duration::from_millis(25);
+        let asked: Vec<_> = sides[0].out.drain(..).collect();
+        assert!(asked.len() <= 4, "no storm");
+        let mut answers = Vec::new();
+        for (place, packet) in asked {
+            sides[1].receive(now, a.address, &packet);
+            answers.extend(sides[1].out.drain(..).map(|(_, answer)| (place, answer)));
+        }
+        for (place, answer) in answers {
+            sides[0].receive(now, place, &answer);
+        }
+        sides[0].wake(now);
+        let peer = sides[0].peer(&b).unwrap();
+        if let Some(ping) = sides[0].ping(now, peer) {
+            sides[0].out.push((2, ping.into()));
+        }
+    }
+    assert!(agree(&sides[0], &sides[1]), "{} {}", sides[0].describe(), sides[1].describe());
 }
 
 fn connected(a: &Make, b: &Make) -> World {

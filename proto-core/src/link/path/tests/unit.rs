@@ -11,7 +11,6 @@ use crate::link::frame::{AckFrame, Frame, Frames, write_ack};
 use crate::link::path::{Fate, Path, Piece, UnsentAcked};
 use crate::time::Instant;
 use crate::wake::{Reason, Wake};
-use crate::zoo::Zoo;
 
 fn at(us: u64) -> Instant {
     Instant::from_micros(us)
@@ -228,7 +227,7 @@ fn an_answer_to_a_packet_that_is_not_remembered_revives_a_path() {
         path.on_sent(at(3_000_000), number, 30, true, &[Piece::Ping]);
     }
     assert!(path.is_dead());
-    let result = with_ack(&[(215, 215)], |ack| path.on_ack(at(3_700_000), Zoo::none(), ack, &mut |_, _| {}));
+    let result = with_ack(&[(215, 215)], |ack| path.on_ack(at(3_700_000), ack, &mut |_, _| {}));
     assert_eq!(result, Ok(()));
     assert!(!path.is_dead(), "the record had to make room, the answer is one all the same");
 }

@@ -14,7 +14,6 @@ use crate::link::path::{Fate, Path, Piece};
 use crate::node::input::{LinkInfo, Medium};
 use crate::time::{Duration, Instant};
 use crate::wake::Wake;
-use crate::zoo::Zoo;
 
 /// Header and tag of a data packet.
 const OVERHEAD: usize = 24;
