@@ -6,15 +6,27 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use simulator::plan::Plan;
 use simulator::trace::StepRecord;
-use simulator::{Difference, Options, Outcome, Real};
+use simulator::verify::{self, Difference};
+use simulator::{Options, Outcome, Real};
 
 use crate::memory::{self, Metered, NodeMemory};
+use crate::witness;
 
 /// How to run a plan, beyond the plan itself. Nothing here changes what happens in the run.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct How {
-    /// Run it a second time in another thread, and compare step by step.
-    pub verify: bool,
+    /// Run it a second time, and compare step by step.
+    pub verify: Option<Elsewhere>,
+}
+
+/// Where a second run takes place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Elsewhere {
+    /// In another thread of this process.
+    Thread,
+    /// In another thread of another process, with other environment variables. Only the `thallus-sim`
+    /// program can start itself again.
+    Process,
 }
 
 /// A run with everything that was measured around it.
@@ -32,10 +44,13 @@ pub struct Ran {
 #[must_use]
 pub fn run(plan: &Plan, how: How) -> Ran {
     memory::take();
-    let (mut outcome, difference) = if how.verify {
-        simulator::verify::verify_subject::<Metered<Real>>(plan)
-    } else {
-        (simulator::run_subject::<Metered<Real>>(plan, options()).outcome, None)
+    let (mut outcome, difference) = match how.verify {
+        None => (simulator::run_subject::<Metered<Real>>(plan, options()).outcome, None),
+        Some(Elsewhere::Thread) => verify::verify_subject::<Metered<Real>>(plan),
+        Some(Elsewhere::Process) => {
+            let mut asked = witness::Asked::new(plan);
+            verify::verify_with::<Metered<Real>>(plan, |window| asked.run(window))
+        }
     };
     let memory = memory::take();
     outcome.peak_node_bytes = memory.iter().map(|node| node.peak_bytes).max().unwrap_or(0);

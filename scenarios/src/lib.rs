@@ -17,5 +17,6 @@ pub mod scenario;
 pub mod scenarios;
 pub mod sweep;
 pub mod topology;
+mod witness;
 #[cfg(feature = "zoo")]
 pub mod zoo;

@@ -45,7 +45,7 @@ pub struct Report {
     pub at_step: u64,
     /// The hash over all steps.
     pub trace_hash: String,
-    /// Whether a second run in another thread gave the same steps; absent when not asked for.
+    /// Whether a second run elsewhere gave the same steps; absent when not asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verified: Option<bool>,
     /// Turns of nodes.
@@ -172,7 +172,7 @@ fn report(outcome: &Outcome, mut findings: Findings, replay: String, wall_second
         at_us: outcome.at_us,
         at_step: outcome.step,
         trace_hash: outcome.trace_hash.clone(),
-        verified: how.verify.then_some(outcome.verdict != Verdict::Determinism),
+        verified: how.verify.is_some().then_some(outcome.verdict != Verdict::Determinism),
         steps: outcome.steps,
         nodes: outcome.nodes,
         virtual_seconds: decimal(outcome.virtual_us),

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use serde::Serialize;
 
-use crate::engine::How;
+use crate::engine::{Elsewhere, How};
 use crate::fail::Usage;
 use crate::params::Params;
 use crate::report::{self, Line, Origin, Report};
@@ -31,8 +31,8 @@ pub struct Sweep<'a> {
     pub jobs: usize,
     /// Choices for every run.
     pub params: &'a Params,
-    /// Whether every run is run twice.
-    pub verify: bool,
+    /// Where every run is run a second time.
+    pub verify: Option<Elsewhere>,
 }
 
 /// A run that failed.
@@ -246,7 +246,7 @@ mod tests {
                 shard: (shard, 3),
                 jobs: 1,
                 params: &params,
-                verify: false,
+                verify: None,
             };
             let job = sweep.jobs_of_shard();
             let mine: Vec<_> =

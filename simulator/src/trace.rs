@@ -71,7 +71,7 @@ fn little_endian(bytes: &[u8]) -> u64 {
 }
 
 /// One step in words, kept for the part of a run that somebody wants to look at.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
 pub struct StepRecord {
     /// Its number, counted from 1.
     pub step: u64,

@@ -1,10 +1,10 @@
 //! Determinism is checked, not hoped for.
 //!
-//! A run is repeated in another thread, with another name, another stack and so other addresses, and
-//! every checkpoint is compared. When one differs, the thousand steps before it are run again with
-//! words, and the first step that differs is shown with both sides. Other environment variables need
-//! another process: the `thallus-sim` command starts itself again and compares checkpoints by
-//! [`differing_window`].
+//! A run is repeated elsewhere, and every checkpoint is compared. When one differs, the thousand steps
+//! before it are run again with words, and the first step that differs is shown with both sides.
+//! Elsewhere is another thread, with another name, another stack and so other addresses
+//! ([`verify_subject`]), or whatever the caller has to offer ([`verify_with`]): the `thallus-sim`
+//! command asks a process that was started with other environment variables.
 
 use std::ops::Range;
 
@@ -31,9 +31,32 @@ impl std::fmt::Display for Difference {
     }
 }
 
+/// What a second run is compared by.
+#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
+pub struct Trail {
+    /// The hash over all steps.
+    pub trace_hash: String,
+    /// How many there were.
+    pub steps: u64,
+    /// Step and digest, every thousand steps.
+    pub checkpoints: Vec<(u64, u64)>,
+    /// The steps that were asked for, in words.
+    pub window: Vec<StepRecord>,
+}
+
+impl From<Finished> for Trail {
+    fn from(Finished { outcome, steps }: Finished) -> Trail {
+        Trail {
+            trace_hash: outcome.trace_hash,
+            steps: outcome.steps,
+            checkpoints: outcome.checkpoints,
+            window: steps,
+        }
+    }
+}
+
 /// The steps among which two runs part; `None` when they do not.
-#[must_use]
-pub fn differing_window(a: &Outcome, b: &Outcome) -> Option<Range<u64>> {
+fn differing_window(a: &Outcome, b: &Trail) -> Option<Range<u64>> {
     if a.trace_hash == b.trace_hash && a.steps == b.steps {
         return None;
     }
@@ -44,11 +67,19 @@ pub fn differing_window(a: &Outcome, b: &Outcome) -> Option<Range<u64>> {
 /// Runs a plan twice, the second time in another thread. The outcome of the first run, with the
 /// verdict [`Verdict::Determinism`] and the place when the second differs.
 pub fn verify_subject<S: Subject>(plan: &Plan) -> (Outcome, Option<Difference>) {
+    verify_with::<S>(plan, |window| elsewhere::<S>(plan, window).into())
+}
+
+/// As [`verify_subject`], the second time by `second`, which is asked for the steps of a window (an
+/// empty one at first).
+pub fn verify_with<S: Subject>(
+    plan: &Plan,
+    mut second: impl FnMut(Range<u64>) -> Trail,
+) -> (Outcome, Option<Difference>) {
     let mut outcome = run_subject::<S>(plan, Options::default()).outcome;
-    let second = elsewhere::<S>(plan, 0..0).outcome;
-    let Some(window) = differing_window(&outcome, &second) else { return (outcome, None) };
+    let Some(window) = differing_window(&outcome, &second(0..0)) else { return (outcome, None) };
     let options = Options { window: window.clone(), ..Options::default() };
-    let (left, right) = (run_subject::<S>(plan, options).steps, elsewhere::<S>(plan, window.clone()).steps);
+    let (left, right) = (run_subject::<S>(plan, options).steps, second(window.clone()).window);
     let (first, second) = first_difference(&left, &right).unwrap_or_default();
     outcome.verdict = Verdict::Determinism;
     outcome.checker = "verify".to_owned();
@@ -59,7 +90,8 @@ pub fn verify_subject<S: Subject>(plan: &Plan) -> (Outcome, Option<Difference>) 
     (outcome, Some(Difference { first, second }))
 }
 
-fn elsewhere<S: Subject>(plan: &Plan, window: Range<u64>) -> Finished {
+/// Runs a plan in another thread.
+pub fn elsewhere<S: Subject>(plan: &Plan, window: Range<u64>) -> Finished {
     let run = || run_subject::<S>(plan, Options { window, ..Options::default() });
     std::thread::scope(|scope| {
         let builder =

@@ -49,6 +49,9 @@ pub(crate) enum Command {
     /// The table of figures, as ratios to limits measured in the same run.
     #[command(after_help = "Example: thallus-sim bench --json")]
     Bench(BenchArgs),
+    /// The second process of `--verify`: plans on standard input, what they came to on standard output.
+    #[command(hide = true)]
+    Witness,
     /// Every planted bug must be found, by the right checker, within its number of seeds.
     #[cfg(feature = "zoo")]
     #[command(after_help = "Example: cargo run --release -p scenarios --features zoo -- zoo")]
@@ -92,7 +95,7 @@ pub(crate) struct RunArgs {
     pub(crate) seed: Option<u64>,
     #[command(flatten)]
     pub(crate) choices: ChoiceArgs,
-    /// Run twice, the second time in another thread, and compare step by step.
+    /// Run twice, the second time in another process with other environment variables, and compare step by step.
     #[arg(long)]
     pub(crate) verify: bool,
     /// Write the trace, one line a step, to this file.

@@ -40,6 +40,7 @@ pub fn main() -> ExitCode {
         Command::Check(check) => plans::check(&check),
         Command::Golden(golden) => golden::golden(&golden),
         Command::Bench(bench) => bench::bench(&bench),
+        Command::Witness => witness(),
         #[cfg(feature = "zoo")]
         Command::Zoo(zoo) => zoo::zoo(&zoo),
     };
@@ -50,6 +51,16 @@ pub fn main() -> ExitCode {
             ExitCode::from(USAGE)
         }
     }
+}
+
+fn witness() -> Result<u8, Usage> {
+    crate::witness::serve(std::io::stdin().lock(), std::io::stdout().lock()).map(|()| 0).map_err(|error| {
+        Usage::new(
+            format!("no question of a second run: {error}"),
+            "standard input",
+            "leave this command to `--verify`, which starts it by itself",
+        )
+    })
 }
 
 /// Says what clap found, in the form of every other error; help and version are no errors.

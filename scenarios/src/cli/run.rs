@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use simulator::plan::Plan;
 
 use super::args::{ReplayArgs, RunArgs};
-use crate::engine::{self, How};
+use crate::engine::{self, Elsewhere, How};
 use crate::fail::Usage;
 use crate::report::{self, Origin, Report};
 
@@ -60,7 +60,7 @@ fn finish(
 ) -> Result<u8, Usage> {
     // Opened before the run, so that hours of it are not lost to a wrong path.
     let file = trace.map(|path| super::create_file(path).map(|file| (path, file))).transpose()?;
-    let report = report::run(plan, origin, How { verify });
+    let report = report::run(plan, origin, How { verify: verify.then_some(Elsewhere::Process) });
     let mut saved = Vec::new();
     if let Some((path, file)) = file {
         engine::trace(plan, 0..u64::MAX, file).map_err(|error| super::cannot_write(path, &error))?;

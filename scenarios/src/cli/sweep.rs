@@ -25,7 +25,7 @@ pub(super) fn sweep(args: &SweepArgs) -> Result<u8, Usage> {
         shard: args.shard,
         jobs,
         params: &params,
-        verify: args.verify,
+        verify: args.verify.then_some(crate::engine::Elsewhere::Process),
     };
     let file = args
         .json_lines

@@ -8,9 +8,16 @@
 //! What must hold: never one key and nonce for two plaintexts (the simulator's session checker
 //! compares every packet); the peers notice that two run as one, and somebody says so.
 //!
-//! Promised: detected and said (`CloneDetected`) in every seed. The twin has started once more than the
-//! device, so peers that met it take the device for a restored backup and refuse it; when the twin is
-//! gone and the device has been restarted past it, everything is delivered, once.
+//! Nobody can tell which of two twins is the real one; what can be told is which has started more often.
+//! The twin has started once more than the device, so whoever meets it goes on with it, and takes the
+//! device for a restored backup from then on (`Refuse` in the table of the session's specification). Who
+//! never met the twin goes on with the device and notices nothing. A refusal does not end by itself when
+//! the twin is gone: a backup must not come back because nobody contradicts it. It ends when the device
+//! has been restarted past its twin, twice here: the first start has the twin's number, the second is new.
+//!
+//! Promised, in every seed: both a peer and one of the twins say so (`CloneDetected`); the session of
+//! the two others loses nothing; who met the twin does not let the device in before it has been restarted
+//! past it, and everybody does after; what was accepted is delivered, nothing twice.
 
 use simulator::Verdict;
 use simulator::plan::{FlowPlan, LinkKind, LinkPlan, NodePlan, Plan, What};
@@ -19,6 +26,12 @@ use super::{MINUTE, SECOND, draw};
 use crate::fail::Usage;
 use crate::params::{Key, Params};
 use crate::scenario::{Case, Findings, Scenario};
+
+/// The node that is copied; the copy is the host behind the three planned ones.
+const DEVICE: u32 = 0;
+const TWIN: u32 = 3;
+/// For so long the device is alone before the operator restarts it.
+const ALONE_US: u64 = 15 * SECOND;
 
 const LOSS: Key = Key { name: "loss", default: "5%", help: "loss each way, 0 to 90%" };
 
@@ -53,11 +66,10 @@ fn plan(params: &Params) -> Result<Plan, Usage> {
     }
     let start_us = draw(params.seed, 0, 5 * SECOND, 30 * SECOND);
     let end_us = start_us + draw(params.seed, 1, 40 * SECOND, 60 * SECOND);
-    plan.add_fault(start_us, end_us, What::Clone { node: 0 });
-    // The operator switches the device off and on: the first start has the twin's number, the second
-    // one is new.
-    for after_us in [2 * SECOND, 6 * SECOND] {
-        plan.add_fault(end_us + after_us, plan.duration_us, What::Crash { node: 0, down_us: SECOND });
+    plan.add_fault(start_us, end_us, What::Clone { node: DEVICE });
+    // The operator switches the device off and on, twice.
+    for after_us in [ALONE_US, ALONE_US + 4 * SECOND] {
+        plan.add_fault(end_us + after_us, plan.duration_us, What::Crash { node: DEVICE, down_us: SECOND });
     }
     Ok(plan)
 }
@@ -66,9 +78,13 @@ fn judge(case: &Case<'_>, findings: &mut Findings) {
     let woke_us = case.plan.faults.first().map_or(0, |fault| fault.start_us);
     let said: Vec<_> = case.outcome.notes.iter().filter(|note| note.what.contains("CloneDetected")).collect();
     findings.count("clone_reports", said.len() as u64);
-    findings.demand(!said.is_empty(), Verdict::Safety, || {
-        "two instances of one identity ran for 40 s or more and nobody reported it".to_owned()
-    });
+    let by_twins = said.iter().filter(|note| [DEVICE, TWIN].contains(&note.host)).count();
+    for (who, reports) in [("no peer", said.len() - by_twins), ("neither of them", by_twins)] {
+        findings.demand(reports > 0, Verdict::Safety, || {
+            format!("two instances of one identity ran for 40 s or more and {who} reported it")
+        });
+    }
+    judge_recovery(case, findings);
     if let Some(first) = said.first() {
         findings.count("detected_after_ms", first.at_us.saturating_sub(woke_us) / 1_000);
     }
@@ -78,4 +94,37 @@ fn judge(case: &Case<'_>, findings: &mut Findings) {
     // Which of two twins gets an ordinary message, and what becomes of those under way when a session
     // changes hands, is not promised. That every other one arrives is the simulator's own check.
     findings.count("uncertain", case.outcome.flow_reports.iter().map(|flow| flow.uncertain).sum());
+}
+
+/// Who met the twin must not let the device in by itself, but after the restarts; the others lose nothing.
+fn judge_recovery(case: &Case<'_>, findings: &mut Findings) {
+    let gone_us = case.plan.faults.first().map_or(0, |fault| fault.end_us);
+    let restarted_us = gone_us + ALONE_US + 4 * SECOND;
+    for peer in [1, 2] {
+        let said = |what: &str| -> Vec<u64> {
+            let notes = case.outcome.notes.iter();
+            notes
+                .filter(|note| note.host == peer && note.what.starts_with(what))
+                .map(|note| note.at_us)
+                .collect()
+        };
+        // The two others keep their session throughout: whoever comes up for one of them is the device.
+        let (ups, met_twin) = (said("PeerUp"), !said("CloneDetected").is_empty());
+        let early = ups.iter().filter(|at_us| (gone_us + SECOND..restarted_us).contains(*at_us)).count();
+        findings.demand(!met_twin || early == 0, Verdict::Safety, || {
+            format!("node {peer} had met the twin and let the device in before it was restarted past it")
+        });
+        findings.demand(ups.last().is_some_and(|at_us| *at_us >= restarted_us), Verdict::Liveness, || {
+            format!("node {peer} did not let the device in again after it was restarted past its twin")
+        });
+    }
+    for (flow, report) in case.plan.flows.iter().zip(&case.outcome.flow_reports) {
+        let others = flow.from != DEVICE && flow.to != DEVICE;
+        findings.demand(!others || report.delivered == report.sent, Verdict::Liveness, || {
+            format!(
+                "{} of {} messages from {} to {} arrived",
+                report.delivered, report.sent, flow.from, flow.to
+            )
+        });
+    }
 }

@@ -8,9 +8,13 @@
 //! What must hold: whatever is acknowledged is on disk first; whatever is counted is reserved first;
 //! a torn record is recognised and everything before it is used.
 //!
-//! Promised: no key and nonce used twice, no acknowledged message lost, none delivered twice, and
-//! every durable message arrives once, through power failures aimed between store and stored, torn
-//! and lost writes.
+//! A message is the node's when it says `Accepted`: then it is on disk. One that was handed in and not
+//! yet on disk when the power failed was never accepted, and its application knows that, since no
+//! receipt said so: it is lost or arrives once, and the application sends it again if it still matters.
+//!
+//! Promised, through power failures aimed between store and stored, torn and lost writes: no key and
+//! nonce used twice; every accepted message arrives; what was acknowledged as delivered had been; no
+//! message, accepted or not, arrives twice.
 
 use simulator::Verdict;
 use simulator::plan::{DiskPlan, FlowPlan, Kind, LinkKind, LinkPlan, NodePlan, Plan, What};
@@ -84,8 +88,6 @@ fn judge(case: &Case<'_>, findings: &mut Findings) {
     findings.demand(outcome.duplicates == 0, Verdict::Safety, || {
         format!("{} messages were delivered more than once", outcome.duplicates)
     });
-    // A message that was not on disk when the power failed was never accepted; its application knows
-    // that, because no receipt said so, and sends it again if it still matters.
     let never_accepted = outcome.excusable.get("sender-restarted").copied().unwrap_or(0);
     findings.count("never_accepted", never_accepted);
     findings.demand(outcome.delivered + never_accepted >= outcome.sent, Verdict::Liveness, || {

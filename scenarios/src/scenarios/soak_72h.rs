@@ -80,6 +80,9 @@ fn judge(case: &Case<'_>, findings: &mut Findings) {
     findings.share("messages_per_s", per_second_ppm(case.outcome.delivered, case.plan.duration_us));
     let hours = (case.plan.duration_us / HOUR) as usize;
     let window = hours.div_ceil(3).clamp(1, 24);
+    let most_held = case.memory.iter().max_by_key(|node| node.peak_bytes);
+    let by_hour = most_held.map_or(Vec::new(), |node| node.by_hour.clone());
+    findings.note("peak_bytes_by_hour", by_hour);
     let worst = case.memory.iter().filter_map(|node| growth(&node.by_hour, hours, window)).max();
     let Some((ratio_ppm, first, last)) = worst else { return };
     findings.share("memory_last_to_first", ratio_ppm);
