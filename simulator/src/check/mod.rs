@@ -34,8 +34,9 @@ pub enum Sight<'a> {
     Endpoint { host: u32, link: u32, to: Addr },
     /// A datagram is given to a node.
     Packet { host: u32, link: u32, from: Addr, bytes: &'a [u8] },
-    /// A node sends a datagram that depends on what has the ticket `after`; `digest` is of its bytes.
-    Transmit { host: u32, link: u32, to: Addr, after: Ticket, bytes: &'a [u8], digest: u64 },
+    /// A node sends a datagram that depends on what has the ticket `after`; `digest` is of its bytes, and
+    /// `chain` counts the small packets in a row that were each sent because of the one before alone.
+    Transmit { host: u32, link: u32, to: Addr, after: Ticket, bytes: &'a [u8], digest: u64, chain: u32 },
     /// A node writes a record.
     Store { host: u32, ticket: Ticket, key: &'a Key },
     /// A node is told that all up to this ticket is durable.
