@@ -216,18 +216,15 @@ impl Subject for Toy {
             Input::LinkChanged { link, state: LinkState::Up(info) } => {
                 self.links.insert(link, info.local);
             }
-            Input::LinkChanged { link, state: LinkState::Down } => {
-                self.links.retain(|known, _| *known != link)
-            }
+            Input::LinkChanged { link, state: LinkState::Down } => self.links.retain(|at, _| *at != link),
             Input::Command(Command::AddPeer(spec)) => {
                 let Some(node) = spec.node else { return Err(Refused::UnknownPeer) };
                 let at = spec.endpoints.first().copied();
                 self.peers.push(Peer { node, at, ours: true, life: None, next_try: now, packets: 0 });
             }
             Input::Command(Command::Send(send)) => return self.send(now, send),
-            Input::Command(
-                Command::Consumed { .. } | Command::RemovePeer(_) | Command::Shutdown | Command::Install(_),
-            ) => {}
+            Input::Command(Command::Consumed { .. } | Command::RemovePeer(_)) => {}
+            Input::Command(Command::Shutdown | Command::Install(_)) => {}
             Input::Stored { up_to } => self.stored(now, up_to),
             Input::StoreFailed => self.event(Event::StorageFailed),
             Input::Wake | Input::WallClock(_) | Input::Loaded { .. } => {}
