@@ -12,6 +12,7 @@ pub struct PacketRef(u32);
 #[derive(Debug)]
 struct Packet {
     from: Addr,
+    chain: u32,
     bytes: Vec<u8>,
 }
 
@@ -20,6 +21,8 @@ struct Packet {
 pub struct Pool {
     packets: Vec<Packet>,
     free: Vec<u32>,
+    /// How many packets in a row have each answered the one before, up to what is put in now.
+    pub chain: u32,
 }
 
 impl Pool {
@@ -28,12 +31,18 @@ impl Pool {
     pub fn put(&mut self, from: Addr, bytes: &[u8]) -> PacketRef {
         if let Some(at) = self.free.pop() {
             let packet = &mut self.packets[at as usize];
-            packet.from = from;
+            (packet.from, packet.chain) = (from, self.chain);
             packet.bytes.extend_from_slice(bytes);
             return PacketRef(at);
         }
-        self.packets.push(Packet { from, bytes: bytes.to_vec() });
+        self.packets.push(Packet { from, chain: self.chain, bytes: bytes.to_vec() });
         PacketRef(self.packets.len() as u32 - 1)
+    }
+
+    /// [`Pool::chain`] when the packet was put in.
+    #[must_use]
+    pub fn chain_of(&self, packet: PacketRef) -> u32 {
+        self.packets[packet.0 as usize].chain
     }
 
     /// Takes the packet out, box and all; give the box back with [`Pool::give_back`].

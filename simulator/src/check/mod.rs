@@ -35,8 +35,18 @@ pub enum Sight<'a> {
     /// A datagram is given to a node.
     Packet { host: u32, link: u32, from: Addr, bytes: &'a [u8] },
     /// A node sends a datagram that depends on what has the ticket `after`. A data packet was sealed
-    /// under `packet_number`; for others that says nothing.
-    Transmit { host: u32, link: u32, to: Addr, after: Ticket, bytes: &'a [u8], packet_number: u64 },
+    /// under `packet_number`; for others that says nothing. `digest` is of its bytes, and `chain` counts
+    /// the small packets in a row that were each sent because of the one before alone.
+    Transmit {
+        host: u32,
+        link: u32,
+        to: Addr,
+        after: Ticket,
+        bytes: &'a [u8],
+        packet_number: u64,
+        digest: u64,
+        chain: u32,
+    },
     /// A node writes a record.
     Store { host: u32, ticket: Ticket, key: &'a Key },
     /// A node is told that all up to this ticket is durable.

@@ -25,6 +25,10 @@ pub struct Resources {
     packets_per_s: u64,
 }
 
+/// Small packets that answer each other in a row before it counts as a storm. A handshake takes four, a path
+/// six; what the application asks for, and what is delivered to it, begins a new row.
+const MOST_CHAIN: u32 = 50;
+
 /// Wakes at one moment without any output before it counts as spinning. A bounded turn may need a few.
 const MOST_SPINS: u32 = 1_000;
 
@@ -52,8 +56,17 @@ impl Resources {
         &mut self.hosts[at]
     }
 
-    fn count_packet(&mut self, at_us: u64, host: u32) -> Option<Violation> {
+    fn count_packet(&mut self, at_us: u64, host: u32, chain: u32) -> Option<Violation> {
+        if chain > MOST_CHAIN {
+            let reason = format!(
+                "node {host} sends the last of {chain} packets that answered each other and brought nobody anything"
+            );
+            return Some(Violation::resource("resources", reason));
+        }
         let most = self.packets_per_s;
+        if most == 0 {
+            return None;
+        }
         let known = self.host(host);
         let second = at_us / 1_000_000;
         if known.second != second {
@@ -74,12 +87,12 @@ impl Checker for Resources {
     }
 
     fn wants(&self) -> u16 {
-        if self.packets_per_s > 0 { want::TURN | want::TRANSMIT } else { want::TURN }
+        want::TURN | want::TRANSMIT
     }
 
     fn see(&mut self, at_us: u64, sight: &Sight<'_>) -> Option<Violation> {
-        if let Sight::Transmit { host, .. } = *sight {
-            return self.count_packet(at_us, host);
+        if let Sight::Transmit { host, chain, .. } = *sight {
+            return self.count_packet(at_us, host, chain);
         }
         let Sight::Turn { host, now_us, woken, outputs, wake, .. } = *sight else { return None };
         let most = self.most_outputs.get(host as usize).copied().unwrap_or(u32::MAX);
@@ -113,5 +126,26 @@ impl Checker for Resources {
             }
         };
         Some(Violation::resource("resources", reason))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proto_core::ids::{Addr, Ticket};
+
+    use super::*;
+
+    #[test]
+    fn answers_to_answers_are_a_storm() {
+        let mut resources = Resources::new(&Plan::new("storm", 1, 1));
+        let mut seen = |chain| {
+            let (to, after, bytes) = (Addr::from_u32(1), Ticket(1), &[0x80; 31]);
+            resources.see(
+                0,
+                &Sight::Transmit { host: 0, link: 0, to, after, bytes, packet_number: 0, digest: 0, chain },
+            )
+        };
+        assert_eq!((0..=MOST_CHAIN).find_map(&mut seen), None);
+        assert!(seen(MOST_CHAIN + 1).is_some_and(|violation| violation.checker == "resources"));
     }
 }

@@ -16,6 +16,9 @@ use crate::net::{Arrival, Outbox, address_of, host_of};
 use crate::subject::{Start, Subject};
 use crate::trace::Digest;
 
+/// Up to this length a packet is an acknowledgement, a question, an echo: one ACK frame of a few ranges.
+const SMALL_PACKET: usize = 48;
+
 /// Outputs of one turn after which the world no longer believes that there is an end.
 const MOST_OUTPUTS: u32 = 1 << 18;
 
@@ -122,15 +125,22 @@ impl<S: Subject> World<S> {
         for (bytes, packet_number) in packets.zip(numbers) {
             let mut contents = Digest::default();
             contents.bytes(bytes);
-            done.word(contents.get());
-            let sight = Sight::Transmit { host, link: number, to, after, bytes, packet_number };
+            let digest = contents.get();
+            done.word(digest);
+            // A larger packet carries something: it is no mere answer.
+            let cause = self.pool.chain;
+            let chain = if bytes.len() <= SMALL_PACKET { cause } else { 0 };
+            let sight =
+                Sight::Transmit { host, link: number, to, after, bytes, packet_number, digest, chain };
             let complaint = self.registry.show(self.now_us, &sight);
             self.complain(complaint);
             let report = &mut self.hosts[host as usize].report;
             report.packets_sent += 1;
             report.bytes_sent += bytes.len() as u64;
+            self.pool.chain = chain;
             let mut out = Outbox { pool: &mut self.pool, agenda: &mut self.agenda, wrap: Event::Arrive };
             self.net.send(self.now_us, number, host, to, bytes, &mut out);
+            self.pool.chain = cause;
         }
         if self.idle_since_us.is_some() {
             self.hosts[host as usize].idle_bytes += len as u64;
@@ -251,7 +261,9 @@ impl<S: Subject> World<S> {
             self.registry.show(self.now_us, &Sight::Packet { host, link: number, from, bytes: &bytes });
         self.complain(complaint);
         let link = self.local(host, number);
+        self.pool.chain = self.pool.chain_of(packet) + 1;
         self.turn(host, Input::Datagram { link, from, bytes: &bytes });
+        self.pool.chain = 0;
         self.pool.give_back(packet, bytes);
     }
 
@@ -416,6 +428,9 @@ impl<S: Subject> World<S> {
     }
 
     fn said(&mut self, host: u32, event: Said, done: &mut Digest) {
+        if matches!(event, Said::Message { .. } | Said::Receipt { .. }) {
+            self.pool.chain = 0;
+        }
         digest_event(&event, done);
         if self.trace.wants_words() {
             self.trace.say(format_args!("{}", words_of_event(&event)));

@@ -16,10 +16,14 @@
 //!    and the new share becomes the usual. Loss that does not depend on the rate never lowers it.
 //!
 //! An unknown link starts with 10 packets a round trip (RFC 6928) and doubles until one of the signs
-//! appears. After that the rate falls by how full the queue is and rises by one packet a round trip,
+//! appears. The first ten leave together, and if they come in further apart than they left, the
+//! bottleneck has spread them out: their spacing is its rate (packet trains: Jain and Routhier 1986;
+//! Dovrolis, Ramanathan and Moore 2001), and no more doubling is needed. After that the rate falls by how full the queue is and rises by one packet a round trip,
 //! by more when the queue stays empty for long: falling together and rising by equal steps is what makes two
 //! controllers share a link (Chiu and Jain 1989). A link whose rate the hardware fixes starts at that
 //! rate and never exceeds it.
+
+use alloc::boxed::Box;
 
 use super::loss::{ONE, isqrt};
 use super::pacer::MOST_RATE;
@@ -57,6 +61,15 @@ struct Sample {
     delay: Duration,
 }
 
+/// Packets that left together.
+#[derive(Clone, Copy, Debug)]
+struct Train {
+    /// The first of them that was acknowledged.
+    first: Sample,
+    /// The rate at which they came in, while it was not used.
+    spread: Option<u64>,
+}
+
 /// Packets whose fate is known.
 #[derive(Clone, Copy, Debug)]
 struct Tally {
@@ -71,6 +84,12 @@ impl Tally {
         u64::from(self.lost) * ONE / u64::from(self.count.max(1))
     }
 }
+
+/// Packets sent together have to bring this many bytes, in packets, before their spacing is a rate.
+const TRAIN_PACKETS: u64 = 4;
+/// A train does not raise the rate further than this many times: acknowledgements may have been held up
+/// and come in a heap.
+const MOST_LEAP: u64 = 8;
 
 /// Reaction to loss above the usual.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -95,6 +114,10 @@ pub(super) struct Congestion {
     known_rate: Option<u64>,
     mtu: u64,
     starting: bool,
+    /// The packets that left together last, while the rate is being learnt.
+    train: Option<Box<Train>>,
+    /// The rate has been learnt so: it is tried out by quarters, not doubled.
+    leapt: bool,
     base: WindowedMin,
     step: u64,
     /// What arrived when the queue was last seen.
@@ -137,6 +160,8 @@ impl Congestion {
             known_rate,
             mtu,
             starting: known_rate.is_none(),
+            train: None,
+            leapt: false,
             base: WindowedMin::new(),
             step: 0,
             reached: 0,
@@ -223,6 +248,9 @@ impl Congestion {
         let delay = rtt.saturating_sub(self.serialisation(u64::from(newest.bytes)));
         let window = Duration::from_secs(10).max(times(srtt, 16));
         self.base.update(now, delay, window);
+        if self.starting {
+            self.see_train(Sample { at: newest.at, total: newest.total, delay }, srtt);
+        }
         if newest.total <= self.started_total {
             return;
         }
@@ -234,9 +262,42 @@ impl Congestion {
         }
     }
 
+    /// Looks at packets that left within an eighth of a round trip. Each took longer than the one before
+    /// if they waited for each other; when that makes up most of their spacing, this is the bottleneck's.
+    fn see_train(&mut self, sample: Sample, srtt: Duration) {
+        let train = self.train.get_or_insert_with(|| Box::new(Train { first: sample, spread: None }));
+        let first = train.first;
+        let apart = sample.at.since(first.at);
+        if apart > part(srtt, 8) || sample.total < first.total {
+            train.first = sample;
+            return;
+        }
+        let bytes = sample.total - first.total;
+        let longer = sample.delay.saturating_sub(first.delay);
+        let spacing = apart + longer;
+        if bytes >= TRAIN_PACKETS * self.mtu && spacing >= GRANULARITY && longer >= part(times(spacing, 3), 4)
+        {
+            train.spread = Some(rate_of(bytes, spacing));
+        }
+    }
+
+    /// Takes over the rate that a train has shown, if it is higher. Returns whether it was.
+    fn leap(&mut self) -> bool {
+        let spread = self.train.as_mut().and_then(|train| train.spread.take());
+        let Some(spread) = spread.filter(|spread| self.starting && *spread > self.rate) else {
+            return false;
+        };
+        self.leapt = true;
+        self.rate = spread.min(self.rate.saturating_mul(MOST_LEAP)).min(self.ceiling);
+        true
+    }
+
     /// Ends the epoch when a packet behind its end has arrived, and sets the rate. `next` is the
     /// number and `total` the bytes before the next packet.
     pub(super) fn judge(&mut self, now: Instant, largest: u64, next: u64, total: u64, srtt: Duration) {
+        if self.leap() {
+            return self.begin(now, next, total);
+        }
         if self.end.is_none_or(|end| largest < end) || self.least == Duration::MAX {
             return;
         }
@@ -309,18 +370,24 @@ impl Congestion {
         base: Duration,
         srtt: Duration,
     ) {
-        if congested || excessive {
+        let arrival = self.arrival_rate(srtt);
+        // Where the rate was read off a train, a quarter more than the bottleneck takes fills its queue too
+        // slowly to be waited for.
+        let outrun = self.leapt && self.is_rising() && arrival.is_some_and(|rate| rate < self.rate / 16 * 15);
+        if congested || excessive || outrun {
             self.starting = false;
+            self.train = None;
             // The rate before the last doubling was fine; the bottleneck may lie between.
             let half = self.rate / 2;
-            let arrival = if congested { self.arrival_rate(srtt).unwrap_or(half) } else { half };
+            let arrival = if congested || outrun { arrival.unwrap_or(half) } else { half };
             self.rate = arrival.clamp(half, self.rate);
             self.reached = self.rate;
             self.drain(queue, base);
             self.step = 0;
             self.calm = 0;
         } else if self.used {
-            self.rate = self.rate.saturating_mul(2);
+            let more = if self.leapt { self.rate / 4 } else { self.rate };
+            self.rate = self.rate.saturating_add(more);
         }
     }
 
@@ -333,14 +400,18 @@ impl Congestion {
         self.draining = DRAIN_EPOCHS;
     }
 
+    /// Whether packets took longer and longer in this epoch.
+    fn is_rising(&self) -> bool {
+        match (self.first, self.last) {
+            (Some(first), Some(last)) => last.delay > first.delay + part(QUEUE_FREE, 2),
+            (_, _) => false,
+        }
+    }
+
     fn yield_to(&mut self, excessive: bool, queue: Duration, base: Duration, srtt: Duration) {
         self.calm = 0;
         self.excess = Excess::None;
-        let rising = match (self.first, self.last) {
-            (Some(first), Some(last)) => last.delay > first.delay + part(QUEUE_FREE, 2),
-            (_, _) => false,
-        };
-        if self.draining > 0 && !rising && !excessive {
+        if self.draining > 0 && !self.is_rising() && !excessive {
             self.draining -= 1;
             return;
         }

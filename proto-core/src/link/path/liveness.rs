@@ -21,9 +21,9 @@ const LEAST_SILENCE: Duration = Duration::from_millis(300);
 const FIRST_PROBE: Duration = Duration::from_millis(50);
 const LEAST_PROBE: Duration = Duration::from_millis(10);
 /// The pause may always grow to this (guess), and beyond it to this part of the silence so far: whatever
-/// the outage has lasted, its end is noticed an eighth later at most.
+/// the outage has lasted, its end is noticed a sixteenth later at most.
 const LAST_PROBE: Duration = Duration::from_millis(500);
-const SILENCE_PART: u64 = 8;
+const SILENCE_PART: u64 = 16;
 /// Silence is improbable after `ln(10^6)` times as many questions as bring one answer on average.
 const SURE_PER_ANSWER: u32 = 14;
 

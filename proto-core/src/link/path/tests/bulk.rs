@@ -67,6 +67,34 @@ fn an_unknown_rate_is_found_within_three_seconds() {
     }
 }
 
+/// A first transfer of a mebibyte on a link of unknown rate is over before many round trips are: what
+/// ten packets that leave together show has to do. Where their answers are lost, the rate is found by
+/// doubling, so the middle one of five worlds counts.
+#[test]
+fn a_first_transfer_soon_knows_the_rate() {
+    for percent in [0, 20] {
+        let mut shares = [1, 2, 3, 4, 5].map(|seed| {
+            let mut world = lossy(percent, seed);
+            let flow = world.add(&link(None, 1_200, 25), &Limits::SERVER, 1_200);
+            world.flows[flow][0].left = 0;
+            world.run(1_000);
+            let packets = (1 << 20) / 1_200 * 100 / (100 - percent);
+            world.flows[flow][0].left = packets;
+            let mut ms = 1_000;
+            while world.flows[flow][0].left > 0 {
+                ms += 1;
+                world.run(ms);
+            }
+            // What the queue has dropped has not used the link.
+            let ideal_ms = (packets - world.channels[0].dropped) * 1_200 * 8 * 1_000 / (10 * MBIT);
+            ideal_ms * 1_000 / (ms - 1_000)
+        });
+        shares.sort_unstable();
+        println!("first mebibyte, {percent} % loss: {shares:?} permille of the link");
+        assert!(shares[2] >= 920);
+    }
+}
+
 #[test]
 fn jitter_and_reordering_are_no_congestion() {
     for percent in [0, 20] {
