@@ -1,12 +1,32 @@
-//! How a rate is measured: several short rounds of both sides in turn, the median of each.
+//! How a rate is measured: many short rounds of both sides in turn, and the middle of their ratios.
 //!
 //! A machine slows down and speeds up while one measures it. When the thing and its limit take turns,
-//! both meet the same weather, and their ratio holds still when neither of them does.
+//! both meet the same weather, and the ratio of one round holds still when neither of them does. The
+//! middle one of many such ratios is not moved by a round in which somebody else wanted the processor.
 
 use std::time::Instant;
 
-/// Rounds of each side; odd, so that there is a median.
-const ROUNDS: usize = 5;
+/// Rounds of each side; odd, so that there is a middle one.
+const ROUNDS: usize = 21;
+
+/// What came out for one figure.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(crate) struct Measured {
+    /// The figure itself: the middle one of all rounds.
+    pub(crate) value: f64,
+    /// What it stands beside: the middle one of all rounds.
+    pub(crate) reference: f64,
+    /// The middle one of the ratios of each round.
+    pub(crate) ratio: f64,
+}
+
+impl Measured {
+    /// A figure that was not measured in rounds.
+    pub(crate) fn once(value: f64, reference: f64) -> Measured {
+        let ratio = if reference > 0.0 { value / reference } else { 0.0 };
+        Measured { value, reference, ratio }
+    }
+}
 
 /// Units a second of one call, which returns how many units it did.
 pub(crate) fn rate(work: &mut impl FnMut() -> u64) -> f64 {
@@ -16,8 +36,8 @@ pub(crate) fn rate(work: &mut impl FnMut() -> u64) -> f64 {
     if seconds > 0.0 { units as f64 / seconds } else { 0.0 }
 }
 
-/// The medians of both sides' rates, measured in turn. One round of each warms up first.
-pub(crate) fn side_by_side(mut value: impl FnMut() -> u64, reference: impl FnMut() -> u64) -> (f64, f64) {
+/// Both sides' rates, measured in turn. One round of each warms up first.
+pub(crate) fn side_by_side(mut value: impl FnMut() -> u64, reference: impl FnMut() -> u64) -> Measured {
     prepared(|| (), |()| value(), reference)
 }
 
@@ -26,7 +46,7 @@ pub(crate) fn prepared<T>(
     mut prepare: impl FnMut() -> T,
     mut value: impl FnMut(T) -> u64,
     mut reference: impl FnMut() -> u64,
-) -> (f64, f64) {
+) -> Measured {
     let mut round = || {
         // `rate` wants something that can be called again; each thing prepared is used once.
         let mut ready = Some(prepare());
@@ -34,23 +54,30 @@ pub(crate) fn prepared<T>(
     };
     round();
     rate(&mut reference);
-    let (mut values, mut references) = ([0.0; ROUNDS], [0.0; ROUNDS]);
+    let (mut values, mut references, mut ratios) = ([0.0; ROUNDS], [0.0; ROUNDS], [0.0; ROUNDS]);
     for at in 0..ROUNDS {
         values[at] = round();
         references[at] = rate(&mut reference);
+        ratios[at] = if references[at] > 0.0 { values[at] / references[at] } else { 0.0 };
     }
-    (median(values), median(references))
+    Measured { value: middle(values), reference: middle(references), ratio: middle(ratios) }
 }
 
-fn median(mut of: [f64; ROUNDS]) -> f64 {
+fn middle(mut of: [f64; ROUNDS]) -> f64 {
     of.sort_by(f64::total_cmp);
     of[ROUNDS / 2]
 }
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
     #[test]
-    fn one_slow_round_does_not_decide() {
-        assert_eq!(super::median([5.0, 1.0, 4.0, 1_000.0, 3.0]), 4.0);
+    fn slow_rounds_do_not_decide() {
+        let mut of = [4.0; ROUNDS];
+        of[..ROUNDS / 2].fill(1_000.0);
+        assert_eq!(middle(of), 4.0);
+        of[..ROUNDS / 2].fill(0.1);
+        assert_eq!(middle(of), 4.0);
     }
 }
