@@ -49,6 +49,7 @@ fn others() -> Vec<Subject> {
         quic::datagrams("quinn-proto datagrams 1200"),
         wireguard::datagrams("boringtun datagrams 1200"),
         wireguard::handshakes("boringtun handshakes"),
+        wireguard::first_handshakes("boringtun first handshakes"),
     ]
 }
 

@@ -23,7 +23,7 @@ impl Row {
 }
 
 /// What is compared with what, and the ratio promised.
-const COMPARED: [(&str, &str, Option<f64>); 12] = [
+const COMPARED: [(&str, &str, Option<f64>); 13] = [
     ("ring datagrams 1200", "raw ring 1200", Some(0.70)),
     ("ring datagrams 1200", "quinn-proto datagrams 1200", Some(1.0)),
     ("pure datagrams 1200", "raw pure 1200", Some(0.70)),
@@ -31,6 +31,7 @@ const COMPARED: [(&str, &str, Option<f64>); 12] = [
     ("pure messages 64", "raw pure 64", Some(0.4)),
     ("pure handshakes", "boringtun handshakes", Some(0.7)),
     ("ring handshakes", "boringtun handshakes", None),
+    ("pure handshakes", "boringtun first handshakes", None),
     ("pure handshakes", "raw curve", None),
     ("boringtun handshakes", "raw curve", None),
     ("quinn-proto datagrams 1200", "raw ring 1200", None),

@@ -3,6 +3,9 @@
 //! A machine slows down and speeds up while one measures it. When the thing and its limit take turns,
 //! both meet the same weather, and the ratio of one round holds still when neither of them does. The
 //! middle one of many such ratios is not moved by a round in which somebody else wanted the processor.
+//!
+//! Time is what this thread had of a processor, where the system says it (Linux does): a figure is of one
+//! core, and not of what others left of it. Elsewhere it is the clock on the wall.
 
 use std::time::Instant;
 
@@ -28,11 +31,37 @@ impl Measured {
     }
 }
 
+/// A moment to measure from.
+pub(crate) struct Start {
+    ran_ns: Option<u64>,
+    wall: Instant,
+}
+
+impl Start {
+    pub(crate) fn now() -> Start {
+        Start { ran_ns: ran_ns(), wall: Instant::now() }
+    }
+
+    /// Seconds since then.
+    pub(crate) fn seconds(&self) -> f64 {
+        match (self.ran_ns, ran_ns()) {
+            (Some(then), Some(now)) if now > then => (now - then) as f64 / 1e9,
+            (_, _) => self.wall.elapsed().as_secs_f64(),
+        }
+    }
+}
+
+/// How long this thread has run on a processor: the first number of its `schedstat` (proc(5)).
+fn ran_ns() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    text.split_whitespace().next()?.parse().ok()
+}
+
 /// Units a second of one call, which returns how many units it did.
 pub(crate) fn rate(work: &mut impl FnMut() -> u64) -> f64 {
-    let start = Instant::now();
+    let start = Start::now();
     let units = work();
-    let seconds = start.elapsed().as_secs_f64();
+    let seconds = start.seconds();
     if seconds > 0.0 { units as f64 / seconds } else { 0.0 }
 }
 

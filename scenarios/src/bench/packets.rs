@@ -57,7 +57,7 @@ pub(super) const BENCHES: [Bench; 5] = [
 ];
 
 /// Packets of one round.
-const PACKETS: u64 = 4_000;
+const PACKETS: u64 = 10_000;
 /// Packets given to the node between two turns of the pair: what a shell reads from a socket at once.
 const BATCH: u64 = 16;
 
@@ -106,7 +106,7 @@ pub(super) fn seal_and_open(key: &Key, packet: &mut [u8], times: u64) -> u64 {
 
 /// Whole handshakes of two nodes, beside the eight agreements and two key generations in one.
 fn handshakes() -> Measured {
-    const ROUND: u64 = 8;
+    const ROUND: u64 = 20;
     let mut seed = 0;
     let secret = DhSecret::from_secret(&Secret::new([5; 32]));
     let public = secret.public();
