@@ -236,7 +236,10 @@ impl<R: Records> Runner<R> {
                     self.received(received);
                 }
                 request = self.requests.recv() => match request {
-                    Some(Request::Shutdown) | None => break,
+                    Some(Request::Shutdown) | None => {
+                        self.input(Input::Command(Command::Shutdown));
+                        break;
+                    }
                     Some(request) => self.answer(request),
                 },
                 () = hand_over(&self.events, &mut self.held) => {}

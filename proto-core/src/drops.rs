@@ -52,11 +52,13 @@ pub enum Drop {
     AnswerLimited,
     /// The peer is another instance of an identity already in session.
     Cloned,
+    /// A handshake from before one side forgot the other.
+    HandshakeStale,
 }
 
 impl Drop {
     /// Every reason, in order.
-    pub const ALL: [Drop; 24] = [
+    pub const ALL: [Drop; 25] = [
         Drop::Malformed,
         Drop::UnknownKind,
         Drop::ReservedBits,
@@ -81,6 +83,7 @@ impl Drop {
         Drop::Expired,
         Drop::AnswerLimited,
         Drop::Cloned,
+        Drop::HandshakeStale,
     ];
 }
 

@@ -26,8 +26,8 @@ pub enum Bug {
     LossForgotten,
     /// Message numbers start from the stored value instead of the reserved one after a restart.
     SequenceReused,
-    /// An acknowledgement is believed for packets that were never sent.
-    AckUnsent,
+    /// With a packet, the one before it is acknowledged, whether or not it came.
+    AckGap,
     /// Ephemeral keys come from the generator alone, so two clones make the same.
     EphemeralUnhedged,
 }
@@ -44,7 +44,7 @@ impl Bug {
         (Bug::CookieOff, "cookie-off"),
         (Bug::LossForgotten, "loss-forgotten"),
         (Bug::SequenceReused, "sequence-reused"),
-        (Bug::AckUnsent, "ack-unsent"),
+        (Bug::AckGap, "ack-gap"),
         (Bug::EphemeralUnhedged, "ephemeral-unhedged"),
     ];
 }

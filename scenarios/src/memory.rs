@@ -131,7 +131,9 @@ fn own_command(command: &Command) -> Command {
             payload: copy(payload),
         }),
         Command::Install(bytes) => Command::Install(copy(bytes)),
-        Command::AddPeer(_) | Command::RemovePeer(_) | Command::Consumed { .. } => command.clone(),
+        Command::AddPeer(_) | Command::RemovePeer(_) | Command::Shutdown | Command::Consumed { .. } => {
+            command.clone()
+        }
     }
 }
 
@@ -209,6 +211,10 @@ impl<S: Subject> Subject for Metered<S> {
         };
         self.run(now, |_| drop(output));
         Some(outside)
+    }
+
+    fn last_packet_number(&self) -> u64 {
+        self.inner.as_ref().map_or(0, S::last_packet_number)
     }
 
     fn next_wake(&self) -> Wake {

@@ -1,6 +1,8 @@
 //! Random plans, one after the other: a quick look at what chaos does to the nodes.
 //!
 //! `cargo run --release -p simulator --example chaos FIRST COUNT`
+//!
+//! With a count of 1 the plan of a failure is printed too: `thallus-sim replay FILE` runs it again.
 
 use std::process::ExitCode;
 
@@ -12,10 +14,14 @@ fn main() -> ExitCode {
     };
     let mut failed = 0;
     for seed in first..first.saturating_add(count) {
-        let outcome = simulator::run(&simulator::Plan::draw(seed));
+        let plan = simulator::Plan::draw(seed);
+        let outcome = simulator::run(&plan);
         if !outcome.passed() {
             failed += 1;
             println!("seed {seed}: {}", outcome.sentence());
+            if count == 1 {
+                print!("{}", plan.to_toml());
+            }
         }
     }
     println!("{failed} of {count} failed");

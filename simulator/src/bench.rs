@@ -60,11 +60,15 @@ impl Subject for Echo {
         packet[8..16].copy_from_slice(&self.number.to_le_bytes());
         Some(Output::Transmit(Transmit { link, to, len: 64, segment: 64, after: Ticket(0) }))
     }
+    fn last_packet_number(&self) -> u64 {
+        0
+    }
+
     fn next_wake(&self) -> Wake {
         Wake::Idle
     }
     fn glance(&self) -> Glance {
-        Glance { sessions: 0, unsent_messages: 0, drops: Drops::default() }
+        Glance { sessions: 0, unsent_messages: 0, held_bytes: 0, drops: Drops::default() }
     }
     fn check(&self) {}
 }

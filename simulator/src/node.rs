@@ -129,6 +129,10 @@ impl Subject for Node {
         Node::poll(self, now, buf)
     }
 
+    fn last_packet_number(&self) -> u64 {
+        Node::last_packet_number(self)
+    }
+
     fn next_wake(&self) -> Wake {
         Node::next_wake(self)
     }
@@ -138,6 +142,7 @@ impl Subject for Node {
         Glance {
             sessions: status.peers.iter().filter(|peer| peer.up).count() as u32,
             unsent_messages: status.peers.iter().map(|peer| u64::from(peer.unsent_messages)).sum(),
+            held_bytes: status.peers.iter().map(|peer| peer.held_bytes).sum(),
             drops: status.drops,
         }
     }
@@ -186,14 +191,9 @@ mod tests {
                 outcome.sentence(),
                 outcome.notes
             );
-            // A datagram may be lost, even where the link loses none: its sender may have had no room.
-            let least = if kind == Kind::Datagram { 190 } else { 200 };
-            assert!(
-                outcome.sent == 200 && outcome.delivered >= least,
-                "{kind:?}: {} of {}",
-                outcome.delivered,
-                outcome.sent
-            );
+            // A link that loses nothing: a datagram too is lost only where its sender had no room, and then
+            // the sender is told and `sent` does not count it.
+            assert_eq!((outcome.sent, outcome.delivered), (200, 200), "{kind:?}");
         }
     }
 
@@ -204,11 +204,37 @@ mod tests {
         assert_eq!((outcome.sent, outcome.delivered), (200, 200));
     }
 
+    /// Calls are rare after a minute, and of 125 packets one arrives: without hearing each other, two
+    /// that call every ten seconds need 78,000 s on average.
+    #[test]
+    fn two_that_hear_each_other_now_and_then_meet_within_the_hour() {
+        for seed in 0..4 {
+            let mut plan = two(Kind::Message, 992_000);
+            plan.seed = seed;
+            plan.add_peer(1, 0);
+            plan.calm_us = 3_600 * SECOND;
+            plan.expect.stop_early = true;
+            plan.expect.session_within_us = Some(3_600 * SECOND);
+            let outcome = run(&plan);
+            assert_eq!(outcome.verdict, Verdict::Pass, "seed {seed}: {}", outcome.sentence());
+        }
+    }
+
     #[test]
     fn a_plan_gives_the_same_run_twice() {
         let (outcome, difference) = crate::verify(&two(Kind::Durable, 200_000));
         assert_eq!(difference, None);
         assert_eq!(outcome.verdict, Verdict::Pass, "{}", outcome.sentence());
+    }
+
+    /// Random plans that showed a fault once: 35, questions that answered questions for ever; 1053, a
+    /// challenge repeated to an address that had not proved itself.
+    #[test]
+    fn what_chaos_has_found_stays_mended() {
+        for seed in [35, 1_053] {
+            let outcome = run(&Plan::draw(seed));
+            assert_eq!(outcome.verdict, Verdict::Pass, "seed {seed}: {}", outcome.sentence());
+        }
     }
 
     #[test]

@@ -38,6 +38,8 @@ pub struct Glance {
     pub sessions: u32,
     /// Messages accepted and not finished.
     pub unsent_messages: u64,
+    /// Bytes of messages that came in part, out of their turn, or are on their way to the disk.
+    pub held_bytes: u64,
     /// What was not acted on.
     pub drops: Drops,
 }
@@ -73,6 +75,8 @@ pub trait Subject: Sized {
     fn handle(&mut self, now: Instant, input: Input<'_>) -> Result<(), Refused>;
     /// The next thing to do.
     fn poll(&mut self, now: Instant, buf: &mut [u8]) -> Option<Output>;
+    /// The number under which the last data packet that `poll` gave was sealed.
+    fn last_packet_number(&self) -> u64;
     /// When to call `handle` with `Input::Wake`.
     fn next_wake(&self) -> Wake;
     /// How it is doing.

@@ -122,6 +122,7 @@ pub struct Toy {
     durable: u64,
     out: VecDeque<(Output, Vec<u8>)>,
     heard: u64,
+    last_packet_number: u64,
 }
 
 impl Subject for Toy {
@@ -161,6 +162,7 @@ impl Subject for Toy {
             durable: 0,
             out: VecDeque::new(),
             heard: 0,
+            last_packet_number: 0,
         };
         for record in start.records {
             toy.recover(record, start.now);
@@ -217,7 +219,7 @@ impl Subject for Toy {
                 self.links.insert(link, info.local);
             }
             Input::LinkChanged { link, state: LinkState::Down } => {
-                self.links.remove(&link);
+                self.links.retain(|known, _| *known != link)
             }
             Input::Command(Command::AddPeer(spec)) => {
                 let Some(node) = spec.node else { return Err(Refused::UnknownPeer) };
@@ -225,7 +227,9 @@ impl Subject for Toy {
                 self.peers.push(Peer { node, at, ours: true, life: None, next_try: now, packets: 0 });
             }
             Input::Command(Command::Send(send)) => return self.send(now, send),
-            Input::Command(Command::Consumed { .. } | Command::RemovePeer(_) | Command::Install(_)) => {}
+            Input::Command(
+                Command::Consumed { .. } | Command::RemovePeer(_) | Command::Shutdown | Command::Install(_),
+            ) => {}
             Input::Stored { up_to } => self.stored(now, up_to),
             Input::StoreFailed => self.event(Event::StorageFailed),
             Input::Wake | Input::WallClock(_) | Input::Loaded { .. } => {}
@@ -237,7 +241,14 @@ impl Subject for Toy {
     fn poll(&mut self, _now: Instant, buf: &mut [u8]) -> Option<Output> {
         let (output, bytes) = self.out.pop_front()?;
         buf[..bytes.len()].copy_from_slice(&bytes);
+        if let Some(number) = bytes.get(5..13).and_then(<[u8]>::first_chunk) {
+            self.last_packet_number = u64::from_le_bytes(*number);
+        }
         Some(output)
+    }
+
+    fn last_packet_number(&self) -> u64 {
+        self.last_packet_number
     }
 
     fn next_wake(&self) -> Wake {
@@ -258,6 +269,7 @@ impl Subject for Toy {
         Glance {
             sessions: self.peers.iter().filter(|peer| peer.life.is_some()).count() as u32,
             unsent_messages: self.waiting.len() as u64,
+            held_bytes: self.held.values().flat_map(BTreeMap::values).map(|held| held.len() as u64).sum(),
             drops: Drops::default(),
         }
     }

@@ -39,6 +39,11 @@ pub const ORDINARY: u8 = 0;
 /// The message space whose numbers are never used again.
 pub const DURABLE: u8 = 1;
 
+/// Reason of a CLOSE: the application has removed the peer.
+pub const CLOSE_REMOVED: u8 = 0;
+/// Reason of a CLOSE: the device is being switched off.
+pub const CLOSE_SHUTDOWN: u8 = 1;
+
 /// Why a packet's frames cannot be read to the end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum FrameError {

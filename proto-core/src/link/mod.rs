@@ -526,6 +526,12 @@ impl Links {
         entry.map_or(0, |entry| entry.room(limits, &self.links))
     }
 
+    /// One more than the highest slot that a peer had.
+    #[must_use]
+    pub fn peer_slots(&self) -> usize {
+        self.peers.len()
+    }
+
     /// How each peer is doing.
     #[must_use]
     pub fn status(&self, peer: PeerSlot) -> Option<PeerStatus> {

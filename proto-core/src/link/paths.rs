@@ -7,9 +7,13 @@
 //!
 //! An address is used only after it has been proved by an echo (RFC 9000, section 8.2): a peer that
 //! sends from a new address is answered with a challenge there, and moves only when that comes back.
+//! Until then it gets no more bytes than came from it: somebody may have caught an authentic packet and
+//! sent it on under a false name, so that our answers hit another (RFC 9000, section 8.1, allows three
+//! times as many). Therefore the first challenge is as long as an echo and a challenge in return.
 
 use crate::ids::{Addr, LinkId, PathId};
 use crate::link::path::Path;
+use crate::link::transmit::PACKET_OVERHEAD;
 use crate::machine::Cx;
 use crate::time::{Duration, Instant};
 use crate::wake::{Reason, Wake};
@@ -18,6 +22,13 @@ use crate::wake::{Reason, Wake};
 /// third of a second, rounded down; the longest a guess that keeps a dead address under 10 B/s.
 const CHALLENGE_FIRST: Duration = Duration::from_millis(250);
 const CHALLENGE_LONGEST: Duration = Duration::from_secs(10);
+
+/// The shortest packet that is sent to an address on credit: header, challenge, tag.
+const LEAST_PACKET: usize = PACKET_OVERHEAD + 9;
+
+/// A challenge to an address that we chose is as long as an echo and a challenge in return; it is
+/// also the smallest MTU of any link.
+pub(crate) const CHALLENGE_LEN: usize = 2 * LEAST_PACKET;
 
 /// An address that has to be proved.
 #[derive(Clone, Debug)]
@@ -28,17 +39,44 @@ pub(crate) struct Challenge {
     pub(crate) token: [u8; 8],
     next: Instant,
     pause: Duration,
+    /// Bytes that may still be sent there. `None` when we were told of the address, or met it in a
+    /// handshake.
+    credit: Option<u32>,
 }
 
 impl Challenge {
     pub(crate) fn new(cx: &mut Cx<'_>, link: LinkId, addr: Addr) -> Challenge {
         let mut token = [0; 8];
         cx.rng.fill(&mut token);
-        Challenge { link, addr, token, next: cx.now, pause: CHALLENGE_FIRST }
+        Challenge { link, addr, token, next: cx.now, pause: CHALLENGE_FIRST, credit: None }
+    }
+
+    /// For an address that `bytes` have come from, and of which nothing else is known.
+    pub(crate) fn on_credit(cx: &mut Cx<'_>, link: LinkId, addr: Addr, bytes: usize) -> Challenge {
+        let credit = Some(u32::try_from(bytes).unwrap_or(u32::MAX));
+        Challenge { credit, ..Challenge::new(cx, link, addr) }
     }
 
     pub(crate) fn is_due(&self, now: Instant) -> bool {
-        self.next <= now
+        self.next <= now && self.may_send()
+    }
+
+    /// Whether the credit is enough for a packet.
+    fn may_send(&self) -> bool {
+        self.allowance() >= LEAST_PACKET
+    }
+
+    /// Bytes that may be sent to the address.
+    fn allowance(&self) -> usize {
+        self.credit.map_or(usize::MAX, |credit| credit as usize)
+    }
+
+    pub(crate) fn is_on_credit(&self) -> bool {
+        self.credit.is_some()
+    }
+
+    fn is_for(&self, link: LinkId, addr: Addr) -> bool {
+        (self.link, self.addr) == (link, addr)
     }
 
     /// It was sent; the next one waits twice as long, because an address that never answers must
@@ -49,8 +87,21 @@ impl Challenge {
     }
 
     pub(crate) fn next_wake(&self) -> Wake {
-        Wake::At(self.next, Reason::PathProbe)
+        if self.may_send() { Wake::At(self.next, Reason::PathProbe) } else { Wake::Idle }
     }
+}
+
+/// A challenge of the peer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Echo {
+    /// Where it came from, and where the echo goes.
+    pub(crate) link: LinkId,
+    /// See `link`.
+    pub(crate) addr: Addr,
+    /// What to send back.
+    pub(crate) token: [u8; 8],
+    /// The length of the packet that it came in.
+    pub(crate) asked_bytes: usize,
 }
 
 /// One way to a peer.
@@ -67,7 +118,7 @@ pub(crate) struct Way {
     /// An address under test: our own before it is proved, or the one the peer seems to have moved to.
     pub(crate) challenge: Option<Challenge>,
     /// A challenge of the peer to be echoed to where it came from.
-    pub(crate) echo: Option<(LinkId, Addr, [u8; 8])>,
+    pub(crate) echo: Option<Echo>,
     pub(crate) sent_bytes: u64,
     pub(crate) last_sent: Instant,
     pub(crate) received_bytes: u64,
@@ -88,10 +139,71 @@ impl Way {
         }
     }
 
+    /// Bytes that a packet to this address may have: all that fit where it is proved, else what it
+    /// has sent and not got back.
+    pub(crate) fn allowance(&self, link: LinkId, addr: Addr) -> usize {
+        if self.proved && (self.link, self.addr) == (link, addr) {
+            return usize::MAX;
+        }
+        let tested = self.challenge.as_ref().filter(|challenge| challenge.is_for(link, addr));
+        tested.map_or(0, Challenge::allowance)
+    }
+
+    /// How long the echo may be: never longer than the question, where the address is nobody's yet.
+    pub(crate) fn echo_allowance(&self, echo: &Echo) -> usize {
+        let tested = self.challenge.as_ref().is_some_and(|challenge| challenge.is_for(echo.link, echo.addr));
+        let known = tested || self.proved && (self.link, self.addr) == (echo.link, echo.addr);
+        if known { self.allowance(echo.link, echo.addr) } else { echo.asked_bytes }
+    }
+
+    /// The echo that may be sent now.
+    pub(crate) fn due_echo(&self) -> Option<Echo> {
+        self.echo.filter(|echo| self.echo_allowance(echo) >= LEAST_PACKET)
+    }
+
+    /// Whether an acknowledgement may be sent.
+    pub(crate) fn may_answer(&self) -> bool {
+        self.allowance(self.link, self.addr) >= LEAST_PACKET
+    }
+
+    /// An authentic packet came from this address: an unproved one may be sent as much.
+    pub(crate) fn earned(&mut self, link: LinkId, addr: Addr, bytes: usize) {
+        self.account(link, addr, |credit| credit.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX)));
+    }
+
+    /// So many bytes were sent there.
+    pub(crate) fn spent(&mut self, link: LinkId, addr: Addr, bytes: usize) {
+        self.account(link, addr, |credit| credit.saturating_sub(u32::try_from(bytes).unwrap_or(u32::MAX)));
+    }
+
+    fn account(&mut self, link: LinkId, addr: Addr, change: impl FnOnce(u32) -> u32) {
+        if let Some(challenge) = self.challenge.as_mut().filter(|challenge| challenge.is_for(link, addr)) {
+            challenge.credit = challenge.credit.map(change);
+        }
+    }
+
+    /// The peer seems to have moved: its new address is tested, unless another one is being tested
+    /// that may still answer.
+    pub(crate) fn seen_at(&mut self, cx: &mut Cx<'_>, link: LinkId, addr: Addr, bytes: usize) {
+        let elsewhere = (self.link, self.addr) != (link, addr);
+        let exhausted =
+            |challenge: &Challenge| !challenge.is_for(link, addr) && self.proved && !challenge.may_send();
+        if elsewhere && self.challenge.as_ref().is_none_or(exhausted) {
+            self.challenge = Some(Challenge::on_credit(cx, link, addr, bytes));
+        }
+    }
+
     /// When the path or its challenge has something to do. An address that has not echoed is asked
-    /// by challenges alone, so the path's own probes do not count before.
+    /// by challenges alone, so the path's own probes do not count before; nor do acknowledgements, where
+    /// there is no credit for one.
     pub(crate) fn next_wake(&self) -> Wake {
-        let path = if self.proved { self.path.next_wake() } else { self.path.next_settling() };
+        let path = if self.proved {
+            self.path.next_wake()
+        } else if self.may_answer() {
+            self.path.next_settling()
+        } else {
+            self.path.settle_wake()
+        };
         path.min(self.challenge.as_ref().map_or(Wake::Idle, Challenge::next_wake))
     }
 }
@@ -119,4 +231,95 @@ pub(crate) fn worth_the_slow_way(backlog_bytes: u64, fast: &Path, slow: &Path, p
     let by_fast = span(backlog_bytes, fast) + fast.rtt().mul_ratio(1, 2);
     let by_slow = span(packet_bytes, slow) + slow.rtt().mul_ratio(1, 2);
     by_slow < by_fast
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::drops::Drops;
+    use crate::limits::Limits;
+    use crate::link::peer::Peer;
+    use crate::node::input::{LinkInfo, Medium};
+    use crate::rng::Rng;
+    use crate::zoo::Zoo;
+
+    const HERE: (LinkId, Addr) = (LinkId(0), Addr::ANY);
+
+    fn there() -> (LinkId, Addr) {
+        (LinkId(0), Addr::from_u32(7))
+    }
+
+    fn with_way(run: impl FnOnce(&mut Cx<'_>, &mut Way)) {
+        let (mut rng, mut drops) = (Rng::fork(&[1; 32], "test"), Drops::default());
+        let now = Instant::from_micros(1_000);
+        let cx = &mut Cx { now, rng: &mut rng, limits: &Limits::SMALL, drops: &mut drops, zoo: Zoo::none() };
+        let mut peer = Peer::new(cx.limits, crate::ids::NodeId([1; 32]), 0);
+        let info = LinkInfo {
+            medium: Medium::PointToPoint,
+            mtu: 1_400,
+            rate_bps: None,
+            delay: Duration::from_millis(1),
+            cost: 0,
+            segments: 1,
+            local: Addr::ANY,
+        };
+        peer.way_opened_by_peer(cx, PathId(1), HERE.0, HERE.1, &info);
+        let way = peer.way_mut(PathId(1)).unwrap();
+        run(cx, way);
+    }
+
+    #[test]
+    fn a_stranger_is_sent_no_more_than_came_from_him() {
+        with_way(|cx, way| {
+            let due = |way: &Way| way.challenge.as_ref().is_some_and(|challenge| challenge.is_due(cx.now));
+            assert!(!due(way) && !way.may_answer() && way.next_wake() == Wake::Idle);
+            way.earned(HERE.0, HERE.1, 30);
+            assert!(!due(way), "a challenge is longer");
+            way.earned(HERE.0, there().1, 1_000);
+            assert!(!due(way), "what another sends is not his");
+            way.earned(HERE.0, HERE.1, 64);
+            assert!(due(way) && way.may_answer());
+            let (mut sent, mut rounds) = (0, 0);
+            while way.may_answer() {
+                way.spent(HERE.0, HERE.1, LEAST_PACKET);
+                (sent, rounds) = (sent + LEAST_PACKET, rounds + 1);
+            }
+            assert!(sent <= 94 && rounds == 2);
+            assert!(!due(way) && way.next_wake() == Wake::Idle, "not even a challenge, until he sends more");
+        });
+    }
+
+    #[test]
+    fn an_echo_to_nobody_is_no_longer_than_the_question() {
+        with_way(|cx, way| {
+            way.proved = true;
+            way.challenge = None;
+            let (link, addr) = there();
+            let echo = |asked_bytes| Echo { link, addr, token: [0; 8], asked_bytes };
+            way.echo = Some(echo(30));
+            assert!(way.due_echo().is_none());
+            way.echo = Some(echo(CHALLENGE_LEN));
+            assert_eq!(way.due_echo().map(|echo| way.echo_allowance(&echo)), Some(CHALLENGE_LEN));
+            // As soon as the address is under test, all that is sent there is on one account.
+            way.seen_at(cx, link, addr, 40);
+            assert_eq!(way.echo_allowance(&echo(1_000)), 40);
+            let token = way.challenge.as_ref().unwrap().token;
+            way.echoed(token);
+            assert_eq!(way.echo_allowance(&echo(1)), usize::MAX);
+        });
+    }
+
+    #[test]
+    fn a_false_address_does_not_keep_the_true_one_from_being_tested() {
+        with_way(|cx, way| {
+            way.proved = true;
+            way.challenge = None;
+            let (link, addr) = there();
+            way.seen_at(cx, link, addr, 40);
+            way.spent(link, addr, 40);
+            let other = Addr::from_u32(8);
+            way.seen_at(cx, link, other, 40);
+            assert_eq!(way.challenge.as_ref().map(|challenge| challenge.addr), Some(other));
+        });
+    }
 }

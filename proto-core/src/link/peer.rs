@@ -200,7 +200,8 @@ impl Peer {
         info: &LinkInfo,
     ) {
         if self.make_room(cx.limits) {
-            let way = Way::new(cx, id, link, from, info);
+            let mut way = Way::new(cx, id, link, from, info);
+            way.challenge = Some(Challenge::on_credit(cx, link, from, 0));
             self.add_way(way);
         }
     }
@@ -247,8 +248,11 @@ impl Peer {
                 outbox.on_fate(cx, sending, piece, fate);
                 inbox.on_fate(piece, fate);
             });
-            way.proved = false;
-            way.challenge = None;
+            // An address that has proved itself is asked again when the link is back; one that has not
+            // keeps the account of what it may be sent.
+            if core::mem::take(&mut way.proved) {
+                way.challenge = None;
+            }
         }
         self.note_ways();
     }

@@ -6,9 +6,10 @@ use crate::link::Links;
 use crate::link::frame::{AckFrame, Frame, Frames};
 use crate::link::messages::Budget;
 use crate::link::path::{Fate, Piece};
-use crate::link::paths::Challenge;
+use crate::link::paths::Echo;
 use crate::link::peer::Peer;
 use crate::machine::Cx;
+use crate::zoo::Bug;
 
 /// An authenticated packet.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +43,9 @@ impl Peer {
         packet: &Packet<'_>,
     ) {
         self.heard(cx.now);
+        if let Some(way) = self.way_mut(packet.path) {
+            way.earned(packet.link, packet.from, packet.packet_bytes);
+        }
         let mut eliciting = false;
         let mut kept = true;
         for frame in Frames::new(packet.payload) {
@@ -60,9 +64,10 @@ impl Peer {
         if let Some(way) = self.way_mut(packet.path) {
             way.received_bytes += packet.packet_bytes as u64;
             way.path.on_received(cx.now, packet.packet_number, eliciting);
-            if (way.link, way.addr) != (packet.link, packet.from) && way.challenge.is_none() {
-                way.challenge = Some(Challenge::new(cx, packet.link, packet.from));
+            if cx.zoo.has(Bug::AckGap) && packet.packet_number > 0 {
+                way.path.on_received(cx.now, packet.packet_number - 1, eliciting);
             }
+            way.seen_at(cx, packet.link, packet.from, packet.packet_bytes);
         }
     }
 
@@ -101,7 +106,8 @@ impl Peer {
             }
             Frame::Challenge(token) => {
                 if let Some(way) = self.way_mut(packet.path) {
-                    way.echo = Some((packet.link, packet.from, token));
+                    let Packet { link, from: addr, packet_bytes: asked_bytes, .. } = *packet;
+                    way.echo = Some(Echo { link, addr, token, asked_bytes });
                 }
                 true
             }
@@ -122,9 +128,9 @@ impl Peer {
             cx.drops.count(Drop::ProtocolViolation);
             return;
         };
-        let (now, zoo) = (cx.now, cx.zoo);
+        let now = cx.now;
         let mut acked = None;
-        let valid = way.path.on_ack(now, zoo, ack, &mut |piece, fate| {
+        let valid = way.path.on_ack(now, ack, &mut |piece, fate| {
             if let (Piece::Ack { largest, .. }, Fate::Acked) = (piece, fate) {
                 acked = acked.max(Some(largest));
             }

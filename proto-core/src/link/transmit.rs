@@ -11,10 +11,11 @@ use crate::ids::{Addr, LinkId, PathId, PeerSlot};
 use crate::link::frame;
 use crate::link::messages::{Budget, PathInfo};
 use crate::link::path::{Fate, Piece};
-use crate::link::paths::{Purpose, Way, worth_the_slow_way};
+use crate::link::paths::{CHALLENGE_LEN, Echo, Purpose, Way, worth_the_slow_way};
 use crate::link::peer::{Peer, StoreToken};
 use crate::link::{LinkEntry, Links};
 use crate::machine::Cx;
+use crate::node::input::LinkInfo;
 use crate::time::{Duration, Instant};
 use crate::wake::{Reason, Wake};
 
@@ -57,6 +58,15 @@ pub struct Intent {
     congestion_allows: bool,
 }
 
+/// What a way wants to send, and where.
+struct Wish<'a> {
+    purpose: Purpose,
+    link: LinkId,
+    addr: Addr,
+    info: &'a LinkInfo,
+    congestion_allows: bool,
+}
+
 /// What was built.
 #[derive(Clone, Copy, Debug)]
 pub struct Built {
@@ -92,6 +102,18 @@ impl Links {
         None
     }
 
+    /// The way on which the peer is told that its session ends: of the proved ones the fastest that
+    /// lives, or any.
+    pub fn farewell(&self, cx: &Cx<'_>, peer: PeerSlot) -> Option<Intent> {
+        let entry = self.peers.get(usize::from(peer.0))?.as_ref().filter(|entry| entry.up)?;
+        let proved = entry.ways.iter().filter(|way| way.proved && self.links.contains_key(&way.link));
+        let way = proved.min_by_key(|way| (way.path.is_dead(), way.path.rtt(), way.id))?;
+        let info = &self.links.get(&way.link)?.info;
+        let (purpose, link, addr) = (Purpose::Traffic, way.link, way.addr);
+        let wish = Wish { purpose, link, addr, info, congestion_allows: true };
+        Some(entry.intent(cx, peer, way, &wish))
+    }
+
     /// Another packet for the same peer and way, if one may leave now.
     pub fn next_packet_like(&mut self, cx: &mut Cx<'_>, first: &Intent) -> Option<Intent> {
         if first.purpose != Purpose::Traffic {
@@ -115,8 +137,7 @@ impl Links {
         let peer = intent.peer;
         if writer.is_empty() {
             // Nothing fitted, or nothing was left to say: whoever asks again at once would hear the same.
-            entry.queued = false;
-            self.ready.retain(|ready| *ready != peer);
+            self.end_turn(peer);
             self.deadlines.set(peer.0, Wake::At(cx.now + LINK_LEAD, Reason::Backlog));
         }
         let after_slot = after.and_then(|token| {
@@ -131,12 +152,22 @@ impl Links {
 
     /// There was nothing to say after all: the peer's turn is over until something changes.
     pub fn nothing_to_say(&mut self, cx: &Cx<'_>, peer: PeerSlot) {
-        self.ready.retain(|&ready| ready != peer);
+        self.end_turn(peer);
         let Some(entry) = self.peer_mut(peer) else { return };
-        entry.queued = false;
         let wake = entry.next_wake(cx);
         if !wake.is_due(cx.now) {
             self.deadlines.set(peer.0, wake);
+        }
+    }
+
+    /// Takes the peer whose packet was asked for last, and which therefore stands at the end of the
+    /// list, off it.
+    fn end_turn(&mut self, peer: PeerSlot) {
+        if self.ready.back() == Some(&peer) {
+            self.ready.pop_back();
+            if let Some(entry) = self.peer_mut(peer) {
+                entry.queued = false;
+            }
         }
     }
 
@@ -155,6 +186,7 @@ impl Links {
         if let Some(way) = entry.way_mut(intent.path) {
             way.path.on_sent(cx.now, packet_number, len, eliciting, &self.pieces);
             way.sent_bytes += len as u64;
+            way.spent(intent.link, intent.addr, len);
             way.last_sent = cx.now;
         }
     }
@@ -187,9 +219,10 @@ impl Peer {
         }
         for way in &self.ways {
             if let Some((purpose, link, addr)) = way_wants(cx, way)
-                && let Ok(entry) = free(cx, links, link)
+                && let Ok(LinkEntry { info, .. }) = free(cx, links, link)
             {
-                return Ok(self.intent(cx, peer, way, purpose, (link, addr), entry, false));
+                let wish = Wish { purpose, link, addr, info, congestion_allows: false };
+                return Ok(self.intent(cx, peer, way, &wish));
             }
         }
         let spare = self.outbox.spare_wake();
@@ -206,8 +239,10 @@ impl Peer {
                     return Err(self.ways_wake(cx, links));
                 }
                 let way = self.ways.get(at).ok_or(Wake::Idle)?;
-                let entry = links.get(&way.link).ok_or(Wake::Idle)?;
-                Ok(self.intent(cx, peer, way, Purpose::Traffic, (way.link, way.addr), entry, true))
+                let info = &links.get(&way.link).ok_or(Wake::Idle)?.info;
+                let (purpose, link, addr) = (Purpose::Traffic, way.link, way.addr);
+                let wish = Wish { purpose, link, addr, info, congestion_allows: true };
+                Ok(self.intent(cx, peer, way, &wish))
             }
             Err(later) => Err(self.ways_wake(cx, links).min(later)),
         }
@@ -288,26 +323,21 @@ impl Peer {
         at == fastest || worth_the_slow_way(backlog, &fast.path, &way.path, packet_bytes as u64)
     }
 
-    #[allow(clippy::too_many_arguments)]
-    fn intent(
-        &self,
-        cx: &Cx<'_>,
-        peer: PeerSlot,
-        way: &Way,
-        purpose: Purpose,
-        (link, addr): (LinkId, Addr),
-        entry: &LinkEntry,
-        congestion_allows: bool,
-    ) -> Intent {
-        let max = u32::from(entry.info.mtu).min(self.params.packet_bytes).min(cx.limits.packet_bytes);
+    fn intent(&self, cx: &Cx<'_>, peer: PeerSlot, way: &Way, wish: &Wish<'_>) -> Intent {
+        let Wish { purpose, link, addr, info, congestion_allows } = *wish;
+        let max = u32::from(info.mtu).min(self.params.packet_bytes).min(cx.limits.packet_bytes) as usize;
+        let allowance = match (purpose, &way.echo) {
+            (Purpose::Echo, Some(echo)) => way.echo_allowance(echo),
+            (Purpose::Echo | Purpose::Challenge | Purpose::Traffic, _) => way.allowance(link, addr),
+        };
         Intent {
             peer,
             path: way.id,
             link,
             addr,
-            max_len: max as usize,
+            max_len: max.min(allowance),
             largest_acked: way.path.largest_acked(),
-            segments: if purpose == Purpose::Traffic { entry.info.segments } else { 1 },
+            segments: if purpose == Purpose::Traffic { info.segments } else { 1 },
             purpose,
             congestion_allows,
         }
@@ -327,14 +357,19 @@ impl Peer {
         let way = ways.iter_mut().find(|way| way.id == intent.path)?;
         match intent.purpose {
             Purpose::Echo => {
-                let (_, _, token) = way.echo.take()?;
-                frame::write_response(writer, token).ok()?;
+                let echo = way.echo.take()?;
+                frame::write_response(writer, echo.token).ok()?;
                 pieces.push(Piece::Response);
                 return None;
             }
             Purpose::Challenge => {
                 let challenge = way.challenge.as_mut()?;
+                let overhead = intent.max_len.saturating_sub(writer.room());
                 frame::write_challenge(writer, challenge.token).ok()?;
+                if !challenge.is_on_credit() {
+                    let pad = CHALLENGE_LEN.saturating_sub(overhead + writer.len());
+                    frame::write_padding(writer, pad);
+                }
                 challenge.sent(cx.now);
                 pieces.push(Piece::Challenge);
                 return None;
@@ -386,7 +421,7 @@ impl Peer {
 
 /// What a way has to say of itself now: echoes, challenges, acknowledgements, probes.
 fn way_wants(cx: &Cx<'_>, way: &Way) -> Option<(Purpose, LinkId, Addr)> {
-    if let Some((link, addr, _)) = way.echo {
+    if let Some(Echo { link, addr, .. }) = way.due_echo() {
         return Some((Purpose::Echo, link, addr));
     }
     if let Some(challenge) = &way.challenge
@@ -394,8 +429,9 @@ fn way_wants(cx: &Cx<'_>, way: &Way) -> Option<(Purpose, LinkId, Addr)> {
     {
         return Some((Purpose::Challenge, challenge.link, challenge.addr));
     }
-    let due = way.path.ack_due(cx.now) || (way.proved && way.path.wants_probe());
-    due.then_some((Purpose::Traffic, way.link, way.addr))
+    let answers = way.may_answer() && way.path.ack_due(cx.now);
+    let speaks = answers || (way.proved && way.path.wants_probe());
+    speaks.then_some((Purpose::Traffic, way.link, way.addr))
 }
 
 /// The link, if it can take a packet now; otherwise when it can.

@@ -74,6 +74,6 @@ impl Node {
         let limit = self.limits.outputs as usize;
         self.events.len() >= limit
             || (!self.gate.has_failed() && self.gate.room() <= OUTPUTS_PER_TURN)
-            || self.handshake_packets.len() >= limit
+            || self.sealed_before.len() >= limit
     }
 }

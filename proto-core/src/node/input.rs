@@ -94,8 +94,11 @@ pub enum Medium {
 pub enum Command {
     /// Keep a session with this peer.
     AddPeer(PeerSpec),
-    /// Close the session with this node and forget its addresses.
+    /// Close the session with this node and forget its addresses. The node is told so, once.
     RemovePeer(NodeId),
+    /// The node is about to be switched off: every peer in session is told so, once. Carry out what
+    /// [`Node::poll`](crate::node::Node::poll) then gives, and drop the node.
+    Shutdown,
     /// Send something to a direct peer.
     Send(Send),
     /// The application has taken a durable message for good; it will not be shown again after a restart.

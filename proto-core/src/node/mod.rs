@@ -22,11 +22,11 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use crate::drops::Drops;
+use crate::drops::{Drop, Drops};
 use crate::identity::{LocalIdentity, Network, Revocations};
 use crate::ids::{Addr, LinkId, NodeId, PeerSlot, Ticket};
 use crate::limits::{Limits, LimitsError};
-use crate::link::{self, Links};
+use crate::link::{self, Links, frame};
 use crate::machine::{Cx, Machine};
 use crate::node::gate::{Gate, Waiter};
 use crate::rng::Rng;
@@ -94,9 +94,12 @@ pub struct Node {
     /// Durable state of peers that have no slot yet.
     recovered: BTreeMap<NodeId, Vec<Record>>,
     events: VecDeque<Event>,
-    handshake_packets: VecDeque<(LinkId, Addr, Bytes)>,
+    /// Packets of handshakes, and goodbyes: whole already, since their keys may be gone when they leave.
+    sealed_before: VecDeque<(LinkId, Addr, Bytes)>,
     /// A datagram is copied here to be opened in place.
     scratch: Vec<u8>,
+    /// See [`Node::last_packet_number`].
+    last_packet_number: u64,
     /// Work was left over when a turn's budget ran out or the outputs were full.
     backlog: bool,
 }
@@ -146,8 +149,9 @@ impl Node {
             may_transmit: false,
             recovered: recovered.durable,
             events: VecDeque::new(),
-            handshake_packets: VecDeque::new(),
+            sealed_before: VecDeque::new(),
             scratch: Vec::new(),
+            last_packet_number: 0,
             backlog: false,
             limits,
         };
@@ -223,19 +227,21 @@ impl Node {
         if let Some(opened) = self.sessions.open(&mut cx, link, from, &mut packet) {
             // The first packet under new keys confirms them: the links must hear of the new session,
             // and that the peer's memory is new, before they see what it says.
-            while let Some(action) = self.sessions_poll() {
-                self.route_session(now, action);
+            self.settle(now);
+            if self.backlog {
+                self.drops.count(Drop::QueueFull);
+            } else {
+                let input = link::Input::Received {
+                    peer: opened.peer,
+                    path: opened.path,
+                    packet_number: opened.packet_number,
+                    link,
+                    from,
+                    packet_bytes: bytes.len(),
+                    payload: packet.get(opened.payload).unwrap_or(&[]),
+                };
+                self.links_handle(now, input);
             }
-            let input = link::Input::Received {
-                peer: opened.peer,
-                path: opened.path,
-                packet_number: opened.packet_number,
-                link,
-                from,
-                packet_bytes: bytes.len(),
-                payload: packet.get(opened.payload).unwrap_or(&[]),
-            };
-            self.links_handle(now, input);
         }
         self.scratch = packet;
     }
@@ -275,6 +281,7 @@ impl Node {
             Command::AddPeer(spec) => self.add_peer(now, spec),
             Command::RemovePeer(node) => {
                 let peer = self.sessions.slot_of(&node).ok_or(Refused::UnknownPeer)?;
+                self.say_goodbye(now, peer, frame::CLOSE_REMOVED);
                 self.links_handle(now, link::Input::PeerRemoved { peer });
                 self.settle(now);
                 self.sessions_handle(now, session::Input::Forget { peer });
@@ -288,6 +295,13 @@ impl Node {
             Command::Consumed { from, seq } => {
                 let peer = self.sessions.slot_of(&from).ok_or(Refused::UnknownPeer)?;
                 self.links_handle(now, link::Input::Consumed { peer, seq });
+                Ok(())
+            }
+            Command::Shutdown => {
+                let peers = u16::try_from(self.links.peer_slots()).unwrap_or(u16::MAX);
+                for peer in (0..peers).map(PeerSlot) {
+                    self.say_goodbye(now, peer, frame::CLOSE_SHUTDOWN);
+                }
                 Ok(())
             }
             Command::Install(bytes) => {
@@ -340,6 +354,13 @@ impl Node {
     #[must_use]
     pub fn slot_of(&self, node: &NodeId) -> Option<PeerSlot> {
         self.sessions.slot_of(node)
+    }
+
+    /// The number under which the last packet was sealed. The wire shows its low bytes only; a simulator
+    /// that is to see a number used twice needs the whole of it.
+    #[must_use]
+    pub fn last_packet_number(&self) -> u64 {
+        self.last_packet_number
     }
 
     /// Asserts what always holds, in every machine.

@@ -1,8 +1,11 @@
 //! The way out: what the shell is to do next, and datagrams built and sealed where they leave.
 
+use bytes::Bytes;
+
+use crate::codec::Writer;
 use crate::crypto::aead::TAG_LEN;
-use crate::ids::Ticket;
-use crate::link::Intent;
+use crate::ids::{PeerSlot, Ticket};
+use crate::link::{Intent, frame};
 use crate::node::Node;
 use crate::node::output::{Output, Transmit};
 use crate::time::Instant;
@@ -32,7 +35,7 @@ impl Node {
             if !self.may_transmit {
                 return None;
             }
-            if let Some(transmit) = self.handshake_packet(buf) {
+            if let Some(transmit) = self.finished_packet(buf) {
                 return Some(Output::Transmit(transmit));
             }
             match self.sealed_packet(now, buf) {
@@ -47,9 +50,35 @@ impl Node {
         !self.events.is_empty() || self.backlog
     }
 
-    fn handshake_packet(&mut self, buf: &mut [u8]) -> Option<Transmit> {
+    /// Tells a peer in session that it ends, once and unacknowledged: who does not hear it finds out by
+    /// the silence, or by the answer to its next packet.
+    pub(super) fn say_goodbye(&mut self, now: Instant, peer: PeerSlot, reason: u8) {
+        let mut cx = super::cx(now, &mut self.links_rng, &self.limits, &mut self.drops, self.zoo);
+        let Some(intent) = self.links.farewell(&cx, peer) else { return };
+        if self.sealed_before.len() >= self.limits.outputs as usize {
+            return;
+        }
+        let mut buf = [0; MIN_BUFFER];
+        let (path, acked) = (intent.path, intent.largest_acked);
+        let header = self.sessions.header_len(peer, path, acked);
+        let Some(payload) = buf.get_mut(header..MIN_BUFFER - TAG_LEN) else { return };
+        let mut writer = Writer::new(payload);
+        if frame::write_close(&mut writer, reason).is_err() {
+            return;
+        }
+        let len = writer.len();
+        cx = super::cx(now, &mut self.sessions_rng, &self.limits, &mut self.drops, self.zoo);
+        if let Some(sealed) = self.sessions.seal(&mut cx, peer, path, acked, &mut buf, len)
+            && let Some(packet) = buf.get(..sealed.len)
+        {
+            self.sealed_before.push_back((intent.link, intent.addr, Bytes::copy_from_slice(packet)));
+        }
+    }
+
+    /// A packet of the handshake or a goodbye.
+    fn finished_packet(&mut self, buf: &mut [u8]) -> Option<Transmit> {
         loop {
-            let (link, to, packet) = self.handshake_packets.pop_front()?;
+            let (link, to, packet) = self.sealed_before.pop_front()?;
             if let Some(place) = buf.get_mut(..packet.len()) {
                 place.copy_from_slice(&packet);
                 let len = packet.len();
@@ -116,6 +145,7 @@ impl Node {
         let mut cx = super::cx(now, &mut self.links_rng, &self.limits, &mut self.drops, self.zoo);
         match sealed {
             Some(sealed) => {
+                self.last_packet_number = sealed.packet_number;
                 self.links.sent(&mut cx, intent, sealed.packet_number, sealed.len);
                 let after = built.after_slot.map_or(Ticket(0), |slot| self.gate.ticket_of(slot));
                 Some((sealed.len, after))

@@ -45,7 +45,7 @@ impl Node {
     pub(super) fn route_session(&mut self, now: Instant, action: session::Action) {
         match action {
             session::Action::Transmit { link, to, packet } => {
-                self.handshake_packets.push_back((link, to, packet));
+                self.sealed_before.push_back((link, to, packet));
             }
             session::Action::Established {
                 peer,

@@ -13,6 +13,7 @@ use super::keys::Holder;
 use super::message::{
     Builder, INIT_OVERHEAD, Kind, MAX_HANDSHAKE_BYTES, Packet, RESPONSE_OVERHEAD, Versions,
 };
+use super::pace;
 use super::payload::Payload;
 use super::peers::Place;
 use super::settle::{Claim, Fate};
@@ -41,6 +42,17 @@ pub(super) struct Init<'a> {
     pub(super) epoch: u32,
 }
 
+/// A question that is going to be answered.
+struct Asked {
+    place: Place,
+    /// The index and the versions of the one who asks.
+    remote: u32,
+    versions: Versions,
+    epoch: u32,
+    question: [u8; 16],
+    proved: bool,
+}
+
 /// One answered handshake.
 pub(super) struct Answer {
     place: Place,
@@ -50,9 +62,11 @@ pub(super) struct Answer {
     reply: Bytes,
     pub(super) index: u32,
     remote: u32,
-    /// Step at which the question came.
-    begun: u64,
+    /// The address has shown a cookie.
+    proved: bool,
     at: Instant,
+    /// Our life, as the answer tells it.
+    life: u32,
     epoch: u32,
     state: State,
 }
@@ -91,6 +105,7 @@ impl Sessions {
         if !proved && !self.free.take(cx.now, cx.limits.free_handshakes_per_s) {
             return self.demand_cookie(cx, place, packet, init);
         }
+        self.make_room(cx, proved)?;
         let (noise, claim) = self.read_init(cx, place, packet, init)?;
         if let Some(claim) = &claim {
             if self.is_self(claim) {
@@ -101,15 +116,17 @@ impl Sessions {
                 return Err(Drop::PeersFull);
             }
         }
+        self.call_eagerly(cx.now, place);
         let pattern_overhead = match init.pattern {
             Pattern::Ik => IK_RESPONSE_OVERHEAD,
             Pattern::Xx => XX_RESPONSE_OVERHEAD,
         };
-        let len = RESPONSE_OVERHEAD + pattern_overhead + self.payload(0, 0, false).len();
+        let len = RESPONSE_OVERHEAD + pattern_overhead + self.payload(None, 0, false).len();
         if len > init.len && !proved {
             return self.demand_cookie(cx, place, packet, init);
         }
-        self.respond(cx, place, (packet.sender, packet.versions), init, question, noise, claim)
+        let (remote, versions, epoch) = (packet.sender, packet.versions, init.epoch);
+        self.respond(cx, &Asked { place, remote, versions, epoch, question, proved }, noise, claim)
     }
 
     fn demand_cookie(
@@ -159,69 +176,72 @@ impl Sessions {
         Ok((noise, claim))
     }
 
-    #[allow(clippy::too_many_arguments)]
+    /// Writes the answer to a question that has been read, and with IK makes the keys.
     fn respond(
         &mut self,
         cx: &mut Cx<'_>,
-        place: Place,
-        (remote, theirs): (u32, Versions),
-        init: &Init<'_>,
-        question: [u8; 16],
+        asked: &Asked,
         mut noise: Box<Handshake>,
         claim: Option<Claim>,
     ) -> Result<(), Drop> {
-        let begun = self.step;
-        let fate = claim.as_ref().map(|claim| self.fate(claim, begun, false));
-        let held = claim.as_ref().and_then(|claim| {
-            let association = self.peers.of_node(&claim.papers.node)?.association.as_ref()?;
-            (fate == Some(Fate::Continue)).then(|| (association.id, association.round.max(claim.round)))
-        });
-        let (agreed, round) = held.unwrap_or((0, 0));
+        let fate = claim.as_ref().map(|claim| self.fate(claim, self.life));
+        if fate == Some(Fate::Stale) {
+            return Err(Drop::HandshakeStale);
+        }
         let refused = fate == Some(Fate::Refuse);
-        let payload = self.payload(agreed, round, refused);
+        let round = claim.as_ref().map_or(0, |claim| self.next_round(claim));
+        let node = claim.as_ref().map(|claim| claim.papers.node);
+        let payload = self.payload(node.as_ref(), round, refused);
         let mut message = alloc::vec![0; payload.len() + XX_RESPONSE_OVERHEAD];
         let len = noise.write(&payload, &mut message).map_err(|_| Drop::HandshakeInvalid)?;
         message.truncate(len);
 
-        self.make_room(cx);
         let index = self.table.take(cx.rng, Holder::Answer(0)).ok_or(Drop::HandshakeFull)?;
         let reply = Builder::new(Kind::Response, self.versions, index)
-            .index(remote)
-            .put(question.get(..8).unwrap_or(&[]))
+            .index(asked.remote)
+            .put(asked.question.get(..8).unwrap_or(&[]))
             .put(&message)
             .put(&[0; 16])
-            .seal(&self.trust.hello(init.epoch));
-        let reply = Bytes::from(reply);
+            .seal(&self.trust.hello(asked.epoch));
         let state = match claim {
-            None => State::AwaitFinish { noise, theirs },
-            Some(mut claim) => {
-                claim.agreed = agreed;
-                claim.round = round;
+            None => State::AwaitFinish { noise, theirs: asked.versions },
+            Some(claim) => {
+                let claim = Box::new(Claim { round, ..claim });
                 let Some(split) = noise.split() else {
                     self.table.release(index);
                     return Err(Drop::HandshakeInvalid);
                 };
-                self.table.set_keys(index, self.make_keys(cx, &split, remote, false, &claim));
-                let claim = Box::new(claim);
+                self.table.set_keys(index, self.make_keys(cx, &split, asked.remote, false, &claim));
                 if refused { State::Refused { claim } } else { State::AwaitData { claim } }
             }
         };
-        let answer = Answer {
-            place,
-            question,
-            reply: reply.clone(),
-            index,
-            remote,
-            begun,
-            at: cx.now,
-            epoch: init.epoch,
-            state,
-        };
+        self.answered(cx, asked, index, reply.into(), state)
+    }
+
+    /// Above every round that either side has keys of.
+    fn next_round(&self, claim: &Claim) -> u32 {
+        let peer = self.peers.of_node(&claim.papers.node);
+        let held = peer.and_then(|peer| peer.association.as_ref());
+        claim.round.max(held.map_or(0, |association| association.round.saturating_add(1)))
+    }
+
+    /// Sends an answer and keeps it.
+    fn answered(
+        &mut self,
+        cx: &mut Cx<'_>,
+        asked: &Asked,
+        index: u32,
+        reply: Bytes,
+        state: State,
+    ) -> Result<(), Drop> {
+        let &Asked { place, remote, epoch, question, proved, .. } = asked;
+        let (at, life, packet) = (cx.now, self.life, reply.clone());
+        let answer = Answer { place, question, reply, index, remote, proved, at, life, epoch, state };
         match self.answers.insert(answer, Self::answers_limit(cx)) {
             Ok(slot) => {
                 self.table.set_holder(index, Holder::Answer(slot));
                 self.answer_timers.set(slot, Wake::At(cx.now + LIFE, Reason::HandshakeExpiry));
-                self.send(cx, place, reply, init.epoch);
+                self.send(cx, place, packet, epoch);
                 Ok(())
             }
             Err(_) => {
@@ -237,18 +257,26 @@ impl Sessions {
         (all - all / 2).max(1)
     }
 
-    /// Frees a place when all are taken: a finished answer, else the oldest.
-    fn make_room(&mut self, cx: &Cx<'_>) {
+    /// Frees a place when all are taken: a finished answer, else the oldest that has had time to be
+    /// confirmed. A young one stays: a peer that calls over two links at once, and a responder with one
+    /// place, would otherwise end each other's handshakes for ever. But one who has `proved` an address
+    /// need not wait for those who have not.
+    fn make_room(&mut self, cx: &Cx<'_>, proved: bool) -> Result<(), Drop> {
         if self.answers.len() < Self::answers_limit(cx) {
-            return;
+            return Ok(());
         }
         let oldest = self.answers.iter().min_by_key(|(_, answer)| {
             let done = matches!(answer.state, State::Done);
-            (!done, answer.at, answer.begun)
+            (!done, answer.proved, answer.at)
         });
-        if let Some((slot, _)) = oldest {
-            self.drop_answer(slot);
+        let Some((slot, answer)) = oldest else { return Err(Drop::HandshakeFull) };
+        let patience = self.links.get(&answer.place.link).map(|link| pace::patience(&link.info));
+        let must_go = matches!(answer.state, State::Done) || (proved && !answer.proved);
+        if !must_go && patience.is_some_and(|patience| cx.now.since(answer.at) < patience) {
+            return Err(Drop::HandshakeFull);
         }
+        self.drop_answer(slot);
+        Ok(())
     }
 
     fn drop_answer(&mut self, slot: u16) {
@@ -301,23 +329,27 @@ impl Sessions {
         let len = noise.read(message, &mut buf).map_err(|_| Drop::HandshakeInvalid)?;
         // From here on the handshake has said all it can: it succeeds or it is over.
         let (static_key, split) = (noise.remote_static(), noise.split());
-        let (begun, remote, epoch) = (answer.begun, answer.remote, answer.epoch);
+        let (life, epoch, remote) = (answer.life, answer.epoch, answer.remote);
         let claim = Payload::decode(buf.get(..len).unwrap_or(&[]))
             .map_err(|_| Drop::Malformed)
             .and_then(|payload| self.claim(&payload, static_key, theirs))
             .and_then(|claim| if self.is_self(&claim) { Err(Drop::Cloned) } else { Ok(claim) });
         let (claim, split) = match (claim, split) {
-            (Ok(claim), Some(split)) => (Claim { agreed: 0, round: 0, ..claim }, split),
+            (Ok(claim), Some(split)) => (Claim { round: 0, ..claim }, split),
             (Err(reason), _) => {
                 self.drop_answer(slot);
                 return Err(reason);
             }
             (Ok(_), None) => return Err(Drop::HandshakeInvalid),
         };
-        let fate = self.fate(&claim, begun, false);
+        let fate = self.fate(&claim, life);
         let mut keys = self.make_keys(cx, &split, remote, false, &claim);
         keys.heard = true;
         self.table.set_keys(receiver, keys);
+        if fate == Fate::Stale {
+            self.drop_answer(slot);
+            return Err(Drop::HandshakeStale);
+        }
         if fate == Fate::Refuse {
             self.report_clone(&claim);
             let reply = self.refusal(receiver, &self.trust.hello(epoch)).ok_or(Drop::Cloned)?;
@@ -327,6 +359,9 @@ impl Sessions {
             }
             self.send(cx, place, reply, epoch);
             return Err(Drop::Cloned);
+        }
+        if let Some(peer) = self.peers.slot_of(&claim.papers.node) {
+            self.doubt(peer);
         }
         if let Some(answer) = self.answers.get_mut(slot) {
             answer.state = State::AwaitData { claim: Box::new(claim) };
@@ -339,7 +374,7 @@ impl Sessions {
         let answer = self.answers.get(slot)?;
         match &answer.state {
             State::AwaitData { claim } => {
-                Some((self.fate(claim, answer.begun, false), self.peers.slot_of(&claim.papers.node)))
+                Some((self.fate(claim, answer.life), self.peers.slot_of(&claim.papers.node)))
             }
             State::Refused { .. } => Some((Fate::Refuse, None)),
             State::AwaitFinish { .. } | State::Done => None,

@@ -51,8 +51,17 @@ pub(super) struct Keys {
     pub(super) rank: Rank,
     /// Whether something of the other side has authenticated under them.
     pub(super) heard: bool,
+    /// Made before the other side said that it held no keys of ours; until something is heard.
+    pub(super) doubtful: bool,
     /// Replaced by better ones: only for what is still under way, until then.
     pub(super) until: Option<Instant>,
+}
+
+impl Keys {
+    /// Of several keys, those worth most are sent with.
+    pub(super) fn worth(&self) -> (bool, Rank) {
+        (!self.doubtful, self.rank)
+    }
 }
 
 struct Entry {

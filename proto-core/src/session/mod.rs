@@ -222,9 +222,11 @@ struct Link {
     slot: fragment::Slot,
 }
 
-/// A peer known from disk and not in the table.
+/// A peer that is not in the table: known from disk, or forgotten.
 struct Known {
     boot: u32,
+    /// Our life when we forgot it.
+    forgot: u32,
     dh_key: Option<[u8; 32]>,
 }
 
@@ -246,8 +248,10 @@ pub struct Sessions {
     peer_timers: Deadlines,
     answer_timers: Deadlines,
     actions: VecDeque<Action>,
-    /// Counts what happens, so that "before" and "after" are exact within one microsecond.
-    step: u64,
+    /// How often we have forgotten a peer; see `settle`.
+    life: u32,
+    /// What [`Known::forgot`] is for nodes that we know nothing of.
+    forgot_others: u32,
     jar: Jar,
     free: Bucket,
     hints: Bucket,
@@ -267,7 +271,7 @@ impl Sessions {
             setup.known.into_iter().take(usize::from(cx.limits.peers)).map(|(node, certificate, boot)| {
                 let verified =
                     DeviceCertificate::verify(&certificate).ok().filter(|verified| verified.node == node);
-                (node, Known { boot, dh_key: verified.map(|verified| verified.dh_key) })
+                (node, Known { boot, forgot: 0, dh_key: verified.map(|verified| verified.dh_key) })
             });
         let indices = usize::from(cx.limits.peers) * 4 + usize::from(cx.limits.handshakes) * 2;
         Sessions {
@@ -286,7 +290,8 @@ impl Sessions {
             peer_timers: Deadlines::new(),
             answer_timers: Deadlines::new(),
             actions: VecDeque::new(),
-            step: 0,
+            life: 0,
+            forgot_others: 0,
             jar: Jar::new(cookie_secret),
             free: Bucket::new(cx.now, cx.limits.free_handshakes_per_s),
             hints: Bucket::new(cx.now, ANSWERS_PER_S),
@@ -546,7 +551,6 @@ impl Machine for Sessions {
     type Action = Action;
 
     fn handle(&mut self, cx: &mut Cx<'_>, input: Input<'_>) {
-        self.step += 1;
         match input {
             Input::LinkUp { link, info } => self.link_up(cx, link, info),
             Input::LinkDown { link } => {
@@ -573,7 +577,6 @@ impl Machine for Sessions {
     }
 
     fn wake(&mut self, cx: &mut Cx<'_>) {
-        self.step += 1;
         self.service(cx);
     }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! flags u8 (1 = refused: a second instance of this identity) | lowest version u8 | highest version u8
-//! start count u32 | instance u64 | association u64 (0 = none) | round u32
+//! start count u32 | instance u64 | life u32 | forgot u32 | round u32
 //! capabilities u8 (1 = fountain) | message_bytes u32 | receive_bytes u32 | packet_bytes u32
 //! certificate: varint length, bytes | membership: varint length, bytes | padding and what later versions add
 //! ```
@@ -13,7 +13,7 @@ use super::message::Versions;
 use crate::codec::{Malformed, Reader, Writer, varint_len};
 use crate::params::PeerParams;
 
-const FIXED_LEN: usize = 3 + 4 + 8 + 8 + 4 + 1 + 4 + 4 + 4 + 2;
+const FIXED_LEN: usize = 3 + 4 + 8 + 4 + 4 + 4 + 1 + 4 + 4 + 4 + 2;
 const REFUSED: u8 = 1;
 const FOUNTAIN: u8 = 1;
 
@@ -28,10 +28,12 @@ pub(super) struct Payload<'a> {
     pub(super) boot: u32,
     /// Drawn anew at every start.
     pub(super) instance: u64,
-    /// The association with the receiver that the sender remembers, or 0. From the responder: the one
-    /// that goes on, or 0 when both begin anew.
-    pub(super) association: u64,
-    /// Rises with every exchange of keys within one association.
+    /// How often the sender has forgotten a peer since it started.
+    pub(super) life: u32,
+    /// Its life when it last forgot the receiver; 0 when it never did, or does not know yet whom it
+    /// answers.
+    pub(super) forgot: u32,
+    /// Rises with every exchange of keys within one association. The responder's word holds.
     pub(super) round: u32,
     pub(super) params: PeerParams,
     pub(super) certificate: &'a [u8],
@@ -43,8 +45,8 @@ impl<'a> Payload<'a> {
         let mut reader = Reader::new(bytes);
         let flags = reader.u8()?;
         let versions = Versions { lowest: reader.u8()?, highest: reader.u8()? };
-        let (boot, instance, association, round) =
-            (reader.u32()?, reader.u64()?, reader.u64()?, reader.u32()?);
+        let (boot, instance) = (reader.u32()?, reader.u64()?);
+        let (life, forgot, round) = (reader.u32()?, reader.u32()?, reader.u32()?);
         let capabilities = reader.u8()?;
         let params = PeerParams {
             fountain: capabilities & FOUNTAIN != 0,
@@ -59,7 +61,8 @@ impl<'a> Payload<'a> {
             versions,
             boot,
             instance,
-            association,
+            life,
+            forgot,
             round,
             params,
             certificate,
@@ -87,7 +90,8 @@ impl<'a> Payload<'a> {
         writer.put(&[self.versions.lowest, self.versions.highest])?;
         writer.u32(self.boot)?;
         writer.u64(self.instance)?;
-        writer.u64(self.association)?;
+        writer.u32(self.life)?;
+        writer.u32(self.forgot)?;
         writer.u32(self.round)?;
         writer.u8(if self.params.fountain { FOUNTAIN } else { 0 })?;
         writer.u32(self.params.message_bytes)?;

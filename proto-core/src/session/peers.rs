@@ -46,16 +46,14 @@ pub(super) struct PathNumbers {
 /// What two instances of two nodes share from their first handshake until one of them restarts or
 /// forgets the other: packet numbers go on in it whatever happens to keys, links and silence.
 pub(super) struct Association {
-    /// Its name, from the hash of the handshake that founded it.
-    pub(super) id: u64,
+    /// The peer's life, the highest that it has told in a handshake.
+    pub(super) life: u32,
+    /// Its life when it last forgot us, the highest that it has told.
+    pub(super) forgot: u32,
     /// The highest round of keys.
     pub(super) round: u32,
     pub(super) version: u8,
     pub(super) params: PeerParams,
-    /// Step at which it was founded here.
-    pub(super) founded: u64,
-    /// Step at which the peer first proved that it holds the association too.
-    pub(super) confirmed: Option<u64>,
     /// Whether there are keys to send with. Otherwise it rests, after long silence.
     pub(super) up: bool,
     pub(super) heard: Instant,
@@ -67,15 +65,14 @@ pub(super) struct Association {
 }
 
 impl Association {
-    /// An association without keys, founded at `step`.
-    pub(super) fn new(id: u64, step: u64, params: PeerParams) -> Association {
+    /// An association without keys.
+    pub(super) fn new(params: PeerParams) -> Association {
         Association {
-            id,
+            life: 0,
+            forgot: 0,
             round: 0,
             version: 0,
             params,
-            founded: step,
-            confirmed: None,
             up: false,
             heard: Instant::ZERO,
             keys: [0; 4],
@@ -96,11 +93,15 @@ pub(super) struct Peer {
     pub(super) papers: Option<Papers>,
     /// The highest start count it has proved.
     pub(super) boot: u32,
+    /// Our life when we last forgot it; 0 when we never did.
+    pub(super) forgot: u32,
     /// The instance last spoken with.
     pub(super) instance: Option<u64>,
     pub(super) endpoints: Vec<Endpoint>,
     /// Since when we try to reach it.
     pub(super) dialing: Option<Instant>,
+    /// Calls of its own that came while we were trying.
+    pub(super) calls_heard: u16,
     pub(super) association: Option<Box<Association>>,
     /// Hints from it are not heeded before.
     pub(super) hints_from: Instant,
@@ -118,9 +119,11 @@ impl Peer {
             key: None,
             papers: None,
             boot: 0,
+            forgot: 0,
             instance: None,
             endpoints: Vec::new(),
             dialing: None,
+            calls_heard: 0,
             association: None,
             hints_from: Instant::ZERO,
             clone_reported: None,
@@ -164,6 +167,28 @@ impl Peer {
             slow: false,
         });
         true
+    }
+}
+
+impl Peer {
+    /// Takes over a place with the handshake that is under way there: it has just found out who it is.
+    /// Gives back the handshake that it takes the place of.
+    pub(super) fn take_endpoint(&mut self, endpoint: Endpoint, limit: usize) -> Option<u16> {
+        if let Some(same) = self.endpoints.iter_mut().find(|known| known.place == endpoint.place) {
+            same.configured |= endpoint.configured;
+            let taken = endpoint.dial.is_some();
+            return if taken { core::mem::replace(&mut same.dial, endpoint.dial) } else { None };
+        }
+        if self.endpoints.len() < limit {
+            self.endpoints.push(endpoint);
+            return None;
+        }
+        let learned = self.endpoints.iter().position(|known| !known.configured);
+        let last = endpoint.dial.and(self.endpoints.len().checked_sub(1));
+        match learned.or(last).and_then(|nth| self.endpoints.get_mut(nth)) {
+            Some(known) => core::mem::replace(known, endpoint).dial,
+            None => None,
+        }
     }
 }
 

@@ -1,24 +1,27 @@
 //! What a completed handshake means for what was there before.
 //!
-//! Handshakes cross each other: both sides call at once, a call made long ago arrives late, a peer that
-//! has restarted calls while we still call its former self. Each one alone is easy to judge; this module
-//! makes all orders of arrival end the same way on both sides.
+//! Two pen friends number their letters. Numbers go on for years, through new envelopes and new post
+//! offices (keys and links), until one of them burns the drawer with the other's letters: then both have
+//! to begin at one again. The one who burned it writes so in the next letter. But letters overtake each
+//! other, so "I have nothing from you" proves nothing: it may have been written before the first letter
+//! came, or long after. What both can compare, in any order of arrival, is a count: each keeps how many
+//! drawers it has burned since it was born, its *life*, and says in every handshake what this life is
+//! and in which life it last burned the receiver's.
 //!
-//! | the other side is | it remembers our association | then |
+//! | the other side is | and | then |
 //! |---|---|---|
-//! | the instance we know | yes | `Continue`: new keys, numbers go on |
-//! | the instance we know | no, and could not yet: ours was made while this handshake was under way | `Merge`: as above, one of two foundings is kept |
-//! | the instance we know | no, and it never proved that it did: our founding did not get through | `Renew`: other keys and another name, numbers go on |
-//! | the instance we know | no: it has forgotten us | `Reset`: begin anew |
-//! | a later start of the device | | `Reset` |
-//! | nobody we know | | `New` |
+//! | nobody we share anything with | | `New` |
+//! | the instance we know | has not forgotten us since the highest life that it has told us | `Continue`: one more set of keys, numbers go on |
+//! | the instance we know | has | `Reset`: begin anew |
+//! | the instance we know | made this handshake before one of us forgot the other | `Stale`: nothing |
+//! | a later start of the device, another device | | `Reset` |
 //! | another instance of the same or an earlier start | | `Refuse`: a clone, or a disk from a backup |
 //!
-//! Two sides that found at once hold two sets of keys. Both receive with either, and both send with the
-//! one of higher [`Rank`](super::keys::Rank): it depends only on what both know.
-//!
-//! Whoever completes a handshake drops its own others to that peer. So a side that is heard under some
-//! keys has no older handshake left to complete, which is what makes "while under way" decidable.
+//! So both sides decide alike without knowing which handshakes the other has completed: nothing is
+//! named after a handshake. Several may complete at once, and each gives a set of keys. Both sides
+//! receive with any, and send with those of highest [`Rank`](super::keys::Rank): it depends only on what
+//! both know. Keys that only we hold, because the answer that made them was dropped at the other side,
+//! are found by a hint or by silence, and the next handshake outranks them.
 
 use alloc::boxed::Box;
 use bytes::Bytes;
@@ -49,8 +52,9 @@ pub(super) struct Claim {
     pub(super) news: Option<Bytes>,
     pub(super) boot: u32,
     pub(super) instance: u64,
-    /// The association that both sides hold, or 0.
-    pub(super) agreed: u64,
+    /// How often it has forgotten a peer, and the life in which it last forgot us.
+    pub(super) life: u32,
+    pub(super) forgot: u32,
     pub(super) round: u32,
     pub(super) version: u8,
     pub(super) params: PeerParams,
@@ -61,9 +65,8 @@ pub(super) struct Claim {
 pub(super) enum Fate {
     New,
     Continue,
-    Merge,
-    Renew,
     Reset,
+    Stale,
     Refuse,
 }
 
@@ -71,9 +74,12 @@ pub(super) enum Fate {
 const REFUSED_AS_CLONE: u8 = 1;
 
 impl Sessions {
-    /// Judges a handshake that began at step `begun`, ours or the other side's.
-    pub(super) fn fate(&self, claim: &Claim, begun: u64, ours: bool) -> Fate {
+    /// Judges a handshake in which we said that our life is `life`.
+    pub(super) fn fate(&self, claim: &Claim, life: u32) -> Fate {
         let node = &claim.papers.node;
+        if life < self.forgot(node) {
+            return Fate::Stale;
+        }
         let Some(peer) = self.peers.of_node(node) else {
             return match self.known.get(node) {
                 Some(known) if claim.boot < known.boot => Fate::Refuse,
@@ -91,17 +97,24 @@ impl Sessions {
             None if claim.boot < peer.boot => return Fate::Refuse,
             Some(_) | None => return anew,
         }
-        let Some(association) = &peer.association else { return Fate::New };
-        if claim.agreed != 0 && claim.agreed == association.id {
-            return Fate::Continue;
+        match &peer.association {
+            None => Fate::New,
+            Some(association) if claim.life < association.forgot => Fate::Stale,
+            Some(association) if claim.forgot > association.life => Fate::Reset,
+            Some(_) => Fate::Continue,
         }
-        match (ours, association.confirmed) {
-            (true, _) if association.founded > begun => Fate::Merge,
-            (true, None) => Fate::Renew,
-            (false, None) => Fate::Merge,
-            (false, Some(confirmed)) if begun < confirmed => Fate::Merge,
-            (true, Some(_)) | (false, Some(_)) => Fate::Reset,
-        }
+    }
+
+    /// Our life when we last forgot this node.
+    pub(super) fn forgot(&self, node: &NodeId) -> u32 {
+        let peer = self.peers.of_node(node).map(|peer| peer.forgot);
+        peer.or_else(|| Some(self.known.get(node)?.forgot)).unwrap_or(self.forgot_others)
+    }
+
+    /// What is known of a node that is about to get a slot.
+    pub(super) fn recall(&mut self, node: &NodeId) -> Known {
+        let stranger = Known { boot: 0, forgot: self.forgot_others, dh_key: None };
+        self.known.remove(node).unwrap_or(stranger)
     }
 
     /// Reads what the other side says of itself, and proves it.
@@ -126,7 +139,8 @@ impl Sessions {
             news,
             boot: payload.boot,
             instance: payload.instance,
-            agreed: payload.association,
+            life: payload.life,
+            forgot: payload.forgot,
             round: payload.round,
             version,
             params: payload.params,
@@ -166,14 +180,15 @@ impl Sessions {
         self.push(Action::CloneDetected { node, device });
     }
 
-    /// What we say of ourselves. To a known peer, with the association that we hold with it.
-    pub(super) fn payload(&self, association: u64, round: u32, refused: bool) -> alloc::vec::Vec<u8> {
+    /// What we say of ourselves, to a known `node` also whether we have forgotten it.
+    pub(super) fn payload(&self, node: Option<&NodeId>, round: u32, refused: bool) -> alloc::vec::Vec<u8> {
         Payload {
             refused,
             versions: self.versions,
             boot: self.boot,
             instance: self.instance.unwrap_or(0),
-            association,
+            life: self.life,
+            forgot: node.map_or(0, |node| self.forgot(node)),
             round,
             params: self.params,
             certificate: self.trust.identity.certificate_bytes(),
@@ -203,11 +218,12 @@ impl Sessions {
             born: cx.now,
             ours,
             rank: Rank {
-                round: if claim.agreed == 0 { 0 } else { claim.round },
+                round: claim.round,
                 smaller_started: we_are_smaller == ours,
                 hash: split.hash.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes)),
             },
             heard: false,
+            doubtful: false,
             until: None,
         }
     }
@@ -218,15 +234,13 @@ impl Sessions {
             return Ok(slot);
         }
         let limit = cx.limits.peers;
-        let mut peer = Peer::new(cx.now, Some(node));
-        if let Some(known) = self.known.remove(&node) {
-            peer.boot = known.boot;
-            peer.key = known.dh_key;
-        }
         let full = self.peers.iter().count() >= usize::from(limit);
         if full && let Some(stranger) = self.peers.idle_stranger() {
             self.forget(cx, stranger);
         }
+        let known = self.recall(&node);
+        let mut peer = Peer::new(cx.now, Some(node));
+        (peer.boot, peer.forgot, peer.key) = (known.boot, known.forgot, known.dh_key);
         self.peers.insert(peer, limit).ok_or(Drop::PeersFull)
     }
 
@@ -241,34 +255,28 @@ impl Sessions {
         fate: Fate,
     ) {
         let was_up = self.peers.get(slot).is_some_and(Peer::is_up);
-        if matches!(fate, Fate::New | Fate::Renew | Fate::Reset) {
+        if matches!(fate, Fate::New | Fate::Reset) {
             self.release_keys(slot);
         }
-        let Some((rank, heard)) = self.table.keys(index).map(|keys| (keys.rank, keys.heard)) else {
-            return;
-        };
-        let confirmed = heard.then_some(self.step);
+        let Some(rank) = self.table.keys(index).map(|keys| keys.rank) else { return };
         let Some(peer) = self.peers.get_mut(slot) else { return };
         if matches!(fate, Fate::New | Fate::Reset) {
             peer.association = None;
         }
-        let step = self.step;
-        let fresh = || Box::new(Association::new(rank.hash, step, claim.params));
-        let association = peer.association.get_or_insert_with(fresh);
-        if fate == Fate::Renew {
-            (association.id, association.round) = (rank.hash, 0);
-        }
+        let association = peer.association.get_or_insert_with(|| Box::new(Association::new(claim.params)));
+        association.life = association.life.max(claim.life);
+        association.forgot = association.forgot.max(claim.forgot);
         association.version = claim.version;
         association.params = claim.params;
         association.round = association.round.max(rank.round);
-        association.confirmed = association.confirmed.or(confirmed);
         association.heard = cx.now;
         association.up = true;
         peer.add_endpoint(cx.now, place, false, usize::from(cx.limits.paths_per_peer));
         let news_for_disk = peer.remember(cx.now, place, &claim, fate);
         let (node, device) = (claim.papers.node, claim.papers.device);
         self.table.set_holder(index, Holder::Peer(slot));
-        self.choose(cx, slot, index, fate);
+        self.hold(slot, index);
+        self.choose(cx, slot);
         let sending = self.peers.get(slot).and_then(|peer| Some(peer.association.as_ref()?.sending));
         self.drop_dials(slot, sending);
         if let Some(record) = news_for_disk {
@@ -292,35 +300,45 @@ impl Sessions {
         self.arm(cx, slot);
     }
 
-    /// Adds keys to an association and sends with the best from now on; the others only receive, for a
-    /// while. With two foundings of one association, the name is that of the better.
-    fn choose(&mut self, cx: &Cx<'_>, slot: PeerSlot, index: u32, fate: Fate) {
+    /// Adds keys to an association; the least of four make room.
+    fn hold(&mut self, slot: PeerSlot, index: u32) {
         let table = &mut self.table;
         let Some(peer) = self.peers.get_mut(slot) else { return };
         let Some(association) = peer.association.as_deref_mut() else { return };
-        let rank_of = |table: &super::Table, index: u32| table.keys(index).map(|keys| keys.rank);
-        if !association.keys.contains(&index) {
-            // A free place has no rank and is the least; else the worst keys make room.
-            let worst = association.keys.iter_mut().min_by_key(|held| rank_of(table, **held));
-            if let Some(worst) = worst {
-                table.release(*worst);
-                *worst = index;
-            }
+        if association.keys.contains(&index) {
+            return;
         }
-        let best = association
-            .keys
-            .iter()
-            .copied()
-            .filter(|&held| held != 0)
-            .max_by_key(|&held| rank_of(table, held));
-        association.sending = best.unwrap_or(index);
-        if fate == Fate::Merge && association.sending == index {
-            association.id = rank_of(table, index).map_or(association.id, |rank| rank.hash);
+        // A free place has no worth and is the least.
+        let least = association.keys.iter_mut().min_by_key(|held| table.keys(**held).map(Keys::worth));
+        if let Some(least) = least {
+            table.release(*least);
+            *least = index;
         }
+    }
+
+    /// Sends with the best keys from now on; the others only receive, for a while.
+    pub(super) fn choose(&mut self, cx: &Cx<'_>, slot: PeerSlot) {
+        let table = &mut self.table;
+        let Some(peer) = self.peers.get_mut(slot) else { return };
+        let Some(association) = peer.association.as_deref_mut() else { return };
+        let held = association.keys.iter().copied().filter(|&held| held != 0);
+        association.sending = held.max_by_key(|&held| table.keys(held).map(Keys::worth)).unwrap_or(0);
         for &held in &association.keys {
             let sending = association.sending;
             if let Some(keys) = table.keys_mut(held) {
                 keys.until = if held == sending { None } else { keys.until.or(Some(cx.now + KEEP_OLD)) };
+            }
+        }
+    }
+
+    /// The other side has just made its first keys with us: it holds none of those that we made alone.
+    pub(super) fn doubt(&mut self, slot: PeerSlot) {
+        let Some(association) = self.peers.get(slot).and_then(|peer| peer.association.as_deref()) else {
+            return;
+        };
+        for &held in &association.keys {
+            if let Some(keys) = self.table.keys_mut(held) {
+                keys.doubtful = !keys.heard;
             }
         }
     }
@@ -361,11 +379,13 @@ impl Sessions {
         self.drop_dials(slot, None);
         self.peer_timers.clear(slot.0);
         let Some(peer) = self.peers.remove(slot) else { return };
+        let Some(node) = peer.node else { return };
+        self.life = self.life.saturating_add(1);
         // An earlier start of it is still refused, as far as there is room to remember.
-        if let Some(node) = peer.node
-            && self.known.len() < usize::from(cx.limits.peers)
-        {
-            self.known.insert(node, Known { boot: peer.boot, dh_key: peer.key });
+        if self.known.len() < usize::from(cx.limits.peers) {
+            self.known.insert(node, Known { boot: peer.boot, forgot: self.life, dh_key: peer.key });
+        } else {
+            self.forgot_others = self.life;
         }
     }
 
@@ -415,8 +435,8 @@ impl Peer {
             && self.papers.as_ref().is_some_and(|papers| papers.hash() == claim.papers.hash());
         // Another device counts its own starts, so the count may go down when all begins anew.
         self.boot = match fate {
-            Fate::Continue | Fate::Merge | Fate::Renew => self.boot.max(claim.boot),
-            Fate::New | Fate::Reset | Fate::Refuse => claim.boot,
+            Fate::Continue => self.boot.max(claim.boot),
+            Fate::New | Fate::Reset | Fate::Stale | Fate::Refuse => claim.boot,
         };
         self.instance = Some(claim.instance);
         self.key = Some(claim.papers.dh_key);

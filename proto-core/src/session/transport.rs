@@ -211,7 +211,9 @@ impl Sessions {
         association.heard = cx.now;
         if !keys.heard {
             keys.heard = true;
-            association.confirmed.get_or_insert(self.step);
+            if core::mem::take(&mut keys.doubtful) {
+                self.choose(cx, slot);
+            }
             self.finished(cx, slot, header.index);
         }
         Ok(Opened { peer: slot, path: header.path, packet_number: number, payload })
@@ -226,12 +228,12 @@ impl Sessions {
         header: Header,
         packet: &mut [u8],
     ) -> Result<Opened, Drop> {
-        self.step += 1;
         let (fate, slot) = self.answer_fate(answer).ok_or(Drop::UnknownSession)?;
         let held = match fate {
             Fate::Refuse => return Err(Drop::Cloned),
+            Fate::Stale => return Err(Drop::HandshakeStale),
             Fate::New | Fate::Reset => None,
-            Fate::Continue | Fate::Merge | Fate::Renew => slot.and_then(|slot| self.association(slot)),
+            Fate::Continue => slot.and_then(|slot| self.association(slot)),
         };
         let numbers = held.and_then(|association| association.paths.get(usize::from(header.path.0)));
         let expected = numbers.map_or(0, PathNumbers::expected);

@@ -10,10 +10,10 @@ impl Sessions {
     pub(super) fn unite(&mut self, cx: &mut Cx<'_>, slot: PeerSlot, claim: &Claim) -> PeerSlot {
         let node = claim.papers.node;
         let Some(known) = self.peers.slot_of(&node) else {
+            let known = self.recall(&node);
             self.peers.name(slot, node);
-            let boot = self.known.remove(&node).map_or(0, |known| known.boot);
             if let Some(peer) = self.peers.get_mut(slot) {
-                peer.boot = boot;
+                (peer.boot, peer.forgot) = (known.boot, known.forgot);
             }
             return slot;
         };
@@ -23,20 +23,15 @@ impl Sessions {
         // The nameless entry was this peer all along.
         self.peer_timers.clear(slot.0);
         let Some(nameless) = self.peers.remove(slot) else { return known };
-        for number in nameless.endpoints.iter().filter_map(|endpoint| endpoint.dial) {
-            if let Some(dial) = self.dials.get_mut(number) {
+        let limit = usize::from(cx.limits.paths_per_peer);
+        for endpoint in nameless.endpoints {
+            if let Some(dial) = endpoint.dial.and_then(|number| self.dials.get_mut(number)) {
                 dial.peer = known;
             }
-        }
-        let limit = usize::from(cx.limits.paths_per_peer);
-        if let Some(peer) = self.peers.get_mut(known) {
+            let Some(peer) = self.peers.get_mut(known) else { continue };
             peer.wanted |= nameless.wanted;
-            for endpoint in nameless.endpoints {
-                peer.add_endpoint(cx.now, endpoint.place, endpoint.configured, limit);
-                if let Some(same) = peer.endpoints.iter_mut().find(|same| same.place == endpoint.place) {
-                    same.dial = same.dial.or(endpoint.dial);
-                }
-            }
+            let ended = peer.take_endpoint(endpoint, limit);
+            self.drop_dial(known, ended);
         }
         known
     }

@@ -13,11 +13,15 @@
 //!   (but a quality above 0 never becomes 0). At 0 there is no link that way.
 //! - `nodes` with every id once is a declaration: a link to a node that is not in it is an error. When
 //!   ids repeat in it (Berlin's), it is a list of descriptions, and the links alone say who there is.
+//! - A declaration of n nodes that counts from 0 beside links that count from 1 (`17_node_mesh_network`
+//!   declares 0000 to 0010 and links 0001 to 0011) is read as the n nodes of the links. See [`counting`].
 //! - A link from a node to itself carries nothing and is left out. Several links between the same two
 //!   nodes become one, in each direction with the best quality of them. Both are counted.
 
+mod counting;
+
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::Deserialize;
@@ -67,6 +71,8 @@ pub struct Topology {
     pub merged_links: u32,
     /// Whether `nodes` was there but named ids twice, so that it declares nothing.
     pub nodes_ambiguous: bool,
+    /// Whether `nodes` counts from 0 and the links from 1, so that the links' numbers are the nodes'.
+    pub nodes_counted_from_zero: bool,
 }
 
 /// What is wrong with a file, and where.
@@ -223,7 +229,7 @@ impl Topology {
         })?;
         let mut reading = Reading::default();
         if let Some(nodes) = &file.nodes {
-            reading.declare(&source, nodes)?;
+            reading.declare(&source, nodes, &file.links)?;
         }
         for raw in &file.links {
             reading.link(&source, raw)?;
@@ -279,6 +285,13 @@ fn strip_place(message: &str) -> &str {
     message.rfind(" at line ").map_or(message, |at| &message[..at])
 }
 
+/// Every name that a link bears. What is wrong with a link is said when it is read.
+fn linked(source: &Source<'_>, links: &[&RawValue]) -> BTreeSet<NodeName> {
+    let ends = links.iter().filter_map(|raw| object::<LinkEntry<'_>>(raw));
+    let ends = ends.flat_map(|link| [link.source, link.target]).flatten();
+    ends.filter_map(|end| source.name(end, "").ok()).collect()
+}
+
 /// What has been read so far.
 #[derive(Default)]
 struct Reading {
@@ -289,7 +302,12 @@ struct Reading {
 }
 
 impl Reading {
-    fn declare(&mut self, source: &Source<'_>, nodes: &[&RawValue]) -> Result<(), TopologyError> {
+    fn declare(
+        &mut self,
+        source: &Source<'_>,
+        nodes: &[&RawValue],
+        links: &[&RawValue],
+    ) -> Result<(), TopologyError> {
         let mut names = Vec::with_capacity(nodes.len());
         for raw in nodes {
             let entry = object::<NodeEntry<'_>>(raw)
@@ -297,10 +315,14 @@ impl Reading {
             let id = entry.id.ok_or_else(|| source.error_at(raw, "this node has no `id`"))?;
             names.push(source.name(id, "a node's `id`")?);
         }
-        let distinct = names.iter().collect::<std::collections::BTreeSet<_>>().len();
+        let distinct = names.iter().collect::<BTreeSet<_>>().len();
         self.topology.nodes_ambiguous = distinct != names.len();
         self.declared = !names.is_empty() && !self.topology.nodes_ambiguous;
         if self.declared {
+            if let Some(counted) = counting::as_the_links_count(&names, &linked(source, links)) {
+                self.topology.nodes_counted_from_zero = true;
+                names = counted;
+            }
             for name in names {
                 self.number(&name);
             }

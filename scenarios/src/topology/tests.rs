@@ -106,6 +106,40 @@ fn a_node_list_that_repeats_ids_declares_nothing() {
 }
 
 #[test]
+fn a_list_from_zero_beside_links_from_one_means_the_links_numbers() {
+    let topology = read(
+        r#"{"nodes": [{"id": "00"}, {"id": "01"}, {"id": "02"}], "links": [{"source": "01", "target": "03"}]}"#,
+    );
+    assert!(topology.nodes_counted_from_zero);
+    assert_eq!(topology.nodes, ["01", "02", "03"].map(|text| NodeName::Text(text.into())));
+    assert_eq!((topology.links[0].source, topology.links[0].target), (0, 2));
+    let topology = read(r#"{"nodes": [{"id": 0}, {"id": 1}], "links": [{"source": 2, "target": 1}]}"#);
+    assert_eq!(topology.nodes, [NodeName::Number(1), NodeName::Number(2)]);
+}
+
+#[test]
+fn a_list_that_only_nearly_counts_from_zero_declares_as_it_stands() {
+    for text in [
+        // Zero is linked.
+        r#"{"nodes": [{"id": 0}, {"id": 1}], "links": [{"source": 0, "target": 2}]}"#,
+        // A step further than the count.
+        r#"{"nodes": [{"id": 0}, {"id": 1}], "links": [{"source": 1, "target": 3}]}"#,
+        r#"{"nodes": [{"id": 0}, {"id": 1}], "links": [{"source": 1, "target": 2}, {"source": 1, "target": 3}]}"#,
+        // No whole run.
+        r#"{"nodes": [{"id": 0}, {"id": 2}], "links": [{"source": 2, "target": 3}]}"#,
+        // Another form of the number.
+        r#"{"nodes": [{"id": "0"}, {"id": "1"}], "links": [{"source": "1", "target": 2}]}"#,
+        r#"{"nodes": [{"id": "00"}, {"id": "01"}], "links": [{"source": "01", "target": "2"}]}"#,
+    ] {
+        assert!(error(text).message.contains("which `nodes` does not list"), "{text}");
+    }
+    let topology =
+        read(r#"{"nodes": [{"id": 0}, {"id": 1}, {"id": 2}], "links": [{"source": 1, "target": 2}]}"#);
+    assert!(!topology.nodes_counted_from_zero);
+    assert_eq!(topology.nodes.len(), 3);
+}
+
+#[test]
 fn mistakes_are_named_with_their_place() {
     let cases: [(&str, (usize, usize), &str); 14] = [
         ("", (1, 1), "EOF"),
@@ -152,26 +186,19 @@ fn berlin_has_795_nodes_and_dead_links() {
 }
 
 #[test]
-fn every_shared_network_reads_or_names_its_own_mistake() {
+fn every_shared_network_reads() {
     let Some(first) = shared("small_cross.json") else { return };
     let mut read = 0;
     for file in std::fs::read_dir(first.parent().unwrap()).unwrap() {
         let path = file.unwrap().path();
-        match Topology::from_json(&std::fs::read(&path).unwrap()) {
-            Ok(topology) => {
-                assert!(!topology.links.is_empty(), "{}", path.display());
-                read += 1;
-            }
-            Err(wrong) => {
-                // Two of the drawn shapes link to an id one past the declared ones.
-                assert!(wrong.message.contains("which `nodes` does not list"), "{}: {wrong}", path.display());
-                assert!(
-                    path.ends_with("17_node_mesh_network.json") || path.ends_with("feymann_s_channel.json")
-                );
-            }
-        }
+        let topology = Topology::from_json(&std::fs::read(&path).unwrap())
+            .unwrap_or_else(|wrong| panic!("{}: {wrong}", path.display()));
+        assert!(!topology.links.is_empty(), "{}", path.display());
+        let counted = ["17_node_mesh_network.json", "feymann_s_channel.json"];
+        assert_eq!(topology.nodes_counted_from_zero, counted.iter().any(|name| path.ends_with(name)));
+        read += 1;
     }
-    assert!(read >= 8);
+    assert_eq!(read, 10);
 }
 
 proptest! {

@@ -1,18 +1,25 @@
 //! Nobody can use a node to hit somebody else harder than they could themselves.
 //!
 //! Whoever asks under a false address must not have a larger answer sent there. Until an address has
-//! shown that it receives, the handshake bytes sent to it never exceed the bytes that came from it, and
-//! all bytes together never exceed three times those (RFC 9000, section 8.1: sealed packets only follow
-//! authentic ones, but a captured authentic packet can be sent on from a false address). An address has
-//! shown it once the host that truly owns it has sent something after it was given something by this
-//! node. Addresses that the operator named need no proof.
+//! shown that it receives, the bytes sent to it never exceed the bytes that came from it: neither in
+//! handshakes, nor in sealed packets, since a captured authentic packet can be sent on from a false
+//! address (RFC 9000, section 8.1, would allow three times as many). An address has shown it once the host
+//! that truly owns it has sent something back that way after it was given something by this node, or has
+//! sealed something, whichever way it went, after it was given a handshake there: it has the keys from
+//! that answer. Addresses that the operator named need no proof.
+//!
+//! Nor can anybody make a node compute: to addresses that have not shown that they receive, it answers no
+//! more handshakes a second than `Limits::free_handshakes_per_s` (twice that within one second of world
+//! time, since the allowance of a quiet second is kept). A repeated answer costs nothing and is not counted.
 
 use std::collections::BTreeMap;
 
-use proto_core::ids::{Addr, NodeId};
+use proto_core::ids::Addr;
 
+use super::session::wire;
 use super::{Checker, Sight, Violation, want};
 use crate::net::{host_of, number_of};
+use crate::plan::Plan;
 
 #[derive(Clone, Copy, Default, Debug)]
 struct Account {
@@ -23,6 +30,16 @@ struct Account {
     /// It was given something by us.
     reached: bool,
     proved: bool,
+    /// Of the last handshake that was answered there, the first bytes of our ephemeral key.
+    answer: [u8; 8],
+}
+
+/// Handshakes that one host answered to unproved addresses within one second.
+#[derive(Clone, Copy, Default, Debug)]
+struct Work {
+    second: u64,
+    count: u64,
+    most: u64,
 }
 
 /// See the module's header.
@@ -30,7 +47,12 @@ struct Account {
 pub struct Amplification {
     /// By host, link and address; addresses in the simulator are numbers.
     accounts: BTreeMap<(u32, u32, u32), Account>,
+    /// Links by which the first host has given a handshake to the second, which has sealed nothing for
+    /// it since.
+    answered: BTreeMap<(u32, u32), Vec<u32>>,
     hosts: u32,
+    /// By host.
+    work: Vec<Work>,
 }
 
 /// Addresses watched at once. A flood from more of them is watched in part.
@@ -39,8 +61,29 @@ const MOST: usize = 1 << 20;
 impl Amplification {
     /// For a plan with these nodes.
     #[must_use]
-    pub fn new(ids: &[NodeId]) -> Amplification {
-        Amplification { accounts: BTreeMap::new(), hosts: ids.len() as u32 }
+    pub fn new(plan: &Plan) -> Amplification {
+        let most = |node| 2 * u64::from(plan.limits(node).free_handshakes_per_s) + 1;
+        let hosts = plan.node_count();
+        let work = (0..hosts).map(|node| Work { most: most(node), ..Work::default() }).collect();
+        Amplification { accounts: BTreeMap::new(), answered: BTreeMap::new(), hosts, work }
+    }
+
+    /// A handshake is answered to an address that has not shown that it receives.
+    fn worked(&mut self, at_us: u64, host: u32) -> Option<Violation> {
+        let known = self.work.get_mut(host as usize)?;
+        let second = at_us / 1_000_000;
+        if known.second != second {
+            (known.second, known.count) = (second, 0);
+        }
+        known.count += 1;
+        (known.count > known.most).then(|| {
+            let reason = format!(
+                "node {host} answered {} handshakes within one second to addresses that have not proved that they \
+                 receive; {} are allowed",
+                known.count, known.most
+            );
+            Violation::resource("amplification", reason)
+        })
     }
 
     /// `None` for everybody at once, and for one address too many.
@@ -50,6 +93,15 @@ impl Amplification {
             return None;
         }
         Some(self.accounts.entry(key).or_default())
+    }
+
+    /// `host` has sealed something for `peer`: it has what `peer` answered it.
+    fn sealed(&mut self, host: u32, peer: u32) {
+        for link in self.answered.remove(&(peer, host)).unwrap_or_default() {
+            if let Some(account) = self.accounts.get_mut(&(peer, link, number_of(host))) {
+                account.proved = true;
+            }
+        }
     }
 }
 
@@ -62,7 +114,7 @@ impl Checker for Amplification {
         want::BOOT | want::ENDPOINT | want::PACKET | want::TRANSMIT
     }
 
-    fn see(&mut self, _at_us: u64, sight: &Sight<'_>) -> Option<Violation> {
+    fn see(&mut self, at_us: u64, sight: &Sight<'_>) -> Option<Violation> {
         match *sight {
             Sight::Boot { host, .. } => self.hosts = self.hosts.max(host + 1),
             Sight::Endpoint { host, link, to } => {
@@ -79,6 +131,12 @@ impl Checker for Amplification {
                     && let Some(account) = self.accounts.get_mut(&(owner, link, number_of(host)))
                 {
                     account.reached = true;
+                    if is_handshake(bytes) && !account.proved {
+                        let links = self.answered.entry((owner, host)).or_default();
+                        if !links.contains(&link) {
+                            links.push(link);
+                        }
+                    }
                 }
             }
             Sight::Transmit { host, link, to, bytes, .. } => {
@@ -88,19 +146,29 @@ impl Checker for Amplification {
                 {
                     account.proved |= account.reached;
                 }
+                if !is_handshake(bytes)
+                    && let Some(peer) = host_of(&to)
+                {
+                    self.sealed(host, peer);
+                }
                 let account = self.account(host, link, to)?;
                 if !account.proved {
                     account.sent += bytes.len() as u64;
-                    if bytes.first().is_some_and(|first| first & 0x80 == 0) {
+                    if is_handshake(bytes) {
                         account.handshakes += bytes.len() as u64;
                     }
-                    if account.handshakes > account.received || account.sent > 3 * account.received {
+                    if account.sent > account.received {
                         let reason = format!(
                             "node {host} has sent {} bytes, {} of them in handshakes, to {to:?} on link {link}, which has \
                              not proved that it receives, after {} bytes from there",
                             account.sent, account.handshakes, account.received
                         );
                         return Some(Violation::safety("amplification", reason));
+                    }
+                    if let Some(answer) = answer_in(bytes)
+                        && std::mem::replace(&mut account.answer, answer) != answer
+                    {
+                        return self.worked(at_us, host);
                     }
                 }
             }
@@ -112,4 +180,15 @@ impl Checker for Amplification {
         }
         None
     }
+}
+
+/// Whether a packet belongs to the handshake family, by its first bit.
+fn is_handshake(bytes: &[u8]) -> bool {
+    bytes.first().is_some_and(|first| first & 0x80 == 0)
+}
+
+/// What sets the answer to a handshake apart from every other; `None` for other packets.
+fn answer_in(bytes: &[u8]) -> Option<[u8; 8]> {
+    let noise = bytes.get(wire::RESPONSE_NOISE..).filter(|_| bytes.first() == Some(&wire::RESPONSE))?;
+    noise.first_chunk().copied()
 }

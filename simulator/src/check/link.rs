@@ -126,6 +126,11 @@ impl Ledger {
         self.outstanding
     }
 
+    /// Bytes of each flow that were sent and not delivered, whatever became of them.
+    pub fn undelivered_bytes(&self) -> impl Iterator<Item = u64> + '_ {
+        self.flows.iter().map(|flow| flow.report.bytes_sent.saturating_sub(flow.report.bytes_delivered))
+    }
+
     /// Nothing is expected of this flow.
     pub fn exempt(&mut self, flow: u32) {
         let flow = &mut self.flows[flow as usize];

@@ -9,7 +9,7 @@ pub mod link;
 mod resources;
 mod session;
 
-use proto_core::ids::{Addr, NodeId, Ticket};
+use proto_core::ids::{Addr, Ticket};
 use proto_core::node::Event;
 use proto_core::store::record::Key;
 use proto_core::wake::Wake;
@@ -34,8 +34,9 @@ pub enum Sight<'a> {
     Endpoint { host: u32, link: u32, to: Addr },
     /// A datagram is given to a node.
     Packet { host: u32, link: u32, from: Addr, bytes: &'a [u8] },
-    /// A node sends a datagram that depends on what has the ticket `after`; `digest` is of its bytes.
-    Transmit { host: u32, link: u32, to: Addr, after: Ticket, bytes: &'a [u8], digest: u64 },
+    /// A node sends a datagram that depends on what has the ticket `after`. A data packet was sealed
+    /// under `packet_number`; for others that says nothing.
+    Transmit { host: u32, link: u32, to: Addr, after: Ticket, bytes: &'a [u8], packet_number: u64 },
     /// A node writes a record.
     Store { host: u32, ticket: Ticket, key: &'a Key },
     /// A node is told that all up to this ticket is durable.
@@ -121,13 +122,13 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// The checkers that every run has. `ids` names the nodes in order.
+    /// The checkers that every run has.
     #[must_use]
-    pub fn standard(plan: &Plan, ids: &[NodeId]) -> Registry {
+    pub fn standard(plan: &Plan) -> Registry {
         let mut registry = Registry { checkers: Vec::new(), by_kind: Default::default() };
         registry.add(Box::new(Gate::default()));
         registry.add(Box::new(Session::new(plan)));
-        registry.add(Box::new(Amplification::new(ids)));
+        registry.add(Box::new(Amplification::new(plan)));
         registry.add(Box::new(Resources::new(plan)));
         registry
     }

@@ -1,13 +1,11 @@
 //! What a stranger with a microphone may never hear: one nonce used twice under one key, or the text
 //! itself.
 //!
-//! The simulator sees only what is on the wire, and the wire says enough. A data packet names the
-//! receiver's session index, the path and the low byte of its packet number, and one sender counts
-//! packets up by one: so on one path of one session a low byte comes back after 256 packets, not
-//! earlier. When it does come back earlier, with other bytes behind it, two plaintexts were sealed
-//! under one key and nonce. This sees a restart of the count in 255 of 256 cases at the first packet,
-//! and in all cases within 256. A session is told from an earlier one with the same index by the
-//! ephemeral key in the handshake that announced the index.
+//! A data packet names the receiver's session index and the path; the number under which it was sealed
+//! the node tells, since the wire shows its low bytes only. A sender counts up, so within one path of one
+//! session no number may be as low as one before it: then two plaintexts were sealed under one key and
+//! nonce. A session is told from an earlier one with the same index by the ephemeral key in the
+//! handshake that announced the index.
 //!
 //! An ephemeral key is the root of a session's keys: no two hosts, twins included, may ever send the
 //! same, and one host may send it again only in the same message.
@@ -22,39 +20,33 @@ use crate::trace::Digest;
 /// Which packets one sender sends on one path of one session: receiver, its index, sender, path.
 type Way = (u32, u32, u32, u8);
 
-#[derive(Debug)]
-struct Window {
-    /// The digest of the last packet with each low byte, and how many packets there had been then.
-    recent: Vec<(u64, u64)>,
-    count: u64,
-}
-
 /// See the module's header.
 #[derive(Debug)]
 pub struct Session {
     marker: u64,
-    windows: BTreeMap<Way, Window>,
+    /// The highest number that was used on each way.
+    highest: BTreeMap<Way, u64>,
     /// The ephemeral key behind each index that a host has announced.
     announced: BTreeMap<(u32, u32), u64>,
     /// Who sent each ephemeral key, and in which message.
     ephemerals: BTreeMap<[u8; 32], (u32, u64)>,
 }
 
-/// Sessions watched at once; 4 KiB each. Beyond that the watch begins anew.
-const MOST_WINDOWS: usize = 16_384;
+/// Ways watched at once. Beyond that the watch begins anew.
+const MOST_WAYS: usize = 1 << 18;
 /// Ephemeral keys remembered; beyond that the memory begins anew.
 const MOST_EPHEMERALS: usize = 1 << 18;
 
 /// Where a handshake packet keeps what matters here (session/message.rs of the core).
-mod wire {
-    pub(super) const INIT_IK: u8 = 1;
-    pub(super) const INIT_XX: u8 = 2;
-    pub(super) const RESPONSE: u8 = 3;
-    pub(super) const PRELUDE: usize = 6;
+pub(super) mod wire {
+    pub(in crate::check) const INIT_IK: u8 = 1;
+    pub(in crate::check) const INIT_XX: u8 = 2;
+    pub(in crate::check) const RESPONSE: u8 = 3;
+    pub(in crate::check) const PRELUDE: usize = 6;
     /// Receiver's index and echo stand before a response's Noise message.
-    pub(super) const RESPONSE_NOISE: usize = PRELUDE + 3 + 8;
+    pub(in crate::check) const RESPONSE_NOISE: usize = PRELUDE + 3 + 8;
     /// Cookie and tag stand behind the Noise message.
-    pub(super) const TRAILER: usize = 16 + 16;
+    pub(in crate::check) const TRAILER: usize = 16 + 16;
 }
 
 impl Session {
@@ -63,35 +55,27 @@ impl Session {
     pub fn new(plan: &Plan) -> Session {
         Session {
             marker: crate::app::marker(plan.seed),
-            windows: BTreeMap::new(),
+            highest: BTreeMap::new(),
             announced: BTreeMap::new(),
             ephemerals: BTreeMap::new(),
         }
     }
 
-    fn data(&mut self, host: u32, to: u32, bytes: &[u8], digest: u64) -> Option<Violation> {
-        let &[first, i0, i1, i2, low, ..] = bytes else { return None };
+    fn data(&mut self, host: u32, to: u32, bytes: &[u8], number: u64) -> Option<Violation> {
+        let &[first, i0, i1, i2, ..] = bytes else { return None };
         let index = u32::from_le_bytes([i0, i1, i2, 0]);
         let path = first >> 2 & 7;
-        if self.windows.len() >= MOST_WINDOWS {
-            self.windows.clear();
+        if self.highest.len() >= MOST_WAYS {
+            self.highest.clear();
         }
-        let window = self
-            .windows
-            .entry((to, index, host, path))
-            .or_insert_with(|| Window { recent: vec![(0, 0); 256], count: 0 });
-        window.count += 1;
-        let (before, seen_at) = window.recent[usize::from(low)];
-        window.recent[usize::from(low)] = (digest, window.count);
-        if seen_at == 0 || before == digest || window.count - seen_at >= 256 {
-            return None;
-        }
-        let reason = format!(
-            "node {host} sealed two packets with one number: session index {index:06x} of node {to}, path {path}, \
-             low byte {low:02x} came again after {} packets with other contents",
-            window.count - seen_at
-        );
-        Some(Violation::safety("session", reason))
+        let before = self.highest.insert((to, index, host, path), number)?;
+        (number <= before).then(|| {
+            let reason = format!(
+                "node {host} sealed a packet as number {number} after number {before}: session index {index:06x} \
+                 of node {to}, path {path}"
+            );
+            Violation::safety("session", reason)
+        })
     }
 
     fn handshake(&mut self, host: u32, bytes: &[u8]) -> Option<Violation> {
@@ -110,7 +94,7 @@ impl Session {
         key.bytes(&ephemeral);
         let index = u32::from_le_bytes([i0, i1, i2, 0]);
         if self.announced.insert((host, index), key.get()) != Some(key.get()) {
-            self.windows.retain(|way, _| (way.0, way.1) != (host, index));
+            self.highest.retain(|way, _| (way.0, way.1) != (host, index));
         }
         if self.ephemerals.len() >= MOST_EPHEMERALS {
             self.ephemerals.clear();
@@ -151,7 +135,7 @@ impl Checker for Session {
     }
 
     fn see(&mut self, _at_us: u64, sight: &Sight<'_>) -> Option<Violation> {
-        let Sight::Transmit { host, to, bytes, digest, .. } = *sight else { return None };
+        let Sight::Transmit { host, to, bytes, packet_number, .. } = *sight else { return None };
         if contains(bytes, self.marker) {
             let reason = format!("node {host} sent the text of a message in the clear");
             return Some(Violation::safety("session", reason));
@@ -159,7 +143,7 @@ impl Checker for Session {
         if bytes.first().is_some_and(|first| first & 0x80 == 0) {
             return self.handshake(host, bytes);
         }
-        self.data(host, host_of(&to)?, bytes, digest)
+        self.data(host, host_of(&to)?, bytes, packet_number)
     }
 }
 

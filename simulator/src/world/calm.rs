@@ -9,7 +9,7 @@ use super::{Event, LOOK_US, World};
 use crate::check::Violation;
 use crate::histogram::Histogram;
 use crate::outcome::{Outcome, Verdict, share_ppm};
-use crate::plan::Plan;
+use crate::plan::{Kind, Plan};
 use crate::subject::Subject;
 
 impl<S: Subject> World<S> {
@@ -130,6 +130,32 @@ impl<S: Subject> World<S> {
         self.quarter = (self.quarter + 1).min(3);
     }
 
+    /// A node that holds more of messages than were sent to it and not delivered has forgotten to let go.
+    /// Durable messages are held until the application confirms them, so they are left out.
+    fn leak(&self) -> Option<Violation> {
+        let mut owed = vec![0_u64; self.ids.len()];
+        for (flow, bytes) in self.plan.flows.iter().zip(self.ledger.undelivered_bytes()) {
+            let durable = flow.delivery == Kind::Durable;
+            owed[flow.to as usize] =
+                owed[flow.to as usize].saturating_add(if durable { u64::MAX } else { bytes });
+        }
+        let hosts = self
+            .hosts
+            .iter()
+            .zip(0..)
+            .filter_map(|(host, number)| Some((host, number, host.subject.as_ref()?)));
+        for (host, number, subject) in hosts {
+            let (held, owed) = (subject.glance().held_bytes, owed[host.node as usize]);
+            if held > owed {
+                let reason = format!(
+                    "node {number} holds {held} bytes of messages, of {owed} that were sent to it and not delivered"
+                );
+                return Some(Violation::resource("resources", reason));
+            }
+        }
+        None
+    }
+
     /// Judges a run that came to its end without a violation.
     fn judge(&mut self) {
         let expect = self.plan.expect.clone();
@@ -137,6 +163,9 @@ impl<S: Subject> World<S> {
         if owed > 0 && self.rotten.is_empty() {
             let reason = format!("{owed} durable messages were signed for and never delivered");
             return self.complain(Some(Violation::safety("link", reason)));
+        }
+        if let Some(leak) = self.leak() {
+            return self.complain(Some(leak));
         }
         let liveness = |checker: &'static str, reason: String| {
             Some(Violation { verdict: Verdict::Liveness, checker, reason })

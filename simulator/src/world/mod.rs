@@ -149,7 +149,7 @@ impl<S: Subject> World<S> {
         let cast = S::cast(plan)?;
         let count = plan.node_count();
         let ids: Vec<NodeId> = (0..count).map(|node| S::node_id(&cast, node)).collect();
-        let mut registry = Registry::standard(plan, &ids);
+        let mut registry = Registry::standard(plan);
         for checker in options.checkers.drain(..) {
             registry.add(checker);
         }

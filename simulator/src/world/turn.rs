@@ -73,7 +73,9 @@ impl<S: Subject> World<S> {
             let Some(output) = output else { break };
             outputs += 1;
             match output {
-                Output::Transmit(transmit) => bytes += self.transmit(host, &transmit, &buf, done),
+                Output::Transmit(transmit) => {
+                    bytes += self.transmit(host, &transmit, &buf, subject.last_packet_number(), done);
+                }
                 Output::Store { ticket, record } => {
                     if self.store(host, ticket, &record, done) {
                         outputs = u32::MAX;
@@ -93,7 +95,14 @@ impl<S: Subject> World<S> {
         (outputs, bytes)
     }
 
-    fn transmit(&mut self, host: u32, transmit: &Transmit, buf: &[u8], done: &mut Digest) -> u64 {
+    fn transmit(
+        &mut self,
+        host: u32,
+        transmit: &Transmit,
+        buf: &[u8],
+        last_number: u64,
+        done: &mut Digest,
+    ) -> u64 {
         let Transmit { link, to, len, segment, after } = *transmit;
         let Some(all) = buf.get(..len).filter(|all| !all.is_empty() && segment > 0) else {
             let reason =
@@ -108,12 +117,13 @@ impl<S: Subject> World<S> {
         };
         done.word(u64::from(link.0) | u64::from(host_of(&to).unwrap_or(u32::MAX)) << 16);
         done.word(after.0);
-        for bytes in all.chunks(segment) {
+        let packets = all.chunks(segment);
+        let numbers = (0..packets.len() as u64).rev().map(|behind| last_number.wrapping_sub(behind));
+        for (bytes, packet_number) in packets.zip(numbers) {
             let mut contents = Digest::default();
             contents.bytes(bytes);
-            let digest = contents.get();
-            done.word(digest);
-            let sight = Sight::Transmit { host, link: number, to, after, bytes, digest };
+            done.word(contents.get());
+            let sight = Sight::Transmit { host, link: number, to, after, bytes, packet_number };
             let complaint = self.registry.show(self.now_us, &sight);
             self.complain(complaint);
             let report = &mut self.hosts[host as usize].report;

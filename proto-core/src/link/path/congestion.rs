@@ -23,12 +23,16 @@
 
 use super::loss::{ONE, isqrt};
 use super::pacer::MOST_RATE;
-use super::rtt::{WindowedMin, part, times};
+use super::rtt::{GRANULARITY, WindowedMin, part, times};
 use super::sent::{News, Sent};
 use crate::time::{Duration, Instant};
 
-/// Packets in the first round trip (RFC 6928).
+/// Packets in the first round trip (RFC 6928), and at most at once after a pause (RFC 9002, section 7.7).
 const INITIAL_PACKETS: u64 = 10;
+/// A timer is no finer than this (RFC 9002, section 6.1.2), so at high rates what would leave in it may
+/// leave at once, but never more packets than the second number (as in quinn's pacer).
+const BURST_TIME: Duration = GRANULARITY;
+const MOST_BURST: u64 = 256;
 /// Queueing delay that is never held against us: what timers and medium access cost (guess).
 const QUEUE_FREE: Duration = Duration::from_millis(5);
 /// An epoch sends at least so many packets.
@@ -162,11 +166,12 @@ impl Congestion {
         self.rate
     }
 
-    /// Bytes that may leave at once after a pause: 10 packets or 1 ms, only one packet where the
-    /// hardware has its own pace and more would stand in its queue.
+    /// Bytes that may leave at once after a pause: 10 packets or those of 1 ms, up to 256; only one
+    /// packet where the hardware has its own pace and more would stand in its queue.
     pub(super) fn burst(&self) -> u64 {
         let packets = if self.known_rate.is_some() { 1 } else { INITIAL_PACKETS };
-        (self.rate / 1_000).max(packets * self.mtu)
+        let timed = self.rate / (1_000_000 / BURST_TIME.as_micros());
+        timed.clamp(packets * self.mtu, MOST_BURST * self.mtu)
     }
 
     /// Whether nothing speaks for sending less.
@@ -192,8 +197,10 @@ impl Congestion {
         if self.end.is_some() || number < self.start + EPOCH_PACKETS {
             return;
         }
+        // Where there is no round trip to speak of, an epoch lasts a timer's tick: without it the rate
+        // would double with every eighth packet of a single moment.
         let lasted = now.since(self.started);
-        if lasted >= part(srtt, 2) {
+        if lasted >= part(srtt, 2).max(GRANULARITY) {
             self.end = Some(number);
             self.half = self.started + part(lasted, 2);
             let possible = u128::from(self.rate) * u128::from(lasted.as_micros()) / 1_000_000;

@@ -3,7 +3,7 @@
 use super::{Path, Piece};
 use crate::link::path::Fate;
 use crate::node::input::LinkInfo;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 
 impl Path {
     /// Whatever is in flight will never be acknowledged: its pieces are to be sent elsewhere.
@@ -14,7 +14,7 @@ impl Path {
 
     /// The address has answered a handshake or a challenge: the path works.
     pub fn revive(&mut self, now: Instant) {
-        if self.liveness.on_heard(now, false) {
+        if self.liveness.on_heard(now, true, Duration::ZERO) {
             self.sent.forgive_overdue();
             self.congestion.on_revival(true);
             self.backoff = 0;

@@ -5,15 +5,27 @@
 //! an answer, but only when so many packets went unanswered that its usual loss cannot explain it.
 //! A path that was given up is asked again and again, and lives as soon as one question is answered:
 //! only an answer proves both directions, what the peer says by itself proves one.
+//!
+//! Whoever calls a number that does not answer waits longer each time: after as many questions as
+//! should bring one answer, the pause doubles (RFC 9002, section 6.2.1), and it is never quite the
+//! same, so that many who lost the same road do not ask in step. And a question never answers a
+//! question more than once in a round trip: two sides that both believe the path dead would throw the
+//! same ball to and fro for ever.
 
 use super::rtt::{part, times};
 use crate::time::{Duration, Instant};
 
 /// The least silence that ends a path.
 const LEAST_SILENCE: Duration = Duration::from_millis(300);
-/// Dead paths are asked at first this often, and never more rarely than the second value.
+/// The first pause between questions on a dead path, and the least where most are lost (guesses).
 const FIRST_PROBE: Duration = Duration::from_millis(50);
+const LEAST_PROBE: Duration = Duration::from_millis(10);
+/// The pause may always grow to this (guess), and beyond it to this part of the silence so far: whatever
+/// the outage has lasted, its end is noticed an eighth later at most.
 const LAST_PROBE: Duration = Duration::from_millis(500);
+const SILENCE_PART: u64 = 8;
+/// Silence is improbable after `ln(10^6)` times as many questions as bring one answer on average.
+const SURE_PER_ANSWER: u32 = 14;
 
 /// What the path knows of itself for each judgement.
 #[derive(Clone, Copy, Debug)]
@@ -96,14 +108,15 @@ impl Liveness {
         core::mem::take(&mut self.dead)
     }
 
-    /// Something authentic arrived by this path. A dead path is asked at once; where most packets are
-    /// lost (`lossy`) there is no time to wait for the answer, and it counts as alive.
-    pub(super) fn on_heard(&mut self, now: Instant, lossy: bool) -> bool {
+    /// Something authentic arrived by this path. A dead path is asked at once, unless it was asked within
+    /// a round trip; where most packets are lost (`lossy`) there is no time to wait for the answer, and it
+    /// counts as alive.
+    pub(super) fn on_heard(&mut self, now: Instant, lossy: bool, rtt: Duration) -> bool {
         self.last_heard = now;
         if !self.dead {
             return false;
         }
-        self.wanted = true;
+        self.wanted |= self.last_asked + FIRST_PROBE.max(rtt) <= now;
         lossy && self.on_answered()
     }
 
@@ -125,11 +138,23 @@ impl Liveness {
         (since + part(patience, 2)).max(self.last_asked + part(patience, 16))
     }
 
+    /// When a dead path is asked again.
     fn next_probe(&self, pulse: Pulse) -> Instant {
-        // The more is lost, the more probes it takes until one and its answer come through.
-        let most = LAST_PROBE.mul_ratio(4, u64::from(pulse.sure_after)).max(part(pulse.rtt, 2));
-        let pause = FIRST_PROBE.max(pulse.rtt).mul_ratio(1 << self.probes.min(16), 1);
-        self.last_asked + pause.min(most.max(Duration::from_millis(10)).min(LAST_PROBE.max(pulse.rtt)))
+        let first = FIRST_PROBE.max(pulse.rtt);
+        // The more is lost, the more questions it takes until one and its answer come through: so many
+        // are asked in the time of one before the pause doubles.
+        let round = (pulse.sure_after / SURE_PER_ANSWER).max(1);
+        let pause = times(part(first, u64::from(round)).max(LEAST_PROBE), 1 << (self.probes / round).min(16));
+        let silence = self.unanswered_since.map_or(Duration::ZERO, |since| self.last_asked.since(since));
+        let most = part(silence, SILENCE_PART).min(pulse.keepalive).max(LAST_PROBE).max(first);
+        self.last_asked + self.jittered(pause.min(most))
+    }
+
+    /// Up to a quarter less than `pause`, by a hash of the node's own clock.
+    fn jittered(&self, pause: Duration) -> Duration {
+        let mixed =
+            (self.last_asked.as_micros() ^ u64::from(self.probes)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        pause.saturating_sub(Duration::from_micros((mixed >> 32) % (pause.as_micros() / 4).max(1)))
     }
 
     /// Judges the silence. Returns whether the path died just now.

@@ -141,3 +141,22 @@ fn the_faster_of_two_links_carries_the_load() {
         );
     }
 }
+
+/// Whoever is left is told at once, and need not wait for the silence.
+#[test]
+fn a_peer_that_is_left_hears_of_it() {
+    let removed = |pair: &Pair| Command::RemovePeer(pair.id(0));
+    for command in [removed, |_: &Pair| Command::Shutdown] {
+        let mut pair = Pair::new(small(), 64, 4);
+        pair.connect();
+        assert!(pair.run_until(Duration::from_secs(2), Pair::both_up), "{:?}", pair.events);
+        let node = pair.id(1);
+        let told =
+            |pair: &Pair| pair.events[0].contains(&Event::PeerDown { node, reason: DownReason::Closed });
+        assert!(!told(&pair));
+        let (before, command) = (pair.transmitted[1], command(&pair));
+        pair.input(1, Input::Command(command)).unwrap();
+        assert!((22..=26).contains(&(pair.transmitted[1] - before)), "one packet that says no more");
+        assert!(pair.run_until(Duration::from_millis(10), told), "{:?}", pair.events);
+    }
+}

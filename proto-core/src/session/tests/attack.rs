@@ -340,15 +340,16 @@ proptest! {
     fn payloads_round_trip(
         certificate in proptest::collection::vec(any::<u8>(), 0..300),
         membership in proptest::collection::vec(any::<u8>(), 0..300),
-        numbers: (u32, u64, u64, u32), refused: bool, fountain: bool,
+        numbers: (u32, u64, u32, u32, u32), refused: bool, fountain: bool,
     ) {
         let payload = payload::Payload {
             refused,
             versions: Versions { lowest: 1, highest: 7 },
             boot: numbers.0,
             instance: numbers.1,
-            association: numbers.2,
-            round: numbers.3,
+            life: numbers.2,
+            forgot: numbers.3,
+            round: numbers.4,
             params: PeerParams { message_bytes: 1, receive_bytes: 2, packet_bytes: 3, message_window: 4, fountain },
             certificate: &certificate,
             membership: &membership,

@@ -116,6 +116,9 @@ impl Make {
             out: Vec::new(),
             events: Vec::new(),
             outbox: BTreeMap::new(),
+            shared: BTreeMap::new(),
+            begun: u64::from(self.boot) << 32,
+            partners: BTreeMap::new(),
         };
         side.handle(now, Input::LinkUp { link: LINK, info: self.info() });
         side
@@ -141,6 +144,11 @@ pub(super) struct Side {
     pub(super) events: Vec<Action>,
     /// Peers to which a PING is owed until something is heard under present keys.
     pub(super) outbox: BTreeMap<PeerSlot, Instant>,
+    /// What a link layer would share with each peer, by a number that no other gets.
+    shared: BTreeMap<PeerSlot, u64>,
+    begun: u64,
+    /// Which state of the other side each of ours has heard from, and of which node.
+    partners: BTreeMap<u64, (NodeId, u64)>,
 }
 
 impl Side {
@@ -159,6 +167,9 @@ impl Side {
     }
 
     pub(super) fn handle(&mut self, now: Instant, input: Input<'_>) {
+        if let Input::Forget { peer } = &input {
+            self.shared.remove(peer);
+        }
         self.with(now, |sessions, cx| sessions.handle(cx, input));
     }
 
@@ -174,8 +185,13 @@ impl Side {
                     assert!(packet.len() <= usize::from(self.make.mtu), "larger than the MTU");
                     self.out.push((to.to_u32().unwrap(), packet));
                 }
-                Action::Established { peer, .. } => {
+                Action::Established { peer, restarted, .. } => {
                     self.outbox.insert(peer, now);
+                    if restarted {
+                        self.shared.remove(&peer);
+                    }
+                    self.begun += 1;
+                    self.shared.entry(peer).or_insert(self.begun);
                     self.events.push(action);
                 }
                 other => self.events.push(other),
@@ -192,9 +208,27 @@ impl Side {
         self.handle(now, Input::Connect { spec });
     }
 
-    /// A sealed PING for a peer.
+    /// A sealed PING for a peer: says which of our states it comes from.
     pub(super) fn ping(&mut self, now: Instant, peer: PeerSlot) -> Option<Vec<u8>> {
-        self.seal(now, peer, &[1])
+        self.seal(now, peer, &self.word(1, peer))
+    }
+
+    fn word(&self, kind: u8, peer: PeerSlot) -> [u8; 9] {
+        let mut word = [kind; 9];
+        word[1..].copy_from_slice(&self.shared.get(&peer).copied().unwrap_or(0).to_le_bytes());
+        word
+    }
+
+    /// What is sent from one state arrives in one state: else a link layer would deliver what it had
+    /// delivered before, or wait for what will never come.
+    fn pair(&mut self, peer: PeerSlot, word: &[u8]) {
+        let Some(theirs) = word.get(1..).and_then(|bytes| bytes.try_into().ok()) else { return };
+        let theirs = (self.sessions.node_of(peer).unwrap(), u64::from_le_bytes(theirs));
+        let ours = self.shared[&peer];
+        let known = *self.partners.entry(ours).or_insert(theirs);
+        assert_eq!(known, theirs, "two states of the other side speak to one of ours");
+        let same = self.partners.values().filter(|&&partner| partner == theirs).count();
+        assert_eq!(same, 1, "one state of the other side speaks to two of ours");
     }
 
     pub(super) fn seal(&mut self, now: Instant, peer: PeerSlot, payload: &[u8]) -> Option<Vec<u8>> {
@@ -223,8 +257,10 @@ impl Side {
             let opened =
                 self.with(now, |sessions, cx| sessions.open(cx, LINK, Addr::from_u32(from), &mut copy));
             let Some(opened) = opened else { return };
-            if copy[opened.payload] == [1]
-                && let Some(answer) = self.seal(now, opened.peer, &[2])
+            let said = copy[opened.payload].to_vec();
+            self.pair(opened.peer, &said);
+            if said[0] == 1
+                && let Some(answer) = self.seal(now, opened.peer, &self.word(2, opened.peer))
             {
                 self.out.push((from, answer.into()));
             }
@@ -273,10 +309,9 @@ impl Side {
             }
             let Some(association) = &peer.association else { continue };
             text += &std::format!(
-                " association {:x} founded {} confirmed {:?} sending {:x};",
-                association.id,
-                association.founded,
-                association.confirmed,
+                " association life {} forgot {} sending {:x};",
+                association.life,
+                association.forgot,
                 association.sending
             );
             for &index in &association.keys {
@@ -294,11 +329,6 @@ impl Side {
         }
         let drops: Vec<_> = self.drops.iter().filter(|(_, count)| *count > 0).collect();
         text + &std::format!(" {drops:?} answers {}", self.sessions.answers.len())
-    }
-
-    pub(super) fn association(&self, other: &Make) -> Option<u64> {
-        let peer = self.sessions.peers.get(self.peer(other)?)?;
-        Some(peer.association.as_ref()?.id)
     }
 }
 

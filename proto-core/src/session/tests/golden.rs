@@ -33,6 +33,15 @@ fn vectors() -> Vec<(&'static str, Bytes)> {
     let radio = run(&Make { mtu: 64, ..a.clone() }, &b, true, span);
     let known = vec![(a.node(), a.identity().certificate_bytes().clone(), 5)];
     let refusing = run(&a, &Make { known, ..b.clone() }, true, span);
+    let ping = {
+        let (mut asking, mut answering) = (a.start(Instant::ZERO), b.start(Instant::ZERO));
+        asking.connect(Instant::ZERO, &b, true);
+        answering.receive(Instant::from_micros(25_000), a.address, &ik[0].2);
+        let now = Instant::from_micros(50_000);
+        asking.receive(now, b.address, &ik[1].2);
+        let peer = asking.peer(&b).unwrap();
+        Bytes::from(asking.seal(now, peer, &[1]).unwrap())
+    };
     let hint = {
         let mut side = b.start(Instant::ZERO);
         side.open(Instant::ZERO, 1, &ik[2].2);
@@ -41,7 +50,7 @@ fn vectors() -> Vec<(&'static str, Bytes)> {
     vec![
         ("init-ik", ik[0].2.clone()),
         ("response-ik", ik[1].2.clone()),
-        ("data-ping", ik[2].2.clone()),
+        ("data-ping", ping),
         ("init-xx", xx[0].2.clone()),
         ("response-xx", xx[1].2.clone()),
         ("finish", xx[2].2.clone()),

@@ -11,7 +11,6 @@ use crate::link::frame::{AckFrame, Frame, Frames, write_ack};
 use crate::link::path::{Fate, Path, Piece, UnsentAcked};
 use crate::time::Instant;
 use crate::wake::{Reason, Wake};
-use crate::zoo::Zoo;
 
 fn at(us: u64) -> Instant {
     Instant::from_micros(us)
@@ -32,7 +31,7 @@ fn with_ack<T>(ranges: &[(u64, u64)], take: impl FnOnce(&AckFrame<'_>) -> T) -> 
 fn acked(path: &mut Path, now: u64, ranges: &[(u64, u64)]) -> Vec<(u32, Fate)> {
     let mut fates = vec![];
     let result = with_ack(ranges, |ack| {
-        path.on_ack(at(now), Zoo::none(), ack, &mut |piece, fate| fates.push((handle(piece), fate)))
+        path.on_ack(at(now), ack, &mut |piece, fate| fates.push((handle(piece), fate)))
     });
     result.unwrap();
     path.check();
@@ -97,20 +96,9 @@ fn without_any_answer_contents_are_sent_again_and_a_late_answer_counts() {
 fn an_acknowledgement_of_an_unsent_packet_changes_nothing() {
     let mut path = path();
     send(&mut path, 0, 0);
-    let result = with_ack(&[(0, 1)], |ack| path.on_ack(at(1), Zoo::none(), ack, &mut |_, _| panic!()));
+    let result = with_ack(&[(0, 1)], |ack| path.on_ack(at(1), ack, &mut |_, _| panic!()));
     assert_eq!(result, Err(UnsentAcked));
     assert_eq!(path.largest_acked(), None);
-}
-
-#[test]
-fn the_planted_bug_believes_it() {
-    let Some(zoo) = crate::zoo::planted(crate::zoo::Bug::AckUnsent) else { return };
-    let mut path = path();
-    send(&mut path, 0, 0);
-    let result = with_ack(&[(0, 100)], |ack| path.on_ack(at(1), zoo, ack, &mut |_, _| {}));
-    assert_eq!((result, path.largest_acked()), (Ok(()), Some(100)));
-    send(&mut path, 2, 1);
-    path.on_timeout(at(1_000_000), &mut |_, _| {});
 }
 
 #[test]
@@ -193,4 +181,105 @@ fn odd_calls_do_no_harm() {
     acked(&mut path, 0, &[(1_000_000, 1_000_004), (3, 9)]);
     path.check();
     path.trim();
+}
+
+/// Two sides that both believe the path dead would throw every question back for ever.
+#[test]
+fn a_dead_path_that_hears_much_asks_once_a_round_trip() {
+    let mut path = dead_path();
+    path.on_received(at(5_000_000), 0, true);
+    assert!(path.wants_probe(), "somebody is there: ask at once");
+    let mut asked = 0;
+    for number in 1..1_000 {
+        let now = 5_000_000 + number;
+        path.on_received(at(now), number, true);
+        if path.wants_probe() {
+            asked += 1;
+            path.on_sent(at(now), 1_000 + number, 30, true, &[Piece::Ping]);
+        }
+    }
+    assert_eq!(asked, 1, "1,000 packets within a millisecond");
+}
+
+/// A path without loss that has sent the numbers below 210 and died within two seconds.
+fn dead_path() -> Path {
+    let mut path = path();
+    for number in 0..200 {
+        send(&mut path, number, number);
+    }
+    acked(&mut path, 50_000, &[(0, 199)]);
+    for number in 200..210 {
+        send(&mut path, 60_000 + number, number);
+    }
+    let mut now = 60_000;
+    while !path.is_dead() {
+        now += 10_000;
+        path.on_timeout(at(now), &mut |_, _| {});
+        assert!(now < 2_000_000, "never given up");
+    }
+    path
+}
+
+#[test]
+fn an_answer_to_a_packet_that_is_not_remembered_revives_a_path() {
+    let mut path = dead_path();
+    for number in 210..20_000 {
+        path.on_sent(at(3_000_000), number, 30, true, &[Piece::Ping]);
+    }
+    assert!(path.is_dead());
+    let result = with_ack(&[(215, 215)], |ack| path.on_ack(at(3_700_000), ack, &mut |_, _| {}));
+    assert_eq!(result, Ok(()));
+    assert!(!path.is_dead(), "the record had to make room, the answer is one all the same");
+}
+
+/// RFC 9002, section 6.2.1: pauses double. They grow to an eighth of the silence, never beyond.
+#[test]
+fn a_dead_path_is_asked_ever_more_rarely() {
+    for (lost, most) in [(0, 30), (9, 250)] {
+        let mut path = dead_path();
+        let mut number = 210;
+        // What the path thinks of its loss decides how often it asks at first.
+        for _ in 0..20 * lost {
+            path.loss.update(1, lost);
+        }
+        path.refresh();
+        let (mut now, mut probes, mut last) = (2_000_000, [0, 0, 0], 2_000_000);
+        while now < 1_000_000_000 {
+            if path.wants_probe() {
+                let part = if now < 12_000_000 { 0 } else { 1 + usize::from(now > 500_000_000) };
+                probes[part] += 1;
+                path.on_sent(at(now), number, 30, true, &[Piece::Ping]);
+                assert!(now - last <= 520_000.max(now / 8 + 20_000), "{now}: {}", now - last);
+                (number, last) = (number + 1, now);
+            }
+            let Wake::At(next, _) = path.next_wake() else { panic!() };
+            now = next.as_micros().max(now + 1);
+            path.on_timeout(at(now), &mut |_, _| {});
+        }
+        std::println!("{lost} lost of {}: {probes:?} questions", lost + 1);
+        assert!(probes[0] >= 15, "an outage of seconds is noticed at once");
+        assert!(probes[2] <= most, "a path dead for minutes is asked rarely: {probes:?}");
+    }
+}
+
+/// RFC 9002, section 7.7: at most ten packets at once. Where answers take no time at all, a moment is
+/// still a moment.
+#[test]
+fn no_moment_takes_more_than_a_burst() {
+    let mut path = Path::new(&link(None, 1_200, 0), &Limits::SERVER, at(0));
+    let mut number = 0;
+    let mut moment = |path: &mut Path, now: u64| {
+        let before = number;
+        while path.may_send(at(now), 1_200) == Wake::Now {
+            send(path, now, number);
+            acked(path, now, &[(number, number)]);
+            number += 1;
+            assert!(number - before <= 257, "no end of packets at {now}");
+        }
+        number - before
+    };
+    assert!(moment(&mut path, 0) <= 10);
+    assert!(moment(&mut path, 10_000) <= 11, "what a pause has saved");
+    let most = (11..5_000).map(|ms| moment(&mut path, ms * 1_000)).max();
+    assert!(most <= Some(257), "{most:?}");
 }

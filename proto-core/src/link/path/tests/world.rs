@@ -14,7 +14,6 @@ use crate::link::path::{Fate, Path, Piece};
 use crate::node::input::{LinkInfo, Medium};
 use crate::time::{Duration, Instant};
 use crate::wake::Wake;
-use crate::zoo::Zoo;
 
 /// Header and tag of a data packet.
 const OVERHEAD: usize = 24;
@@ -226,7 +225,7 @@ impl World {
                         acks = acks.max(largest + 1);
                     }
                 };
-                path.on_ack(now, Zoo::none(), &ack, &mut fate).unwrap();
+                path.on_ack(now, &ack, &mut fate).unwrap();
                 if acks > 0 {
                     path.on_ack_acked(acks - 1);
                 }
