@@ -19,13 +19,13 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-use measure::{Subject, median};
+use measure::Subject;
 
-/// How long each subject runs in each round.
-const SLICE: Duration = Duration::from_millis(120);
+/// How long each subject runs in each round: short, so that a round of all of them meets one weather.
+const SLICE: Duration = Duration::from_millis(30);
 
-/// Middle rates, in operations a second, by name.
-type Rates = BTreeMap<&'static str, f64>;
+/// The rate of each round, in operations a second, by name.
+type Rates = BTreeMap<&'static str, Vec<f64>>;
 
 /// Names of what the other form of this program measures, and the same of this one.
 const OURS: [(&str, &str); 3] = [
@@ -49,6 +49,7 @@ fn others() -> Vec<Subject> {
         quic::datagrams("quinn-proto datagrams 1200"),
         wireguard::datagrams("boringtun datagrams 1200"),
         wireguard::handshakes("boringtun handshakes"),
+        wireguard::first_handshakes("boringtun first handshakes"),
     ]
 }
 
@@ -105,7 +106,7 @@ fn measure(rounds: usize) -> Rates {
     let mut other = Other::start();
     let mut subjects = others();
     subjects.extend(ours(OURS.map(|(_, ring)| ring)));
-    let mut values: BTreeMap<&'static str, Vec<f64>> = BTreeMap::new();
+    let mut values = Rates::new();
     for round in 0..=rounds {
         for subject in &mut subjects {
             values.entry(subject.name).or_default().push(subject.rate(SLICE));
@@ -119,12 +120,12 @@ fn measure(rounds: usize) -> Rates {
         }
     }
     other.stop();
-    values.into_iter().map(|(name, mut values)| (name, median(&mut values))).collect()
+    values
 }
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let mut rounds = 9;
+    let mut rounds = 31;
     let mut json = false;
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {

@@ -18,6 +18,9 @@ use proto_core::zoo::Zoo;
 use crate::measure::Subject;
 
 const LINK: LinkId = LinkId(0);
+/// Datagrams handed over at once, here and to the other engines: what a shell reads from a socket in one
+/// call (tokio's and quinn's shells take 32).
+pub(crate) const BATCH: u64 = 128;
 /// One way, in the pair's own time.
 const DELAY: Duration = Duration::from_micros(500);
 
@@ -184,10 +187,10 @@ pub(crate) fn datagrams(name: &'static str) -> Subject {
     let payload = Bytes::from(vec![7; 1_200]);
     Subject::simple(name, move || {
         let before = pair.sides[1].received;
-        pair.send(Delivery::Datagram, &payload, 128);
+        pair.send(Delivery::Datagram, &payload, BATCH);
         // A datagram that waits too long is dropped: a rate that counts only arrivals is honest.
         let limit = pair.now + Duration::from_millis(200);
-        while pair.sides[1].received < before + 128 && pair.now < limit {
+        while pair.sides[1].received < before + BATCH && pair.now < limit {
             pair.turn();
         }
         pair.sides[1].received - before

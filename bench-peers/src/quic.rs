@@ -15,7 +15,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::measure::Subject;
 
-const BATCH: usize = 128;
+const BATCH: usize = crate::ours::BATCH as usize;
 /// One way, in the pair's own time.
 const DELAY: Duration = Duration::from_micros(500);
 

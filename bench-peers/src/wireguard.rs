@@ -42,6 +42,16 @@ pub(crate) fn handshakes(name: &'static str) -> Subject {
     })
 }
 
+/// The same, from the keys on: WireGuard computes the agreement of the two static keys when a peer is
+/// configured, ours when they meet.
+pub(crate) fn first_handshakes(name: &'static str) -> Subject {
+    Subject::simple(name, || {
+        let (mut a, mut b) = pair();
+        shake_hands(&mut a, &mut b);
+        1
+    })
+}
+
 /// Datagrams of 1,200 bytes from one side to the other.
 pub(crate) fn datagrams(name: &'static str) -> Subject {
     let (mut a, mut b) = pair();

@@ -13,6 +13,9 @@ use alloc::vec;
 pub struct Window {
     bits: Box<[u64]>,
     end: u64,
+    /// Which word holds the bit of the highest number seen. All others are found relative to it: every
+    /// packet asks three times, and a division each time would cost as much as the rest of the window.
+    head: usize,
 }
 
 /// What a window knows of a number.
@@ -33,7 +36,7 @@ impl Window {
         // One word more than the width: the word at the head is recycled whole when the head enters
         // it, and what it held before must already be too old.
         let words = usize::from(width).div_ceil(64).max(1) + 1;
-        Window { bits: vec![0; words].into_boxed_slice(), end: 0 }
+        Window { bits: vec![0; words].into_boxed_slice(), end: 0, head: 0 }
     }
 
     /// How many numbers back it remembers.
@@ -109,14 +112,14 @@ impl Window {
 
     /// Clears the bits between the old end and `number`, and makes `number` the last one covered.
     fn advance(&mut self, number: u64) {
-        let words = self.bits.len() as u64;
-        let first_new = self.end.div_ceil(64);
-        let last_new = number / 64;
-        if last_new >= first_new + words {
+        let words = self.bits.len();
+        let steps = number / 64 - self.last_word();
+        if steps >= words as u64 {
             self.bits.fill(0);
         } else {
-            for word in first_new..=last_new {
-                if let Some(bits) = self.bits.get_mut((word % words) as usize) {
+            for _ in 0..steps {
+                self.head = if self.head + 1 == words { 0 } else { self.head + 1 };
+                if let Some(bits) = self.bits.get_mut(self.head) {
                     *bits = 0;
                 }
             }
@@ -124,8 +127,16 @@ impl Window {
         self.end = number + 1;
     }
 
+    /// The highest number seen, in words.
+    fn last_word(&self) -> u64 {
+        self.end.saturating_sub(1) / 64
+    }
+
+    /// Word and bit of a number that is below the end and not too old.
     fn position(&self, number: u64) -> (usize, u64) {
-        ((number / 64 % self.bits.len() as u64) as usize, 1 << (number % 64))
+        let back = self.last_word().saturating_sub(number / 64) as usize;
+        let word = if back <= self.head { self.head - back } else { self.head + self.bits.len() - back };
+        (word, 1 << (number % 64))
     }
 }
 

@@ -316,7 +316,17 @@ impl Links {
             return Err(Refused::UnknownPeer);
         };
         entry.outbox.push(cx, &mut self.sending, send, room)?;
-        self.touch(cx, peer);
+        if entry.queued {
+            // It is to be asked for a packet already, and states all its deadlines then. Until then only
+            // the outbox's can have come nearer.
+            let wake = entry.outbox.next_wake();
+            if !wake.is_due(cx.now) {
+                self.deadlines.set(peer.0, wake);
+            }
+            self.enlist(peer, true);
+        } else {
+            self.touch(cx, peer);
+        }
         Ok(())
     }
 
@@ -437,6 +447,9 @@ impl Links {
                 StoreToken::Inbox(slot) => entry.inbox.on_stored(cx, &mut self.receiving, slot),
             }
             self.touch(cx, peer);
+            // One sync may serve many records: their peers take turns in the order of the records,
+            // whether or not this one alone gave its peer something to say.
+            self.enlist(peer, true);
         }
     }
 
@@ -485,14 +498,23 @@ impl Links {
         // What is due already waits for nothing but its turn to send; `next_packet` states the next
         // deadline when that turn is over.
         let wake = entry.next_wake(cx);
-        if !wake.is_due(cx.now) || !entry.up {
+        let due = wake.is_due(cx.now);
+        if !due || !entry.up {
             self.deadlines.set(peer.0, wake);
         }
-        if !entry.talking {
+        let asks = due || entry.has_something_to_send(cx);
+        self.enlist(peer, asks);
+    }
+
+    /// Puts the peer on the list of those with actions if it has any, and if it `asks` for a packet, on
+    /// the list of those that may send.
+    fn enlist(&mut self, peer: PeerSlot, asks: bool) {
+        let Some(entry) = self.peers.get_mut(usize::from(peer.0)).and_then(Option::as_mut) else { return };
+        if !entry.talking && entry.has_actions() {
             entry.talking = true;
             self.talking.push_back(peer);
         }
-        if entry.up && !entry.queued {
+        if asks && entry.up && !entry.queued {
             entry.queued = true;
             self.ready.push_back(peer);
         }

@@ -130,7 +130,7 @@ impl Peer {
             let mut way = Way::new(cx, PathId(0), link, addr, info);
             way.proved = true;
             way.challenge = None;
-            self.ways.push(way);
+            self.add_way(way);
         } else {
             self.open_way(cx, link, addr, info);
         }
@@ -186,7 +186,7 @@ impl Peer {
             (1..PathId::COUNT as u8).filter(|id| id % 2 == parity).map(PathId).find(|&id| !self.has_way(id));
         if let Some(id) = free {
             let way = Way::new(cx, id, link, addr, info);
-            self.ways.push(way);
+            self.add_way(way);
         }
     }
 
@@ -202,8 +202,15 @@ impl Peer {
         if self.make_room(cx.limits) {
             let mut way = Way::new(cx, id, link, from, info);
             way.challenge = Some(Challenge::on_credit(cx, link, from, 0));
-            self.ways.push(way);
+            self.add_way(way);
         }
+    }
+
+    /// Most peers have one way, and a way is nearly a kilobyte: room for four would be the most of what
+    /// an idle peer costs.
+    fn add_way(&mut self, way: Way) {
+        self.ways.reserve_exact(1);
+        self.ways.push(way);
     }
 
     /// Room for one more way; one that does not work makes place if need be.
@@ -283,12 +290,21 @@ impl Peer {
         }
     }
 
+    /// Whether [`Peer::poll`] has anything to give or to tidy up.
+    pub(super) fn has_actions(&self) -> bool {
+        self.closed || !self.changes.is_empty() || self.outbox.has_actions() || self.inbox.has_actions()
+    }
+
     /// The next thing to be done, said or stored.
     pub(super) fn poll(&mut self) -> Option<Said> {
         if core::mem::take(&mut self.closed) {
             return Some(Said::Closed);
         }
         if let Some(change) = self.changes.pop_front() {
+            if self.changes.is_empty() {
+                // Changes are rare: between them nothing is kept for them.
+                self.changes = VecDeque::new();
+            }
             return Some(change);
         }
         if let Some(action) = self.outbox.poll() {

@@ -217,27 +217,18 @@ impl Peer {
         if !self.up {
             return Err(Wake::Idle);
         }
-        let mut wake = Wake::Idle;
-        for at in 0..self.ways.len() {
-            let Some(way) = self.ways.get(at) else { break };
-            match self.way_wants(cx, way) {
-                Ok((purpose, link, addr)) => match free(cx, links, link) {
-                    Ok(LinkEntry { info, .. }) => {
-                        let wish = Wish { purpose, link, addr, info, congestion_allows: false };
-                        return Ok(self.intent(cx, peer, way, &wish));
-                    }
-                    Err(later) => {
-                        let timer = way.next_wake();
-                        wake = wake.min(later).min(if timer.is_due(cx.now) { Wake::Idle } else { timer });
-                    }
-                },
-                Err(later) => wake = wake.min(later),
+        for way in &self.ways {
+            if let Some((purpose, link, addr)) = way_wants(cx, way)
+                && let Ok(LinkEntry { info, .. }) = free(cx, links, link)
+            {
+                let wish = Wish { purpose, link, addr, info, congestion_allows: false };
+                return Ok(self.intent(cx, peer, way, &wish));
             }
         }
         let spare = self.outbox.spare_wake();
         let has_work = self.outbox.has_work() || self.inbox.has_work();
         if !has_work && !spare.is_due(cx.now) {
-            return Err(wake.min(spare));
+            return Err(self.ways_wake(cx, links).min(spare));
         }
         match self.neglected_way(cx, links).map_or_else(|| self.best_way(cx, links), Ok) {
             Ok(at) => {
@@ -245,7 +236,7 @@ impl Peer {
                 if !self.ways.get_mut(at).is_some_and(has_room) {
                     // A way gets capacity to spare when something is acknowledged or given up: both
                     // ask again.
-                    return Err(wake);
+                    return Err(self.ways_wake(cx, links));
                 }
                 let way = self.ways.get(at).ok_or(Wake::Idle)?;
                 let info = &links.get(&way.link).ok_or(Wake::Idle)?.info;
@@ -253,25 +244,30 @@ impl Peer {
                 let wish = Wish { purpose, link, addr, info, congestion_allows: true };
                 Ok(self.intent(cx, peer, way, &wish))
             }
-            Err(later) => Err(wake.min(later)),
+            Err(later) => Err(self.ways_wake(cx, links).min(later)),
         }
     }
 
-    /// What a way has to say of itself: echoes, challenges, acknowledgements, probes.
-    fn way_wants(&self, cx: &Cx<'_>, way: &Way) -> Result<(Purpose, LinkId, Addr), Wake> {
-        if let Some(Echo { link, addr, .. }) = way.due_echo() {
-            return Ok((Purpose::Echo, link, addr));
+    /// Whether [`Peer::choose`] could find a packet to send, were a way free, or knows when to ask again.
+    /// For a peer that only listens this is much cheaper than asking.
+    pub(super) fn has_something_to_send(&self, cx: &Cx<'_>) -> bool {
+        self.ways.iter().any(|way| way_wants(cx, way).is_some())
+            || self.outbox.has_work()
+            || self.inbox.has_work()
+            || self.outbox.spare_wake() != Wake::Idle
+    }
+
+    /// When a way will have something to say of itself, or its link can take what it has to say now.
+    fn ways_wake(&self, cx: &Cx<'_>, links: &BTreeMap<LinkId, LinkEntry>) -> Wake {
+        let mut wake = Wake::Idle;
+        for way in &self.ways {
+            let timer = way.next_wake();
+            wake = wake.min(match way_wants(cx, way).map(|(_, link, _)| free(cx, links, link)) {
+                Some(Err(later)) => later.min(if timer.is_due(cx.now) { Wake::Idle } else { timer }),
+                Some(Ok(_)) | None => timer,
+            });
         }
-        if let Some(challenge) = &way.challenge
-            && challenge.is_due(cx.now)
-        {
-            return Ok((Purpose::Challenge, challenge.link, challenge.addr));
-        }
-        let answers = way.may_answer() && way.path.ack_due(cx.now);
-        if answers || (way.proved && way.path.wants_probe()) {
-            return Ok((Purpose::Traffic, way.link, way.addr));
-        }
-        Err(way.next_wake())
+        wake
     }
 
     /// A usable way that has carried nothing for a while and may send now. What is known of it has
@@ -421,6 +417,21 @@ impl Peer {
             None
         }
     }
+}
+
+/// What a way has to say of itself now: echoes, challenges, acknowledgements, probes.
+fn way_wants(cx: &Cx<'_>, way: &Way) -> Option<(Purpose, LinkId, Addr)> {
+    if let Some(Echo { link, addr, .. }) = way.due_echo() {
+        return Some((Purpose::Echo, link, addr));
+    }
+    if let Some(challenge) = &way.challenge
+        && challenge.is_due(cx.now)
+    {
+        return Some((Purpose::Challenge, challenge.link, challenge.addr));
+    }
+    let answers = way.may_answer() && way.path.ack_due(cx.now);
+    let speaks = answers || (way.proved && way.path.wants_probe());
+    speaks.then_some((Purpose::Traffic, way.link, way.addr))
 }
 
 /// The link, if it can take a packet now; otherwise when it can.

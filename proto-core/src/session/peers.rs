@@ -155,6 +155,8 @@ impl Peer {
             };
             self.endpoints.remove(learned);
         }
+        // Most peers have one, and nobody has many.
+        self.endpoints.reserve_exact(1);
         self.endpoints.push(Endpoint {
             place,
             configured,

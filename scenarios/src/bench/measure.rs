@@ -1,23 +1,72 @@
-//! How a rate is measured: several short rounds of both sides in turn, the median of each.
+//! How a rate is measured: many short rounds of both sides in turn, and the middle of their ratios.
 //!
 //! A machine slows down and speeds up while one measures it. When the thing and its limit take turns,
-//! both meet the same weather, and their ratio holds still when neither of them does.
+//! both meet the same weather, and the ratio of one round holds still when neither of them does. The
+//! middle one of many such ratios is not moved by a round in which somebody else wanted the processor.
+//!
+//! Time is what this thread had of a processor, where the system says it (Linux does): a figure is of one
+//! core, and not of what others left of it. Elsewhere it is the clock on the wall.
 
 use std::time::Instant;
 
-/// Rounds of each side; odd, so that there is a median.
-const ROUNDS: usize = 5;
+/// Rounds of each side; odd, so that there is a middle one.
+const ROUNDS: usize = 21;
+
+/// What came out for one figure.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(crate) struct Measured {
+    /// The figure itself: the middle one of all rounds.
+    pub(crate) value: f64,
+    /// What it stands beside: the middle one of all rounds.
+    pub(crate) reference: f64,
+    /// The middle one of the ratios of each round.
+    pub(crate) ratio: f64,
+}
+
+impl Measured {
+    /// A figure that was not measured in rounds.
+    pub(crate) fn once(value: f64, reference: f64) -> Measured {
+        let ratio = if reference > 0.0 { value / reference } else { 0.0 };
+        Measured { value, reference, ratio }
+    }
+}
+
+/// A moment to measure from.
+pub(crate) struct Start {
+    ran_ns: Option<u64>,
+    wall: Instant,
+}
+
+impl Start {
+    pub(crate) fn now() -> Start {
+        Start { ran_ns: ran_ns(), wall: Instant::now() }
+    }
+
+    /// Seconds since then.
+    pub(crate) fn seconds(&self) -> f64 {
+        match (self.ran_ns, ran_ns()) {
+            (Some(then), Some(now)) if now > then => (now - then) as f64 / 1e9,
+            (_, _) => self.wall.elapsed().as_secs_f64(),
+        }
+    }
+}
+
+/// How long this thread has run on a processor: the first number of its `schedstat` (proc(5)).
+fn ran_ns() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    text.split_whitespace().next()?.parse().ok()
+}
 
 /// Units a second of one call, which returns how many units it did.
 pub(crate) fn rate(work: &mut impl FnMut() -> u64) -> f64 {
-    let start = Instant::now();
+    let start = Start::now();
     let units = work();
-    let seconds = start.elapsed().as_secs_f64();
+    let seconds = start.seconds();
     if seconds > 0.0 { units as f64 / seconds } else { 0.0 }
 }
 
-/// The medians of both sides' rates, measured in turn. One round of each warms up first.
-pub(crate) fn side_by_side(mut value: impl FnMut() -> u64, reference: impl FnMut() -> u64) -> (f64, f64) {
+/// Both sides' rates, measured in turn. One round of each warms up first.
+pub(crate) fn side_by_side(mut value: impl FnMut() -> u64, reference: impl FnMut() -> u64) -> Measured {
     prepared(|| (), |()| value(), reference)
 }
 
@@ -26,7 +75,7 @@ pub(crate) fn prepared<T>(
     mut prepare: impl FnMut() -> T,
     mut value: impl FnMut(T) -> u64,
     mut reference: impl FnMut() -> u64,
-) -> (f64, f64) {
+) -> Measured {
     let mut round = || {
         // `rate` wants something that can be called again; each thing prepared is used once.
         let mut ready = Some(prepare());
@@ -34,23 +83,30 @@ pub(crate) fn prepared<T>(
     };
     round();
     rate(&mut reference);
-    let (mut values, mut references) = ([0.0; ROUNDS], [0.0; ROUNDS]);
+    let (mut values, mut references, mut ratios) = ([0.0; ROUNDS], [0.0; ROUNDS], [0.0; ROUNDS]);
     for at in 0..ROUNDS {
         values[at] = round();
         references[at] = rate(&mut reference);
+        ratios[at] = if references[at] > 0.0 { values[at] / references[at] } else { 0.0 };
     }
-    (median(values), median(references))
+    Measured { value: middle(values), reference: middle(references), ratio: middle(ratios) }
 }
 
-fn median(mut of: [f64; ROUNDS]) -> f64 {
+fn middle(mut of: [f64; ROUNDS]) -> f64 {
     of.sort_by(f64::total_cmp);
     of[ROUNDS / 2]
 }
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
     #[test]
-    fn one_slow_round_does_not_decide() {
-        assert_eq!(super::median([5.0, 1.0, 4.0, 1_000.0, 3.0]), 4.0);
+    fn slow_rounds_do_not_decide() {
+        let mut of = [4.0; ROUNDS];
+        of[..ROUNDS / 2].fill(1_000.0);
+        assert_eq!(middle(of), 4.0);
+        of[..ROUNDS / 2].fill(0.1);
+        assert_eq!(middle(of), 4.0);
     }
 }

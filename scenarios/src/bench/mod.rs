@@ -6,11 +6,14 @@
 //! what is held to a target, and what can be compared between machines.
 
 mod measure;
+mod outbox;
 mod packets;
 mod pair;
 mod world;
 
 use serde::Serialize;
+
+use measure::Measured;
 
 /// One figure.
 #[derive(Clone, PartialEq, Debug, Serialize)]
@@ -25,7 +28,7 @@ pub struct Figure {
     pub reference: &'static str,
     /// The limit's value, in the same unit.
     pub reference_value: f64,
-    /// Value over reference.
+    /// Value over reference: the middle one of the ratios of many short rounds.
     pub ratio: f64,
     /// What is promised, in words: of the ratio, unless it says otherwise.
     pub target: &'static str,
@@ -52,12 +55,11 @@ pub(crate) struct Bench {
     target: Target,
     /// The promise in words.
     target_text: &'static str,
-    /// Value and reference value.
-    measure: fn() -> (f64, f64),
+    measure: fn() -> Measured,
 }
 
 /// Groups of figures, in the order of the table.
-const GROUPS: [&[Bench]; 2] = [&packets::BENCHES, &world::BENCHES];
+const GROUPS: [&[Bench]; 3] = [&packets::BENCHES, &outbox::BENCHES, &world::BENCHES];
 
 /// The names of all figures.
 pub fn names() -> impl Iterator<Item = &'static str> {
@@ -70,14 +72,13 @@ pub fn measure(wanted: &str, before: impl Fn(&str)) -> Vec<Figure> {
     chosen
         .map(|bench| {
             before(bench.name);
-            let (value, reference_value) = (bench.measure)();
-            figure(bench, value, reference_value)
+            figure(bench, (bench.measure)())
         })
         .collect()
 }
 
-fn figure(bench: &Bench, value: f64, reference_value: f64) -> Figure {
-    let ratio = if reference_value > 0.0 { value / reference_value } else { 0.0 };
+fn figure(bench: &Bench, measured: Measured) -> Figure {
+    let Measured { value, reference, ratio } = measured;
     let met = match bench.target {
         Target::RatioAtLeast(least) => ratio >= least,
         Target::ValueAtMost(most) => value <= most,
@@ -88,7 +89,7 @@ fn figure(bench: &Bench, value: f64, reference_value: f64) -> Figure {
         value,
         unit: bench.unit,
         reference: bench.reference,
-        reference_value,
+        reference_value: reference,
         ratio,
         target: bench.target_text,
         met,

@@ -5,11 +5,13 @@ use proto_core::crypto::aead::Key;
 use proto_core::crypto::dh::DhSecret;
 use proto_core::crypto::secret::Secret;
 use proto_core::node::Delivery;
+use simulator::Real;
 use simulator::plan::Profile;
 
-use super::measure::{prepared, side_by_side};
+use super::measure::{Measured, prepared, side_by_side};
 use super::pair::Star;
 use super::{Bench, Target};
+use crate::memory::Metered;
 
 pub(super) const BENCHES: [Bench; 5] = [
     Bench {
@@ -42,7 +44,7 @@ pub(super) const BENCHES: [Bench; 5] = [
         reference: "boringtun: 11 KiB",
         target: Target::ValueAtMost(12.0 * 1_024.0),
         target_text: "<=12 KiB",
-        measure: || (session_bytes(Profile::Server), 11.0 * 1_024.0),
+        measure: || Measured::once(session_bytes(Profile::Server), 11.0 * 1_024.0),
     },
     Bench {
         name: "idle_session_tiny",
@@ -50,25 +52,27 @@ pub(super) const BENCHES: [Bench; 5] = [
         reference: "boringtun: 11 KiB",
         target: Target::ValueAtMost(4.0 * 1_024.0),
         target_text: "<=4 KiB",
-        measure: || (session_bytes(Profile::Tiny), 11.0 * 1_024.0),
+        measure: || Measured::once(session_bytes(Profile::Tiny), 11.0 * 1_024.0),
     },
 ];
 
 /// Packets of one round.
-const PACKETS: u64 = 20_000;
+const PACKETS: u64 = 10_000;
 /// Packets given to the node between two turns of the pair: what a shell reads from a socket at once.
 const BATCH: u64 = 16;
 
+/// Two nodes in session.
+fn connected() -> Option<Star> {
+    let mut star = Star::new(Profile::Server, 1, 1)?;
+    star.connect().then_some(star)
+}
+
 /// Datagrams of `size` bytes sealed, built, parsed, opened and delivered, beside the cipher alone.
-fn datagrams(size: usize) -> (f64, f64) {
-    let Some(mut star) = Star::new(Profile::Server, 1, 1) else { return (0.0, 0.0) };
-    if !star.connect() {
-        return (0.0, 0.0);
-    }
+fn datagrams(size: usize) -> Measured {
+    let Some(mut star) = connected() else { return Measured::once(0.0, 0.0) };
     let payload = Bytes::from(vec![7; size]);
     let key = Key::new(&[9; 32]);
     let mut packet = vec![7; size + 16];
-    let mut nonce = [0; 12];
     side_by_side(
         || {
             let before = star.arrived;
@@ -84,28 +88,32 @@ fn datagrams(size: usize) -> (f64, f64) {
             }
             star.arrived - before
         },
-        || {
-            for n in 0..PACKETS {
-                nonce[..8].copy_from_slice(&n.to_le_bytes());
-                let sealed = key.seal_in_place(&nonce, &[1; 8], &mut packet);
-                let opened = key.open_in_place(&nonce, &[1; 8], &mut packet);
-                std::hint::black_box((sealed.is_ok(), opened.is_ok()));
-            }
-            PACKETS
-        },
+        || seal_and_open(&key, &mut packet, PACKETS),
     )
 }
 
+/// The cipher alone: seals and opens `packet`, tag included, so many times.
+pub(super) fn seal_and_open(key: &Key, packet: &mut [u8], times: u64) -> u64 {
+    let mut nonce = [0; 12];
+    for n in 0..times {
+        nonce[..8].copy_from_slice(&n.to_le_bytes());
+        let sealed = key.seal_in_place(&nonce, &[1; 8], packet);
+        let opened = key.open_in_place(&nonce, &[1; 8], packet);
+        std::hint::black_box((sealed.is_ok(), opened.is_ok()));
+    }
+    times
+}
+
 /// Whole handshakes of two nodes, beside the eight agreements and two key generations in one.
-fn handshakes() -> (f64, f64) {
-    const ROUND: u64 = 50;
+fn handshakes() -> Measured {
+    const ROUND: u64 = 20;
     let mut seed = 0;
     let secret = DhSecret::from_secret(&Secret::new([5; 32]));
     let public = secret.public();
     prepared(
         || {
             seed += ROUND;
-            (0..ROUND).filter_map(|n| Star::new(Profile::Server, 1, seed + n)).collect::<Vec<_>>()
+            (0..ROUND).filter_map(|n| Star::new(Profile::Server, 1, seed + n)).collect::<Vec<Star>>()
         },
         |mut stars| stars.iter_mut().map(|star| u64::from(star.connect())).sum(),
         || {
@@ -127,7 +135,7 @@ fn session_bytes(profile: Profile) -> f64 {
     const FEW: u32 = 2;
     const MANY: u32 = 8;
     let held = |leaves| {
-        let mut star = Star::new(profile, leaves, 3)?;
+        let mut star: Star<Metered<Real>> = Star::new(profile, leaves, 3)?;
         if !star.connect() {
             return None;
         }

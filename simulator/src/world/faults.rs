@@ -282,7 +282,7 @@ impl<S: Subject> World<S> {
     }
 
     /// What a dying process leaves: its counters.
-    pub(super) fn bury(&mut self, host: u32, subject: S) {
+    pub(super) fn bury(&mut self, host: u32, subject: Box<S>) {
         let glance = subject.glance();
         let report = &mut self.hosts[host as usize].report;
         for (reason, count) in glance.drops.iter().filter(|(_, count)| *count > 0) {

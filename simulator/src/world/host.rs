@@ -20,8 +20,8 @@ pub(super) const NEVER: u64 = u64::MAX;
 pub(super) struct Host<S> {
     /// The node it runs; a clone runs its original's.
     pub(super) node: u32,
-    /// The running process.
-    pub(super) subject: Option<S>,
+    /// The running process. In a box, since every turn takes it out and puts it back.
+    pub(super) subject: Option<Box<S>>,
     pub(super) clock: Clock,
     /// What the plan says the clock shows at a start.
     pub(super) clock_us: u64,

@@ -228,7 +228,7 @@ impl<S: Subject> World<S> {
     pub(super) fn rearrange_wake(&mut self, host: u32) {
         let known = &self.hosts[host as usize];
         let now = known.clock.at(self.now_us);
-        if let Some(wake) = known.subject.as_ref().map(Subject::next_wake) {
+        if let Some(wake) = known.subject.as_deref().map(Subject::next_wake) {
             self.arrange_wake(host, now, wake);
         }
     }
@@ -373,7 +373,7 @@ impl<S: Subject> World<S> {
         );
         self.leave(host);
         match subject {
-            Ok(subject) => self.hosts[at].subject = Some(subject),
+            Ok(subject) => self.hosts[at].subject = Some(Box::new(subject)),
             Err(reason) => {
                 let reason = format!("node {host} does not start: {reason}");
                 return self.complain(Some(Violation::safety("boot", reason)));

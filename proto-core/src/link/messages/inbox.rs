@@ -28,6 +28,8 @@ const REASSEMBLY_IDLE: Duration = Duration::from_secs(600);
 const RECEIPT_RUNS: usize = 64;
 /// Above this loss receipts are repeated in every packet until one is known to have arrived (10 %).
 const REPEAT_LOSS_PPM: u32 = 100_000;
+/// Room for actions that is kept while there are none.
+const IDLE_ACTIONS: usize = 64;
 /// Refusals waiting to be told; more are told when the sender tries again.
 const REFUSALS: usize = 8;
 
@@ -435,10 +437,16 @@ impl Inbox {
         self.on_store_failed(budget);
     }
 
+    /// Whether [`Inbox::poll`] has anything to give, or memory to give back.
+    #[must_use]
+    pub fn has_actions(&self) -> bool {
+        !self.actions.is_empty() || self.actions.capacity() > IDLE_ACTIONS
+    }
+
     /// The next thing to do.
     pub fn poll(&mut self) -> Option<InboxAction> {
         let action = self.actions.pop_front();
-        if action.is_none() && self.actions.capacity() > 64 {
+        if action.is_none() && self.actions.capacity() > IDLE_ACTIONS {
             self.actions = VecDeque::new();
         }
         action

@@ -22,6 +22,8 @@ use crate::wake::{Reason, Wake};
 
 /// Frame bytes in front of a small message at most: kind, two numbers of 8 bytes, a length of 4.
 pub(super) const SMALL_HEADER: usize = 1 + 8 + 8 + 4;
+/// Room for actions that is kept while there are none.
+const IDLE_ACTIONS: usize = 64;
 /// Room of a packet until a path says otherwise: that of the smallest legal packet.
 const SMALLEST_ROOM: usize = 42;
 
@@ -167,10 +169,16 @@ impl Outbox {
         self.timers.peek().map_or(Wake::Idle, |Reverse((at, ..))| Wake::At(*at, Reason::MessageExpiry))
     }
 
+    /// Whether [`Outbox::poll`] has anything to give, or memory to give back.
+    #[must_use]
+    pub fn has_actions(&self) -> bool {
+        !self.actions.is_empty() || self.actions.capacity() > IDLE_ACTIONS
+    }
+
     /// The next thing to do.
     pub fn poll(&mut self) -> Option<OutboxAction> {
         let action = self.actions.pop_front();
-        if action.is_none() && self.actions.capacity() > 64 {
+        if action.is_none() && self.actions.capacity() > IDLE_ACTIONS {
             self.actions = VecDeque::new();
         }
         action

@@ -75,7 +75,7 @@ impl Outbox {
         let mut later = 0;
         loop {
             let mut waiting = 0;
-            for (class, bit) in classes() {
+            for (class, bit) in self.occupied_classes() {
                 if later & bit == 0 && self.ready(class).any() {
                     waiting |= bit;
                 }
@@ -107,16 +107,23 @@ impl Outbox {
         self.params.is_some()
             && (self.floor.notice.is_due()
                 || durable_floor
-                || classes().any(|(class, _)| self.ready(class).any()))
+                || self.occupied_classes().any(|(class, _)| self.ready(class).any()))
     }
 
     /// Whether the next packet would be filled by a symbol, so that anything else costs one more.
     #[must_use]
     pub fn has_bulk(&self) -> bool {
-        classes().any(|(class, _)| {
-            let ready = self.ready(class);
-            ready.active || ready.bulk
-        })
+        self.queue.any_symbols()
+            && self.occupied_classes().any(|(class, _)| {
+                let ready = self.ready(class);
+                ready.active || ready.bulk
+            })
+    }
+
+    /// Every class that has anything in a list of sendable messages, with its bit.
+    fn occupied_classes(&self) -> impl Iterator<Item = (Class, u8)> {
+        let occupied = self.queue.occupied_classes();
+        classes().filter(move |&(_, bit)| occupied & u32::from(bit) != 0)
     }
 
     /// When a path with capacity to spare should call [`Outbox::fill`] although there is no work:

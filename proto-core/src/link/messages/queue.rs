@@ -182,6 +182,19 @@ impl Queue {
         self.occupied >> class as u8 & ListId::SENDABLE
     }
 
+    /// The classes with sendable messages, by their bits.
+    pub(super) fn occupied_classes(&self) -> u32 {
+        let lists = self.occupied;
+        (lists | lists >> 5 | lists >> 10 | lists >> 15 | lists >> 20) & 0b1_1111
+    }
+
+    /// Whether any class has symbols to send, or a large message that was never sent.
+    pub(super) fn any_symbols(&self) -> bool {
+        const OF_ALL_CLASSES: u32 = 0b1_1111;
+        let symbols = OF_ALL_CLASSES << (Kind::Bulk as u8 * 5) | OF_ALL_CLASSES << (Kind::Active as u8 * 5);
+        self.occupied & symbols != 0
+    }
+
     /// How many messages there are.
     pub(super) fn len(&self) -> u32 {
         self.live

@@ -71,6 +71,10 @@ pub struct Path {
     judged_loss: (u32, Option<u32>),
     sure_after: u32,
     window: u64,
+    /// What follows from the round trip, kept because every packet asks for it: the time after which an
+    /// overtaken packet is lost, and that after which an answer has to have come.
+    loss_delay: Duration,
+    answer_time: Duration,
     rtt: Rtt,
     loss: Loss,
     congestion: Congestion,
@@ -99,6 +103,8 @@ impl Path {
             judged_loss: (loss.ppm(), None),
             sure_after: loss.packets_to_be_sure(None),
             window: 0,
+            loss_delay: Duration::ZERO,
+            answer_time: Duration::ZERO,
             congestion: Congestion::new(known_rate, u64::from(mtu), rtt.smoothed(), now),
             pacer: Pacer::new(now),
             sent: SentLog::new(),
@@ -119,7 +125,9 @@ impl Path {
             self.judged_loss = judged;
             self.sure_after = self.loss.packets_to_be_sure(judged.1);
         }
-        let span = times(self.rtt.patience(), 2).as_micros();
+        self.loss_delay = self.rtt.loss_delay();
+        self.answer_time = self.rtt.patience();
+        let span = times(self.answer_time, 2).as_micros();
         let bytes = self.congestion.rate().saturating_mul(span) / 1_000_000;
         let least = LEAST_WINDOW_PACKETS * u64::from(self.mtu);
         self.window = bytes.max(least);
@@ -218,7 +226,7 @@ impl Path {
     /// How long an acknowledgement may take to come before the packet's contents are sent again.
     fn patience(&self) -> Duration {
         let srtt = self.rtt.smoothed();
-        let once = self.rtt.patience();
+        let once = self.answer_time;
         let most = LONGEST_PATIENCE.max(times(srtt, 4)).max(once);
         times(once, 1 << self.backoff.min(16)).min(most)
     }
@@ -234,7 +242,7 @@ impl Path {
     /// Deadlines may have passed. Calling it early or often is harmless.
     pub fn on_timeout(&mut self, now: Instant, fate: &mut impl FnMut(Piece, Fate)) {
         self.sent.report_evicted(fate);
-        if self.sent.loss_at(self.rtt.loss_delay()).is_some_and(|at| at <= now) {
+        if self.sent.loss_at(self.loss_delay).is_some_and(|at| at <= now) {
             self.settle(now, News::default(), Duration::ZERO, fate);
         }
         let patience = self.patience();
@@ -262,7 +270,7 @@ impl Path {
         if self.sent.has_evicted() {
             return Wake::Now;
         }
-        let lost = match self.sent.loss_at(self.rtt.loss_delay()) {
+        let lost = match self.sent.loss_at(self.loss_delay) {
             Some(at) => Wake::At(at, Reason::LossDetection),
             None => Wake::Idle,
         };

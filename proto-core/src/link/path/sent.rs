@@ -369,6 +369,9 @@ impl SentLog {
         if self.open == 0 {
             return None;
         }
+        if let Some(first) = self.get(self.first_open).filter(|sent| sent.state == State::Open) {
+            return Some(first.at);
+        }
         let start = usize::try_from(self.first_open.saturating_sub(self.base)).ok()?;
         let mut rest = self.records.range(start.min(self.records.len())..);
         rest.find(|sent| sent.state == State::Open).map(|sent| sent.at)
