@@ -155,7 +155,7 @@ impl Limits {
     pub fn params(&self) -> PeerParams {
         PeerParams {
             message_bytes: self.message_bytes,
-            receive_bytes: self.share(self.receive_bytes, self.message_bytes),
+            receive_bytes: self.receive_share(),
             packet_bytes: self.packet_bytes,
             message_window: self.message_window,
             // Decoding holds a block and its matrix at once (RFC 6330, section 5.4): worth it only
@@ -168,6 +168,13 @@ impl Limits {
     #[must_use]
     pub fn share(&self, total: u32, least: u32) -> u32 {
         (total / self.peer_share.max(1)).max(least).min(total)
+    }
+
+    /// Bytes that one peer's messages may take while they are put together or wait: its part, but at
+    /// least twice the largest message, so that one comes in while others wait for it.
+    #[must_use]
+    pub fn receive_share(&self) -> u32 {
+        self.share(self.receive_bytes, self.message_bytes.saturating_mul(2))
     }
 
     /// Checks every range.

@@ -84,6 +84,15 @@ pub enum Input<'a> {
         /// The address the handshake used; it has echoed.
         addr: Addr,
     },
+    /// The peer can only speak once it has heard us: say something at once.
+    Speak {
+        /// The slot.
+        peer: PeerSlot,
+        /// The link the handshake used.
+        link: LinkId,
+        /// The address the handshake used.
+        addr: Addr,
+    },
     /// The session has ended; what waits is kept.
     PeerDown {
         /// The slot.
@@ -233,6 +242,7 @@ impl Machine for Links {
             Input::PeerUp { peer, node, params, restarted, link, addr } => {
                 self.peer_up(cx, peer, node, params, restarted, (link, addr));
             }
+            Input::Speak { peer, link, addr } => self.speak(cx, peer, (link, addr)),
             Input::PeerDown { peer } => self.peer_down(cx, peer),
             Input::PeerRemoved { peer } => self.peer_removed(peer),
             Input::AddPath { peer, link, addr } => self.add_path(cx, peer, link, addr),
@@ -374,6 +384,14 @@ impl Links {
         }
         entry.established(cx, params, link, addr, &info);
         self.touch(cx, peer);
+    }
+
+    fn speak(&mut self, cx: &mut Cx<'_>, peer: PeerSlot, place: (LinkId, Addr)) {
+        let Some(entry) = self.peer_mut(peer) else { return };
+        if let Some(way) = entry.ways.iter_mut().find(|way| (way.link, way.addr) == place) {
+            way.path.ask();
+            self.touch(cx, peer);
+        }
     }
 
     fn peer_down(&mut self, cx: &mut Cx<'_>, peer: PeerSlot) {

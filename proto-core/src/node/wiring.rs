@@ -53,6 +53,7 @@ impl Node {
                 device,
                 restarted,
                 rekey,
+                ours,
                 version,
                 params,
                 link,
@@ -60,6 +61,9 @@ impl Node {
             } => {
                 self.attach_recovered(now, peer, node);
                 self.links_handle(now, link::Input::PeerUp { peer, node, params, restarted, link, addr });
+                if ours {
+                    self.links_handle(now, link::Input::Speak { peer, link, addr });
+                }
                 self.open_other_ways(now, peer, link, addr);
                 if !rekey {
                     self.events.push_back(Event::PeerUp { node, device, restarted, version });

@@ -176,6 +176,8 @@ pub enum Action {
         restarted: bool,
         /// The session was up already; only keys were exchanged, or a place was proved.
         rekey: bool,
+        /// We started the handshake: the other side is in session only when it hears us under the new keys.
+        ours: bool,
         /// The protocol version.
         version: u8,
         /// What it can do.

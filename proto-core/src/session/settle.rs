@@ -258,7 +258,7 @@ impl Sessions {
         if matches!(fate, Fate::New | Fate::Reset) {
             self.release_keys(slot);
         }
-        let Some(rank) = self.table.keys(index).map(|keys| keys.rank) else { return };
+        let Some((rank, ours)) = self.table.keys(index).map(|keys| (keys.rank, keys.ours)) else { return };
         let Some(peer) = self.peers.get_mut(slot) else { return };
         if matches!(fate, Fate::New | Fate::Reset) {
             peer.association = None;
@@ -288,6 +288,7 @@ impl Sessions {
             device,
             restarted: fate == Fate::Reset,
             rekey: was_up && fate != Fate::Reset,
+            ours,
             version: claim.version,
             params: claim.params,
             link: place.link,

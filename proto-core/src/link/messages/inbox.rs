@@ -172,7 +172,7 @@ impl Inbox {
         data: &[u8],
     ) -> bool {
         let direct = header.space == ORDINARY && (self.is_turn(header) || cx.zoo.has(Bug::OrderIgnored));
-        if !direct && !budget.take(&mut self.usage, data.len(), header.space == DURABLE) {
+        if !direct && !self.reserve(budget, header, data.len()) {
             cx.drops.count(Drop::QueueFull);
             return false;
         }
@@ -207,7 +207,7 @@ impl Inbox {
                 cx.drops.count(Drop::ProtocolViolation);
                 return true;
             };
-            if !budget.take(&mut self.usage, part.total(), header.space == DURABLE) {
+            if !self.reserve(budget, header, part.total()) {
                 cx.drops.count(Drop::ReassemblyFull);
                 return false;
             }
@@ -239,6 +239,18 @@ impl Inbox {
             self.hold(header, payload);
         }
         true
+    }
+
+    /// Room for a message that is kept for a while. Those whose turn it is find room even when everything
+    /// else is full of those that wait for them.
+    fn reserve(&mut self, budget: &mut Budget, header: &MessageHeader, len: usize) -> bool {
+        if header.space == DURABLE {
+            budget.take(&mut self.usage, len, true)
+        } else if self.is_turn(header) {
+            budget.take(&mut self.usage, len, false)
+        } else {
+            budget.take_ahead(&mut self.usage, len)
+        }
     }
 
     /// Whether nothing has to come before this ordinary message.

@@ -121,6 +121,8 @@ pub struct Budget {
     used: Usage,
     most: Usage,
     share: Usage,
+    /// What is kept free for whoever's turn it is.
+    reserve: Usage,
 }
 
 /// What one peer holds of a [`Budget`].
@@ -141,7 +143,10 @@ impl Budget {
     /// The bounds on what is being reassembled, held for order, or waits for the disk.
     #[must_use]
     pub fn for_receiving(limits: &Limits) -> Budget {
-        Budget::new(limits, limits.receive_bytes, limits.receive_messages)
+        let mut budget = Budget::new(limits, limits.receive_bytes, limits.receive_messages);
+        budget.share.bytes = u64::from(limits.receive_share());
+        budget.reserve = Usage { bytes: u64::from(limits.message_bytes), messages: 1, durable: 0 };
+        budget
     }
 
     fn new(limits: &Limits, bytes: u32, messages: u32) -> Budget {
@@ -154,13 +159,8 @@ impl Budget {
                 messages: limits.share(messages, 1),
                 durable: limits.share(durable, 1),
             },
+            reserve: Usage::default(),
         }
-    }
-
-    /// One peer's share in bytes: what [`PeerParams::receive_bytes`](crate::params::PeerParams) promises.
-    #[must_use]
-    pub fn share_bytes(&self) -> u64 {
-        self.share.bytes
     }
 
     /// Bytes and messages held by all peers together.
@@ -176,6 +176,15 @@ impl Budget {
         }
         self.force(of, add);
         true
+    }
+
+    /// As [`Budget::take`], for a message that has to wait for others before it: what waits must never
+    /// take the room that these need to come in.
+    fn take_ahead(&mut self, of: &mut Usage, bytes: usize) -> bool {
+        let with_reserve = Usage { bytes: bytes as u64, messages: 1, durable: 0 }.plus(self.reserve);
+        self.used.plus(with_reserve).within(self.most)
+            && of.plus(with_reserve).within(self.share)
+            && self.take(of, bytes, false)
     }
 
     fn force(&mut self, of: &mut Usage, add: Usage) {

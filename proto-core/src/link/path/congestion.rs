@@ -186,6 +186,19 @@ impl Congestion {
         }
     }
 
+    /// The link has another rate, if fixed, or another MTU.
+    pub(super) fn link_changed(&mut self, known_rate: Option<u64>, mtu: u64) {
+        self.known_rate = known_rate;
+        self.mtu = mtu;
+        self.ceiling = known_rate.unwrap_or(MOST_RATE).clamp(1, MOST_RATE);
+        self.rate = self.rate.min(self.ceiling);
+    }
+
+    /// Bytes a second that the link takes, where that is fixed.
+    pub(super) fn known_rate(&self) -> Option<u64> {
+        self.known_rate
+    }
+
     /// Bytes a second.
     pub(super) fn rate(&self) -> u64 {
         self.rate

@@ -21,10 +21,16 @@ impl Path {
         }
     }
 
+    /// The next packet leaves soon and asks for an answer, whether there is something to send or not.
+    pub fn ask(&mut self) {
+        self.liveness.want_probe();
+    }
+
     /// The link under the path has other properties than before.
     pub fn link_changed(&mut self, link: &LinkInfo) {
         self.mtu = u32::from(link.mtu).max(1);
-        self.known_rate = link.rate_bps.map(|bits| (bits / 8).max(1));
+        let known_rate = link.rate_bps.map(|bits| (bits / 8).max(1));
+        self.congestion.link_changed(known_rate, u64::from(self.mtu));
         self.refresh();
     }
 

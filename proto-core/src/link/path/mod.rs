@@ -62,7 +62,6 @@ pub struct UnsentAcked;
 #[derive(Clone, Debug)]
 pub struct Path {
     mtu: u32,
-    known_rate: Option<u64>,
     most_in_flight: u16,
     most_ranges: u16,
     keepalive: Duration,
@@ -95,7 +94,6 @@ impl Path {
         let loss = Loss::new();
         let mut path = Path {
             mtu,
-            known_rate,
             most_in_flight: limits.in_flight,
             most_ranges: limits.ack_ranges,
             keepalive: limits.keepalive,
@@ -234,7 +232,7 @@ impl Path {
     /// The time of a round trip, with the time that a full packet takes onto the wire where known.
     fn pulse(&self) -> Pulse {
         let mtu = u64::from(self.mtu);
-        let wire = self.known_rate.map_or(Duration::ZERO, |rate| time_of(mtu, rate));
+        let wire = self.congestion.known_rate().map_or(Duration::ZERO, |rate| time_of(mtu, rate));
         let rtt = self.rtt.smoothed() + wire;
         Pulse { rtt, sure_after: self.sure_after, keepalive: self.keepalive }
     }

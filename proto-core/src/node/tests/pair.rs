@@ -21,6 +21,16 @@ fn two_nodes_meet_and_exchange_one_message() {
     assert_eq!(pair.delivered(1), [&b"hello"[..]]);
 }
 
+/// The responder may not speak before it has heard the initiator, who therefore does not wait for
+/// something to say.
+#[test]
+fn a_session_is_up_on_both_sides_though_nobody_has_anything_to_send() {
+    let mut pair = Pair::new(small(), 1_400, 1);
+    pair.delay = Duration::from_millis(10);
+    pair.connect();
+    assert!(pair.run_until(Duration::from_millis(100), Pair::both_up), "{:?}", pair.events);
+}
+
 #[test]
 fn a_message_queued_before_the_session_arrives() {
     let mut pair = Pair::new(small(), 1_400, 2);

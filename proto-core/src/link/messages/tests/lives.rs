@@ -141,7 +141,7 @@ fn numbers_under_way_stay_within_the_peers_window() {
 
 #[test]
 fn no_more_bytes_are_under_way_than_the_peer_keeps() {
-    let limits = Limits { message_bytes: 10_000, receive_bytes: 30_000, ..Limits::SMALL };
+    let limits = Limits { message_bytes: 5_000, receive_bytes: 30_000, ..Limits::SMALL };
     let (mut a, mut b) = pair(&limits, false);
     for tag in 0..5 {
         a.push(tag, Delivery::Message, Class::Normal, 4_000).unwrap();
@@ -155,6 +155,34 @@ fn no_more_bytes_are_under_way_than_the_peer_keeps() {
     }
     exchange(&mut a, &mut b, &clean(1_000));
     assert_eq!(b.delivered.len(), 5);
+}
+
+/// What came before its turn must not take the room of what it waits for: the sender believes that it
+/// is taken care of and will not send it again, so neither would ever move.
+#[test]
+fn what_waits_for_its_turn_leaves_room_for_what_it_waits_for() {
+    let limits = Limits { receive_messages: 8, ..Limits::TINY };
+    let (mut a, mut b) = pair(&limits, false);
+    let stream = Delivery::Stream { stream: 1 };
+    a.push(0, stream, Class::Normal, 4_000).unwrap();
+    let first = drain(&mut a, &clean(240));
+    for tag in 1..16 {
+        a.push(tag, stream, Class::Normal, 200).unwrap();
+    }
+    let rest = drain(&mut a, &clean(240));
+    let mut held = 0;
+    for packet in &rest {
+        let taken = b.receive(&packet.bytes);
+        held += u32::from(taken);
+        a.fate(packet, if taken { Fate::Acked } else { Fate::Lost });
+    }
+    assert!(held > 1 && b.delivered.is_empty(), "{held} wait");
+    for packet in &first {
+        assert!(b.receive(&packet.bytes), "the first finds room");
+        a.fate(packet, Fate::Acked);
+    }
+    exchange(&mut a, &mut b, &clean(240));
+    assert_eq!(b.delivered.len(), 16);
 }
 
 #[test]

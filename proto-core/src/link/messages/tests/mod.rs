@@ -48,7 +48,7 @@ pub(super) fn clean(room: usize) -> PathInfo {
 pub(super) fn params(limits: &Limits, fountain: bool) -> PeerParams {
     PeerParams {
         message_bytes: limits.message_bytes,
-        receive_bytes: Budget::for_receiving(limits).share_bytes() as u32,
+        receive_bytes: limits.receive_share(),
         packet_bytes: limits.packet_bytes,
         message_window: limits.message_window,
         fountain,

@@ -166,6 +166,14 @@ fn an_unused_path_is_small() {
 }
 
 #[test]
+fn a_link_that_becomes_slower_is_sent_less() {
+    let mut path = path();
+    let slower = link(Some(80_000), 1_400, 10_000);
+    path.link_changed(&slower);
+    assert!(path.rate_bps() <= 80_000, "{}", path.rate_bps());
+}
+
+#[test]
 fn odd_calls_do_no_harm() {
     let mut path = path();
     send(&mut path, 5, 1_000_000);
