@@ -68,7 +68,7 @@ impl Session {
         if self.highest.len() >= MOST_WAYS {
             self.highest.clear();
         }
-        let Some(before) = self.highest.insert((to, index, host, path), number) else { return None };
+        let before = self.highest.insert((to, index, host, path), number)?;
         (number <= before).then(|| {
             let reason = format!(
                 "node {host} sealed a packet as number {number} after number {before}: session index {index:06x} \
