@@ -134,10 +134,9 @@ impl Sessions {
     }
 
     /// A call has come from a place that we call ourselves: somebody is there, however little gets
-    /// through, so calls are frequent again. Where one packet in 125 arrives (Freifunk Berlin has such a
-    /// link), two that call rarely need a day, and two that call eagerly while they hear each other need
-    /// minutes. Who replays an old call makes us repeat ours, towards an address that we were told to
-    /// call and no faster than we call at first.
+    /// through. Where one packet in 125 arrives (Freifunk Berlin has such a link), two that call rarely need
+    /// a day, two that call eagerly while they hear each other minutes. Who replays an old call makes us
+    /// repeat ours, to an address that we were told to call, no faster than we call at first.
     pub(super) fn call_eagerly(&mut self, now: Instant, place: Place) {
         let calling = |peer: &Peer| {
             let mut endpoints = peer.endpoints.iter();
