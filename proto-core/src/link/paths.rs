@@ -11,8 +11,10 @@
 //! sent it on under a false name, so that our answers hit another (RFC 9000, section 8.1, allows three
 //! times as many). Therefore the first challenge is as long as an echo and a challenge in return.
 
+use crate::codec::Writer;
 use crate::ids::{Addr, LinkId, PathId};
-use crate::link::path::Path;
+use crate::link::frame;
+use crate::link::path::{Path, Piece};
 use crate::link::transmit::PACKET_OVERHEAD;
 use crate::machine::Cx;
 use crate::time::{Duration, Instant};
@@ -125,6 +127,31 @@ pub(crate) struct Way {
 }
 
 impl Way {
+    /// Answers the challenge that came last.
+    pub(crate) fn write_echo(&mut self, writer: &mut Writer<'_>) -> Option<Piece> {
+        let echo = self.echo.take()?;
+        frame::write_response(writer, echo.token).ok()?;
+        Some(Piece::Response)
+    }
+
+    /// Challenges the address, in a packet of at most `max_len` bytes.
+    pub(crate) fn write_challenge(
+        &mut self,
+        cx: &Cx<'_>,
+        max_len: usize,
+        writer: &mut Writer<'_>,
+    ) -> Option<Piece> {
+        let challenge = self.challenge.as_mut()?;
+        let overhead = max_len.saturating_sub(writer.room());
+        frame::write_challenge(writer, challenge.token).ok()?;
+        if !challenge.is_on_credit() {
+            let pad = CHALLENGE_LEN.saturating_sub(overhead + writer.len());
+            frame::write_padding(writer, pad);
+        }
+        challenge.sent(cx.now);
+        Some(Piece::Challenge)
+    }
+
     /// Whether messages may go this way.
     pub(crate) fn is_usable(&self) -> bool {
         self.proved && !self.path.is_dead()

@@ -11,7 +11,7 @@ use crate::ids::{Addr, LinkId, PathId, PeerSlot};
 use crate::link::frame;
 use crate::link::messages::{Budget, PathInfo};
 use crate::link::path::{Fate, Piece};
-use crate::link::paths::{CHALLENGE_LEN, Echo, Purpose, Way, worth_the_slow_way};
+use crate::link::paths::{Echo, Purpose, Way, worth_the_slow_way};
 use crate::link::peer::{Peer, StoreToken};
 use crate::link::{LinkEntry, Links};
 use crate::machine::Cx;
@@ -357,21 +357,11 @@ impl Peer {
         let way = ways.iter_mut().find(|way| way.id == intent.path)?;
         match intent.purpose {
             Purpose::Echo => {
-                let echo = way.echo.take()?;
-                frame::write_response(writer, echo.token).ok()?;
-                pieces.push(Piece::Response);
+                pieces.extend(way.write_echo(writer));
                 return None;
             }
             Purpose::Challenge => {
-                let challenge = way.challenge.as_mut()?;
-                let overhead = intent.max_len.saturating_sub(writer.room());
-                frame::write_challenge(writer, challenge.token).ok()?;
-                if !challenge.is_on_credit() {
-                    let pad = CHALLENGE_LEN.saturating_sub(overhead + writer.len());
-                    frame::write_padding(writer, pad);
-                }
-                challenge.sent(cx.now);
-                pieces.push(Piece::Challenge);
+                pieces.extend(way.write_challenge(cx, intent.max_len, writer));
                 return None;
             }
             Purpose::Traffic => {}
