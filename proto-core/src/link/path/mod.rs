@@ -260,6 +260,9 @@ impl Path {
         if self.liveness.on_timeout(now, self.pulse()) {
             self.sent.overdue(now, fate);
         }
+        if self.is_idle() {
+            self.trim();
+        }
     }
 
     /// When lost packets will be looked for.
@@ -411,7 +414,7 @@ impl Path {
         self.sent.open() > 0 && self.congestion.is_quiet() && self.may_send(now, bytes) == Wake::Now
     }
 
-    /// Gives back memory that past traffic needed. For idle paths: the next burst allocates again.
+    /// Gives back memory that past traffic needed: a burst of long ago must not be held for ever.
     pub fn trim(&mut self) {
         self.sent.shrink();
         self.received.shrink();

@@ -87,6 +87,10 @@ pub(super) struct SentLog {
     evicted: Vec<Piece>,
 }
 
+/// Room for so many packets is not worth giving back: an idle path that says something now and then
+/// would allocate each time (guess).
+const KEPT: usize = 8;
+
 impl SentLog {
     pub(super) const fn new() -> SentLog {
         SentLog {
@@ -412,9 +416,14 @@ impl SentLog {
     }
 
     /// Gives memory back that a burst needed.
+    /// Gives back memory where much more is held than used.
     pub(super) fn shrink(&mut self) {
-        self.records.shrink_to(4);
-        self.pieces.shrink_to(4);
+        if self.records.capacity() > KEPT.max(4 * self.records.len()) {
+            self.records.shrink_to(KEPT);
+        }
+        if self.pieces.capacity() > KEPT.max(4 * self.pieces.len()) {
+            self.pieces.shrink_to(KEPT);
+        }
         self.evicted.shrink_to(0);
     }
 
