@@ -61,9 +61,8 @@ impl Subject for Echo {
         Some(Output::Transmit(Transmit { link, to, len: 64, segment: 64, after: Ticket(0) }))
     }
     fn last_packet_number(&self) -> u64 {
-        0
+        self.number
     }
-
     fn next_wake(&self) -> Wake {
         Wake::Idle
     }

@@ -87,8 +87,8 @@ pub struct LinkReport {
     pub bytes: [u64; 2],
     /// Packets that arrived.
     pub delivered: u64,
-    /// Packets lost by chance: the link's own loss, and loss faults.
-    pub lost: u64,
+    /// Packets lost by chance (the link's own loss, and loss faults), by sender as above.
+    pub lost: [u64; 2],
     /// Packets that found the queue full.
     pub queue_full: u64,
     /// Packets larger than the link carries.

@@ -68,7 +68,7 @@ impl Link {
             return;
         }
         if fate.lost {
-            self.report.lost += 1;
+            self.report.lost[usize::from(trip.from != 0)] += 1;
             return;
         }
         // The line keeps order; only a packet that is held back on purpose is overtaken.

@@ -1,7 +1,7 @@
 //! Whether a path still carries packets.
 //!
 //! A friend who does not answer the phone for an hour may be out; one who never misses a call and
-//! now misses ten is in trouble. A path is given up after three round trips, at least 300 ms, without
+//! now misses ten is in trouble. A path is given up after three round trips, at least 250 ms, without
 //! an answer, but only when so many packets went unanswered that its usual loss cannot explain it.
 //! A path that was given up is asked again and again, and lives as soon as one question is answered:
 //! only an answer proves both directions, what the peer says by itself proves one.
@@ -15,8 +15,9 @@
 use super::rtt::{part, times};
 use crate::time::{Duration, Instant};
 
-/// The least silence that ends a path.
-const LEAST_SILENCE: Duration = Duration::from_millis(300);
+/// The least silence that ends a path. What was on it must go another way within 300 ms (the promise
+/// of the specification), and a slow link takes a moment for that beside what it carries anyway.
+const LEAST_SILENCE: Duration = Duration::from_millis(250);
 /// The first pause between questions on a dead path, and the least where most are lost (guesses).
 const FIRST_PROBE: Duration = Duration::from_millis(50);
 const LEAST_PROBE: Duration = Duration::from_millis(10);

@@ -95,17 +95,22 @@ fn a_first_transfer_soon_knows_the_rate() {
     }
 }
 
+/// Now and then chance makes jitter look like a queue for a while, so the middle one of eleven worlds
+/// counts.
 #[test]
 fn jitter_and_reordering_are_no_congestion() {
     for percent in [0, 20] {
-        let mut world = lossy(percent, 7);
-        world.channels[0].jitter_us = 10_000;
-        world.channels[1].jitter_us = 10_000;
-        world.add(&link(None, 1_200, 25), &Limits::SERVER, 1_200);
-        world.run(3_000);
-        let measured = world.measure(13_000);
-        show(&std::format!("jitter 10 ms, {percent} % loss"), &world, measured);
-        assert!(measured.permille >= 850);
+        let mut shares = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10].map(|seed| {
+            let mut world = lossy(percent, seed);
+            world.channels[0].jitter_us = 10_000;
+            world.channels[1].jitter_us = 10_000;
+            world.add(&link(None, 1_200, 25), &Limits::SERVER, 1_200);
+            world.run(3_000);
+            world.measure(13_000).permille
+        });
+        shares.sort_unstable();
+        println!("jitter 10 ms, {percent} % loss: {shares:?} permille of the link");
+        assert!(shares[5] >= 900);
     }
 }
 
