@@ -155,7 +155,7 @@ impl Limits {
     pub fn params(&self) -> PeerParams {
         PeerParams {
             message_bytes: self.message_bytes,
-            receive_bytes: self.receive_share(),
+            receive_bytes: self.receive_promise(),
             packet_bytes: self.packet_bytes,
             message_window: self.message_window,
             // Decoding holds a block and its matrix at once (RFC 6330, section 5.4): worth it only
@@ -171,10 +171,18 @@ impl Limits {
     }
 
     /// Bytes that one peer's messages may take while they are put together or wait: its part, but at
-    /// least twice the largest message, so that one comes in while others wait for it.
+    /// least three times the largest message if there is so much: one comes in while others wait for it
+    /// and the next is on its way.
     #[must_use]
     pub fn receive_share(&self) -> u32 {
-        self.share(self.receive_bytes, self.message_bytes.saturating_mul(2))
+        self.share(self.receive_bytes, self.message_bytes.saturating_mul(3))
+    }
+
+    /// What a peer is told that it may have on its way: its share less the room that is kept for whoever's
+    /// turn it is, and at least one largest message.
+    #[must_use]
+    pub fn receive_promise(&self) -> u32 {
+        self.receive_share().saturating_sub(self.message_bytes).max(self.message_bytes)
     }
 
     /// Checks every range.

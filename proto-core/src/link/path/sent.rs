@@ -1,8 +1,10 @@
 //! What was sent and not yet settled.
 //!
-//! Packet numbers are consecutive, so the records stand in a ring and a number is an index. What the
-//! packets carried stands in a second ring in the same order: no allocation per packet, however many
-//! pieces it has. A record passes through
+//! Only packets that ask for an answer are recorded: whoever hears much sends many acknowledgements, and
+//! they must not push out the little that it has to say itself. The records stand in a ring in the order
+//! of their numbers; most follow each other, so where one number is the next is nearly always found at
+//! once. What the packets carried stands in a second ring in the same order: no allocation per packet,
+//! however many pieces it has. A record passes through
 //!
 //! `Open -> Overdue -> Acked | Lost`
 //!
@@ -24,7 +26,7 @@ const MOST_REORDERING: u64 = 128;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum State {
-    /// Not ack-eliciting: nobody waits for it.
+    /// Nobody waits for it any more, and nobody will know what became of it.
     Free,
     Open,
     Overdue,
@@ -35,6 +37,7 @@ enum State {
 /// One sent packet.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sent {
+    number: u64,
     /// When.
     pub(super) at: Instant,
     /// Bytes sent on this path up to and with this packet.
@@ -68,7 +71,8 @@ pub(super) struct News {
 /// Records of sent packets.
 #[derive(Clone, Debug)]
 pub(super) struct SentLog {
-    base: u64,
+    /// The lowest number that was not sent yet.
+    next: u64,
     records: VecDeque<Sent>,
     pieces: VecDeque<Piece>,
     /// Running number of the first piece in the ring.
@@ -94,7 +98,7 @@ const KEPT: usize = 8;
 impl SentLog {
     pub(super) const fn new() -> SentLog {
         SentLog {
-            base: 0,
+            next: 0,
             records: VecDeque::new(),
             pieces: VecDeque::new(),
             first_piece: 0,
@@ -112,12 +116,12 @@ impl SentLog {
 
     /// The lowest number that was not sent yet, as far as this path knows.
     pub(super) fn next(&self) -> u64 {
-        self.base + self.records.len() as u64
+        self.next
     }
 
     /// The lowest number that is remembered.
     pub(super) fn oldest(&self) -> u64 {
-        self.base
+        self.records.front().map_or(self.next, |sent| sent.number)
     }
 
     pub(super) fn largest_acked(&self) -> Option<u64> {
@@ -154,16 +158,17 @@ impl SentLog {
         !self.evicted.is_empty()
     }
 
-    fn get(&self, number: u64) -> Option<&Sent> {
-        self.records.get(usize::try_from(number.checked_sub(self.base)?).ok()?)
+    /// The place of the first record from `number` on.
+    fn place(&self, number: u64) -> usize {
+        let guess = usize::try_from(number.saturating_sub(self.oldest())).unwrap_or(usize::MAX);
+        match self.records.get(guess) {
+            Some(sent) if sent.number == number => guess,
+            // Numbers without a record lie before it.
+            Some(_) | None => self.records.partition_point(|sent| sent.number < number),
+        }
     }
 
-    fn get_mut(&mut self, number: u64) -> Option<&mut Sent> {
-        self.records.get_mut(usize::try_from(number.checked_sub(self.base)?).ok()?)
-    }
-
-    /// Remembers a packet. Numbers only grow; a number that was left out counts as not eliciting.
-    /// Never keeps more than `most` records: the oldest make room.
+    /// Remembers a packet. Numbers only grow. Never keeps more than `most` records: the oldest make room.
     pub(super) fn push(
         &mut self,
         now: Instant,
@@ -173,33 +178,21 @@ impl SentLog {
         pieces: &[Piece],
         most: usize,
     ) {
-        if number < self.next() {
+        if number < self.next {
             return;
         }
-        if self.records.is_empty() || number - self.next() >= most as u64 {
-            while self.pop_front(true) {}
-            self.base = number;
-        }
+        self.next = number + 1;
         self.total += u64::from(bytes);
-        if !eliciting && self.records.is_empty() {
-            self.base = number + 1;
+        if !eliciting {
             return;
-        }
-        let state = if eliciting { State::Open } else { State::Free };
-        let first_piece = self.piece_end();
-        let gap = Sent { at: now, total: self.total, bytes: 0, first_piece, pieces: 0, state: State::Free };
-        while self.next() < number {
-            self.make_room(most);
-            self.records.push_back(gap);
         }
         self.make_room(most);
-        let kept = pieces.len().min(usize::from(u16::MAX));
-        self.records.push_back(Sent { bytes, pieces: kept as u16, state, ..gap });
+        let (first_piece, kept) = (self.piece_end(), pieces.len().min(usize::from(u16::MAX)));
+        let (at, total, state) = (now, self.total, State::Open);
+        self.records.push_back(Sent { number, at, total, bytes, first_piece, pieces: kept as u16, state });
         self.pieces.extend(pieces.iter().take(kept));
-        if eliciting {
-            self.open += 1;
-            self.open_bytes += u64::from(bytes);
-        }
+        self.open += 1;
+        self.open_bytes += u64::from(bytes);
     }
 
     /// An open packet is open no more.
@@ -223,7 +216,6 @@ impl SentLog {
         let Some(sent) = self.records.pop_front() else {
             return false;
         };
-        self.base += 1;
         let count = usize::from(sent.pieces).min(self.pieces.len());
         match sent.state {
             State::Open => {
@@ -266,12 +258,11 @@ impl SentLog {
         fate: &mut impl FnMut(Piece, Fate),
     ) {
         let newest = self.largest_acked.is_none_or(|largest| last > largest);
-        let end = last.min(self.next().saturating_sub(1));
-        for number in first.max(self.base)..=end {
-            let Some(record) = self.get_mut(number) else {
-                continue;
+        for place in self.place(first).. {
+            let Some(record) = self.records.get_mut(place).filter(|record| record.number <= last) else {
+                break;
             };
-            let sent = *record;
+            let (sent, number) = (*record, record.number);
             match sent.state {
                 State::Acked | State::Free => {
                     record.state = State::Acked;
@@ -315,15 +306,16 @@ impl SentLog {
         let Some(largest) = self.largest_acked else {
             return;
         };
-        let mut number = self.unsettled.max(self.base);
-        while number < largest {
-            let reordering = self.reordering;
-            let Some(record) = self.get_mut(number) else {
+        let reordering = self.reordering;
+        let mut unsettled = largest;
+        for place in self.place(self.unsettled).. {
+            let Some(record) = self.records.get_mut(place).filter(|record| record.number < largest) else {
                 break;
             };
-            let sent = *record;
+            let (sent, number) = (*record, record.number);
             if matches!(sent.state, State::Open | State::Overdue) {
                 if number + reordering > largest && sent.at + delay > now {
+                    unsettled = number;
                     break;
                 }
                 record.state = State::Lost;
@@ -336,10 +328,9 @@ impl SentLog {
                     self.overdue -= 1;
                 }
             }
-            number += 1;
         }
-        self.unsettled = number;
-        self.first_open = self.first_open.max(number);
+        self.unsettled = self.unsettled.max(unsettled);
+        self.first_open = self.first_open.max(self.unsettled);
         self.forget(now, delay);
     }
 
@@ -362,9 +353,8 @@ impl SentLog {
     /// When [`SentLog::detect_lost`] will find something without another acknowledgement.
     pub(super) fn loss_at(&self, delay: Duration) -> Option<Instant> {
         let largest = self.largest_acked?;
-        let number = self.unsettled.max(self.base);
-        let sent = self.get(number)?;
-        let waits = number < largest && matches!(sent.state, State::Open | State::Overdue);
+        let sent = self.records.get(self.place(self.unsettled))?;
+        let waits = sent.number < largest && matches!(sent.state, State::Open | State::Overdue);
         if waits { Some(sent.at + delay) } else { None }
     }
 
@@ -373,11 +363,7 @@ impl SentLog {
         if self.open == 0 {
             return None;
         }
-        if let Some(first) = self.get(self.first_open).filter(|sent| sent.state == State::Open) {
-            return Some(first.at);
-        }
-        let start = usize::try_from(self.first_open.saturating_sub(self.base)).ok()?;
-        let mut rest = self.records.range(start.min(self.records.len())..);
+        let mut rest = self.records.range(self.place(self.first_open)..);
         rest.find(|sent| sent.state == State::Open).map(|sent| sent.at)
     }
 
@@ -385,22 +371,24 @@ impl SentLog {
     /// stays unknown. Returns how many packets that were.
     pub(super) fn overdue(&mut self, until: Instant, fate: &mut impl FnMut(Piece, Fate)) -> u32 {
         let mut count = 0;
-        let mut number = self.first_open.max(self.base);
-        while let Some(record) = self.get_mut(number) {
+        let mut first_open = self.next;
+        for place in self.place(self.first_open).. {
+            let Some(record) = self.records.get_mut(place) else { break };
             let sent = *record;
-            if sent.state == State::Open {
-                if sent.at > until {
-                    break;
-                }
-                record.state = State::Overdue;
-                self.close(&sent);
-                self.overdue += 1;
-                count += 1;
-                self.report(&sent, Fate::Lost, fate);
+            if sent.state != State::Open {
+                continue;
             }
-            number += 1;
+            if sent.at > until {
+                first_open = sent.number;
+                break;
+            }
+            record.state = State::Overdue;
+            self.close(&sent);
+            self.overdue += 1;
+            count += 1;
+            self.report(&sent, Fate::Lost, fate);
         }
-        self.first_open = number;
+        self.first_open = first_open;
         count
     }
 
@@ -415,7 +403,6 @@ impl SentLog {
         }
     }
 
-    /// Gives memory back that a burst needed.
     /// Gives back memory where much more is held than used.
     pub(super) fn shrink(&mut self) {
         if self.records.capacity() > KEPT.max(4 * self.records.len()) {
@@ -435,7 +422,14 @@ impl SentLog {
         let pieces: usize = self.records.iter().map(|sent| usize::from(sent.pieces)).sum();
         assert!(pieces == self.pieces.len(), "pieces without a packet");
         let mut expected = self.first_piece;
-        for (number, sent) in (self.base..).zip(&self.records) {
+        let mut before = None;
+        for sent in &self.records {
+            let number = sent.number;
+            assert!(
+                before.is_none_or(|before| before < number) && number < self.next,
+                "numbers out of order"
+            );
+            before = Some(number);
             assert!(sent.first_piece == expected, "pieces out of step");
             expected = expected.wrapping_add(u32::from(sent.pieces));
             let unsettled = matches!(sent.state, State::Open | State::Overdue);

@@ -141,7 +141,7 @@ fn numbers_under_way_stay_within_the_peers_window() {
 
 #[test]
 fn no_more_bytes_are_under_way_than_the_peer_keeps() {
-    let limits = Limits { message_bytes: 5_000, receive_bytes: 30_000, ..Limits::SMALL };
+    let limits = Limits { message_bytes: 5_000, receive_bytes: 15_000, ..Limits::SMALL };
     let (mut a, mut b) = pair(&limits, false);
     for tag in 0..5 {
         a.push(tag, Delivery::Message, Class::Normal, 4_000).unwrap();

@@ -48,7 +48,7 @@ pub(super) fn clean(room: usize) -> PathInfo {
 pub(super) fn params(limits: &Limits, fountain: bool) -> PeerParams {
     PeerParams {
         message_bytes: limits.message_bytes,
-        receive_bytes: limits.receive_share(),
+        receive_bytes: limits.receive_promise(),
         packet_bytes: limits.packet_bytes,
         message_window: limits.message_window,
         fountain,

@@ -173,6 +173,19 @@ fn a_link_that_becomes_slower_is_sent_less() {
     assert!(path.rate_bps() <= 80_000, "{}", path.rate_bps());
 }
 
+/// A small node that hears much sends many acknowledgements: they must not push out the records of what
+/// it has to say itself, or all of that would count as lost.
+#[test]
+fn acknowledgements_push_nothing_out() {
+    let mut path = Path::new(&link(None, 1_200, 25), &Limits::TINY, at(0));
+    send(&mut path, 0, 0);
+    for number in 1..1_000 {
+        path.on_sent(at(number), number, 30, false, &[]);
+    }
+    send(&mut path, 1_000, 1_000);
+    assert_eq!(acked(&mut path, 50_000, &[(1_000, 1_000), (0, 0)]), [(1_000, Fate::Acked), (0, Fate::Acked)]);
+}
+
 #[test]
 fn odd_calls_do_no_harm() {
     let mut path = path();
