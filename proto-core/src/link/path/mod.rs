@@ -47,6 +47,8 @@ use crate::wake::{Reason, Wake};
 
 /// More of the timer's waiting time than this is never added by doubling it.
 const LONGEST_PATIENCE: Duration = Duration::from_secs(1);
+/// Late answers double the patience up to so many times: from 75 ms to over a minute.
+const MOST_LATE: u8 = 10;
 /// Packets that may always be in flight, whatever the rate.
 const LEAST_WINDOW_PACKETS: u64 = 8;
 /// With more ranges than this to acknowledge, the peer is asked to confirm acknowledgements.
@@ -66,6 +68,8 @@ pub struct Path {
     most_ranges: u16,
     keepalive: Duration,
     backoff: u8,
+    /// How often in a row an answer came to a packet that was forgotten.
+    late: u8,
     /// Loss of both directions that `sure_after` was computed for.
     judged_loss: (u32, Option<u32>),
     sure_after: u32,
@@ -98,6 +102,7 @@ impl Path {
             most_ranges: limits.ack_ranges,
             keepalive: limits.keepalive,
             backoff: 0,
+            late: 0,
             judged_loss: (loss.ppm(), None),
             sure_after: loss.packets_to_be_sure(None),
             window: 0,
@@ -179,6 +184,7 @@ impl Path {
         self.sent.report_evicted(fate);
         // A packet whose record had to make room is an answer all the same.
         let answered = self.sent.largest_acked().is_none_or(|largest| ack.largest > largest);
+        let too_late = answered && self.sent.has_forgotten();
         let mut news = News::default();
         let epoch = self.congestion.epoch();
         let oldest = self.sent.oldest();
@@ -194,6 +200,9 @@ impl Path {
             sample = self.rtt.update(now, now.since(newest.at), delay);
         }
         if news.acked > 0 || answered {
+            // An answer to what is forgotten already: answers take longer than was believed, and how
+            // long shows only when packets are remembered for so long.
+            self.late = if news.acked > 0 { 0 } else { (self.late + u8::from(too_late)).min(MOST_LATE) };
             self.backoff = 0;
             let was_dead = self.liveness.on_answered();
             self.congestion.on_revival(was_dead);
@@ -226,7 +235,7 @@ impl Path {
         let srtt = self.rtt.smoothed();
         let once = self.answer_time;
         let most = LONGEST_PATIENCE.max(times(srtt, 4)).max(once);
-        times(once, 1 << self.backoff.min(16)).min(most)
+        times(once, 1 << self.backoff.min(16)).min(most).max(times(once, 1 << self.late))
     }
 
     /// The time of a round trip, with the time that a full packet takes onto the wire where known.

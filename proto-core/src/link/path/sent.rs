@@ -83,6 +83,8 @@ pub(super) struct SentLog {
     overdue: u32,
     largest_acked: Option<u64>,
     reordering: u64,
+    /// One above the highest number that had to make room before its fate was known.
+    forgotten: u64,
     /// No record below this number is open or overdue.
     unsettled: u64,
     /// No record below this number is open.
@@ -108,6 +110,7 @@ impl SentLog {
             overdue: 0,
             largest_acked: None,
             reordering: REORDERING,
+            forgotten: 0,
             unsettled: 0,
             first_open: 0,
             evicted: Vec::new(),
@@ -126,6 +129,11 @@ impl SentLog {
 
     pub(super) fn largest_acked(&self) -> Option<u64> {
         self.largest_acked
+    }
+
+    /// Whether packets newer than all that were acknowledged have been forgotten.
+    pub(super) fn has_forgotten(&self) -> bool {
+        self.forgotten > self.largest_acked.map_or(0, |largest| largest + 1)
     }
 
     /// Packets that an acknowledgement is expected for.
@@ -217,6 +225,9 @@ impl SentLog {
             return false;
         };
         let count = usize::from(sent.pieces).min(self.pieces.len());
+        if keep && matches!(sent.state, State::Open | State::Overdue) {
+            self.forgotten = sent.number + 1;
+        }
         match sent.state {
             State::Open => {
                 self.close(&sent);

@@ -9,7 +9,7 @@ use crate::ids::PathId;
 use crate::limits::Limits;
 use crate::link::frame::{AckFrame, Frame, Frames, write_ack};
 use crate::link::path::{Fate, Path, Piece, UnsentAcked};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use crate::wake::{Reason, Wake};
 
 fn at(us: u64) -> Instant {
@@ -184,6 +184,29 @@ fn acknowledgements_push_nothing_out() {
     }
     send(&mut path, 1_000, 1_000);
     assert_eq!(acked(&mut path, 50_000, &[(1_000, 1_000), (0, 0)]), [(1_000, Fate::Acked), (0, Fate::Acked)]);
+}
+
+/// A queue of seconds stands before a node that remembers 32 packets, and answers come when all of them
+/// are forgotten: it has to wait longer until one is met, and learns the round trip from that.
+#[test]
+fn answers_that_come_too_late_make_the_path_patient() {
+    let mut path = Path::new(&link(None, 1_200, 25), &Limits::TINY, at(0));
+    let (mut now, mut number, mut acks) = (0, 0, std::collections::VecDeque::new());
+    while now < 60_000_000 && path.rtt() < Duration::from_millis(1_500) {
+        while path.may_send(at(now), 100) == Wake::Now {
+            send(&mut path, now, number);
+            acks.push_back((now + 2_000_000, number));
+            number += 1;
+        }
+        while acks.front().is_some_and(|&(due, _)| due <= now) {
+            let (_, number) = acks.pop_front().unwrap();
+            acked(&mut path, now, &[(number, number)]);
+        }
+        now += 1_000;
+        path.on_timeout(at(now), &mut |_, _| {});
+    }
+    assert!(path.rtt() >= Duration::from_millis(1_500), "{:?} after {now} us", path.rtt());
+    assert!(now < 30_000_000, "{now} us");
 }
 
 #[test]
