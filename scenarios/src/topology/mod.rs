@@ -14,7 +14,7 @@
 //! - `nodes` with every id once is a declaration: a link to a node that is not in it is an error. When
 //!   ids repeat in it (Berlin's), it is a list of descriptions, and the links alone say who there is.
 //! - A declaration of n nodes that counts from 0 beside links that count from 1 (`17_node_mesh_network`
-//!   declares 0000 to 0010 and links 0001 to 0011) is read as the n nodes of the links. See [`counting`].
+//!   declares 0000 to 0010 and links 0001 to 0011) is read as the n nodes of the links. See `counting.rs`.
 //! - A link from a node to itself carries nothing and is left out. Several links between the same two
 //!   nodes become one, in each direction with the best quality of them. Both are counted.
 
