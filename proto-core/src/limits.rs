@@ -32,7 +32,7 @@ pub struct Limits {
     /// Messages being reassembled or held for order, all peers together.
     pub receive_messages: u32,
     /// No peer may use more than one part in this many of the four shared bounds above, unless the
-    /// part is smaller than one largest message.
+    /// part is smaller than one largest message to send, or two to receive.
     pub peer_share: u32,
     /// Packets in flight on one path whose fate is remembered.
     pub in_flight: u16,
@@ -80,7 +80,7 @@ impl Limits {
         message_bytes: 8 * 1024,
         send_bytes: 16 * 1024,
         send_messages: 32,
-        receive_bytes: 16 * 1024,
+        receive_bytes: 24 * 1024,
         receive_messages: 32,
         peer_share: 2,
         in_flight: 32,
@@ -171,11 +171,12 @@ impl Limits {
     }
 
     /// Bytes that one peer's messages may take while they are put together or wait: its part, but at
-    /// least three times the largest message if there is so much: one comes in while others wait for it
-    /// and the next is on its way.
+    /// least twice the largest message, so that one comes in while others wait for it; and never so much
+    /// that the other peers together have no room for a largest message, if there is room for two.
     #[must_use]
     pub fn receive_share(&self) -> u32 {
-        self.share(self.receive_bytes, self.message_bytes.saturating_mul(3))
+        let others = self.receive_bytes.saturating_sub(self.message_bytes).max(self.message_bytes);
+        self.share(self.receive_bytes, self.message_bytes.saturating_mul(2)).min(others)
     }
 
     /// What a peer is told that it may have on its way: its share less the room that is kept for whoever's

@@ -163,8 +163,8 @@ pub enum Action {
     },
     /// Tell the application what became of something.
     Receipt {
-        /// To whom it went.
-        peer: PeerSlot,
+        /// To whom it went; the slot may be another's by now.
+        to: NodeId,
         /// The application's number.
         tag: u64,
         /// Its fate.
@@ -374,15 +374,18 @@ impl Links {
         restarted: bool,
         (link, addr): (LinkId, Addr),
     ) {
-        let Some(info) = self.links.get(&link).map(|entry| entry.info.clone()) else { return };
-        if self.peer_entry(cx, peer, node).is_none() {
-            return;
-        }
+        // The link may be gone by now; what the handshake says of the peer holds all the same.
+        let info = self.links.get(&link).map(|entry| entry.info.clone());
+        let Some(entry) = self.peer_entry(cx, peer, node) else { return };
+        debug_assert!(entry.node == node, "the slot was another's and is not removed");
         let Some(entry) = self.peers.get_mut(usize::from(peer.0)).and_then(Option::as_mut) else { return };
         if restarted {
             entry.restarted(&mut self.sending, &mut self.receiving);
         }
-        entry.established(cx, params, link, addr, &info);
+        entry.established(cx, params);
+        if let Some(info) = info {
+            entry.proved(cx, link, addr, &info);
+        }
         self.touch(cx, peer);
     }
 
@@ -409,7 +412,7 @@ impl Links {
         while let Some(event) = entry.poll() {
             match event {
                 peer::Said::Receipt { tag, outcome } => {
-                    self.actions.push_back(Action::Receipt { peer, tag, outcome });
+                    self.actions.push_back(Action::Receipt { to: entry.node, tag, outcome });
                 }
                 peer::Said::Store { record, .. } => stores.push(record),
                 peer::Said::Deliver { .. }
@@ -493,11 +496,12 @@ impl Links {
     /// The next thing the peer's halves want done, with store requests numbered.
     fn peer_action(&mut self, peer: PeerSlot) -> Option<Action> {
         let entry = self.peers.get_mut(usize::from(peer.0))?.as_mut()?;
+        let to = entry.node;
         Some(match entry.poll()? {
             peer::Said::Deliver { delivery, seq, again, payload } => {
                 Action::Deliver { peer, delivery, seq, again, payload }
             }
-            peer::Said::Receipt { tag, outcome } => Action::Receipt { peer, tag, outcome },
+            peer::Said::Receipt { tag, outcome } => Action::Receipt { to, tag, outcome },
             peer::Said::Store { record, token } => {
                 self.next_store += 1;
                 self.stores.push_back((self.next_store, peer, token));

@@ -107,14 +107,7 @@ impl Peer {
     }
 
     /// A session is up over this way, new or with new keys.
-    pub(super) fn established(
-        &mut self,
-        cx: &mut Cx<'_>,
-        params: PeerParams,
-        link: LinkId,
-        addr: Addr,
-        info: &LinkInfo,
-    ) {
+    pub(super) fn established(&mut self, cx: &mut Cx<'_>, params: PeerParams) {
         self.up = true;
         self.closed = false;
         // Repair symbols need both: one to make them, one to use them.
@@ -122,6 +115,10 @@ impl Peer {
         self.outbox.connected(self.params);
         self.inbox.connected();
         self.heard(cx.now);
+    }
+
+    /// The handshake went this way: it works.
+    pub(super) fn proved(&mut self, cx: &mut Cx<'_>, link: LinkId, addr: Addr, info: &LinkInfo) {
         if let Some(way) = self.ways.iter_mut().find(|way| (way.link, way.addr) == (link, addr)) {
             way.proved = true;
             way.challenge = None;

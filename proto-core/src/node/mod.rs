@@ -282,8 +282,6 @@ impl Node {
             Command::RemovePeer(node) => {
                 let peer = self.sessions.slot_of(&node).ok_or(Refused::UnknownPeer)?;
                 self.say_goodbye(now, peer, frame::CLOSE_REMOVED);
-                self.links_handle(now, link::Input::PeerRemoved { peer });
-                self.settle(now);
                 self.sessions_handle(now, session::Input::Forget { peer });
                 Ok(())
             }

@@ -73,6 +73,9 @@ impl Node {
                 self.links_handle(now, link::Input::PeerDown { peer });
                 self.events.push_back(Event::PeerDown { node, reason });
             }
+            session::Action::Forgotten { peer } => {
+                self.links_handle(now, link::Input::PeerRemoved { peer });
+            }
             session::Action::Incompatible { link, from, theirs, ours } => {
                 let (theirs, ours) = ((theirs.lowest, theirs.highest), (ours.lowest, ours.highest));
                 self.events.push_back(Event::Incompatible { link, from, theirs, ours });
@@ -93,10 +96,8 @@ impl Node {
                     self.events.push_back(Event::Message { from, delivery, seq, again, payload });
                 }
             }
-            link::Action::Receipt { peer, tag, outcome } => {
-                if let Some(to) = self.sessions.node_of(peer) {
-                    self.events.push_back(Event::Receipt { to, tag, outcome });
-                }
+            link::Action::Receipt { to, tag, outcome } => {
+                self.events.push_back(Event::Receipt { to, tag, outcome });
             }
             link::Action::Store { slot, record } => {
                 self.gate.store(record, Waiter::Link(slot));

@@ -100,8 +100,8 @@ impl Sessions {
             }
             return Ok(());
         }
-        let proved = self.jar.proves(cx.now, (place.link, &place.addr), init.question, &init.cookie)
-            || cx.zoo.has(Bug::CookieOff);
+        let cookie = self.jar.proves(cx.now, (place.link, &place.addr), init.question, &init.cookie);
+        let proved = cookie || cx.zoo.has(Bug::CookieOff);
         if !proved && !self.free.take(cx.now, cx.limits.free_handshakes_per_s) {
             return self.demand_cookie(cx, place, packet, init);
         }
@@ -126,7 +126,7 @@ impl Sessions {
             return self.demand_cookie(cx, place, packet, init);
         }
         let (remote, versions, epoch) = (packet.sender, packet.versions, init.epoch);
-        self.respond(cx, &Asked { place, remote, versions, epoch, question, proved }, noise, claim)
+        self.respond(cx, &Asked { place, remote, versions, epoch, question, proved: cookie }, noise, claim)
     }
 
     fn demand_cookie(
@@ -279,7 +279,7 @@ impl Sessions {
         Ok(())
     }
 
-    fn drop_answer(&mut self, slot: u16) {
+    pub(super) fn drop_answer(&mut self, slot: u16) {
         self.answer_timers.clear(slot);
         if let Some(answer) = self.answers.remove(slot)
             && self.table.holder(answer.index) == Some(Holder::Answer(slot))
@@ -346,7 +346,12 @@ impl Sessions {
         let mut keys = self.make_keys(cx, &split, remote, false, &claim);
         keys.heard = true;
         self.table.set_keys(receiver, keys);
-        if fate == Fate::Stale {
+        if fate == Fate::Takeover
+            && let Some(peer) = self.peers.slot_of(&claim.papers.node)
+        {
+            self.take_over(cx, peer);
+        }
+        if matches!(fate, Fate::Stale | Fate::Takeover) {
             self.drop_answer(slot);
             return Err(Drop::HandshakeStale);
         }
@@ -390,6 +395,11 @@ impl Sessions {
         let State::AwaitData { claim } = core::mem::replace(&mut answer.state, State::Done) else {
             return Err(Drop::UnknownSession);
         };
+        // A statement may have come since the question did.
+        if !self.trust.still_valid(&claim.papers) || self.trust.has_expired(&claim.papers) {
+            self.drop_answer(slot);
+            return Err(Drop::Revoked);
+        }
         let peer = match self.slot_for(cx, claim.papers.node) {
             Ok(peer) => peer,
             Err(reason) => {

@@ -455,7 +455,7 @@ impl Sessions {
         let len = dial.noise.read(message, &mut buf).map_err(|_| Drop::HandshakeInvalid)?;
         let static_key = dial.noise.remote_static();
         // The answer is authentic: this handshake succeeds now, or there is no use in repeating it.
-        let result = self.judge(slot, buf.get(..len).unwrap_or(&[]), static_key, packet);
+        let result = self.judge(cx, slot, buf.get(..len).unwrap_or(&[]), static_key, packet);
         let outcome = result.and_then(|judged| self.complete(cx, number, packet.sender, judged));
         if let Err(reason) = outcome {
             self.drop_dial(slot, Some(number));
@@ -483,6 +483,7 @@ impl Sessions {
 
     fn judge(
         &mut self,
+        cx: &mut Cx<'_>,
         slot: PeerSlot,
         payload: &[u8],
         static_key: Option<[u8; 32]>,
@@ -499,7 +500,12 @@ impl Sessions {
         }
         // A handshake of ours ends when we forget its peer, so none is from before that.
         let fate = self.fate(&claim, self.life);
-        if fate == Fate::Stale {
+        if fate == Fate::Takeover
+            && let Some(known) = self.peers.slot_of(&claim.papers.node)
+        {
+            self.take_over(cx, known);
+        }
+        if matches!(fate, Fate::Stale | Fate::Takeover) {
             return Err(Drop::HandshakeStale);
         }
         Ok(Judged { claim, fate, refused: payload.refused })

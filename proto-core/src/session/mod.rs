@@ -23,7 +23,7 @@
 //! - Nothing is stored for whoever has not shown the network's key, beyond one reassembly slot a link.
 //!
 //! Messages: the kinds of `message`. Durable: [`Record::Peer`]. At its limits: handshakes beyond
-//! `limits.handshakes` replace the oldest unconfirmed ones; peers beyond `limits.peers` replace idle
+//! `limits.handshakes` replace confirmed ones and those that had time to be confirmed; peers beyond `limits.peers` replace idle
 //! strangers or are not answered. It assumes of the node that `Setup::boot` rises durably with every
 //! start, and that whoever calls [`Sessions::seal`] gives up on `None`.
 
@@ -196,6 +196,11 @@ pub enum Action {
         /// Why.
         reason: DownReason,
     },
+    /// A peer is forgotten, and its slot free for another: whatever was kept under it is void.
+    Forgotten {
+        /// The slot.
+        peer: PeerSlot,
+    },
     /// A node of our network speaks only versions that we do not.
     Incompatible {
         /// The link it was heard on.
@@ -226,6 +231,8 @@ struct Link {
 
 /// A peer that is not in the table: known from disk, or forgotten.
 struct Known {
+    /// The device that has started so often.
+    device: Option<DeviceId>,
     boot: u32,
     /// Our life when we forgot it.
     forgot: u32,
@@ -273,7 +280,8 @@ impl Sessions {
             setup.known.into_iter().take(usize::from(cx.limits.peers)).map(|(node, certificate, boot)| {
                 let verified =
                     DeviceCertificate::verify(&certificate).ok().filter(|verified| verified.node == node);
-                (node, Known { boot, forgot: 0, dh_key: verified.map(|verified| verified.dh_key) })
+                let device = verified.as_ref().map(|verified| verified.device);
+                (node, Known { device, boot, forgot: 0, dh_key: verified.map(|verified| verified.dh_key) })
             });
         let indices = usize::from(cx.limits.peers) * 4 + usize::from(cx.limits.handshakes) * 2;
         Sessions {

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use super::trust::Papers;
 use crate::bounded::Window;
-use crate::ids::{Addr, LinkId, NodeId, PathId, PeerSlot};
+use crate::ids::{Addr, DeviceId, LinkId, NodeId, PathId, PeerSlot};
 use crate::params::PeerParams;
 use crate::time::Instant;
 
@@ -91,10 +91,13 @@ pub(super) struct Peer {
     /// Its X25519 key, once known.
     pub(super) key: Option<[u8; 32]>,
     pub(super) papers: Option<Papers>,
-    /// The highest start count it has proved.
+    /// The device last spoken with, and the highest start count that it has proved.
+    pub(super) device: Option<DeviceId>,
     pub(super) boot: u32,
     /// Our life when we last forgot it; 0 when we never did.
     pub(super) forgot: u32,
+    /// What was shared with another device of it is void, and the next session has to say so.
+    pub(super) parted: bool,
     /// The instance last spoken with.
     pub(super) instance: Option<u64>,
     pub(super) endpoints: Vec<Endpoint>,
@@ -118,8 +121,10 @@ impl Peer {
             wanted: false,
             key: None,
             papers: None,
+            device: None,
             boot: 0,
             forgot: 0,
+            parted: false,
             instance: None,
             endpoints: Vec::new(),
             dialing: None,

@@ -14,7 +14,8 @@
 //! | the instance we know | has not forgotten us since the highest life that it has told us | `Continue`: one more set of keys, numbers go on |
 //! | the instance we know | has | `Reset`: begin anew |
 //! | the instance we know | made this handshake before one of us forgot the other | `Stale`: nothing |
-//! | a later start of the device, another device | | `Reset` |
+//! | a later start of the device | | `Reset` |
+//! | another device of the node | | `Takeover`: the first is forgotten and the handshake ends; the next finds nothing shared |
 //! | another instance of the same or an earlier start | | `Refuse`: a clone, or a disk from a backup |
 //!
 //! So both sides decide alike without knowing which handshakes the other has completed: nothing is
@@ -66,6 +67,7 @@ pub(super) enum Fate {
     New,
     Continue,
     Reset,
+    Takeover,
     Stale,
     Refuse,
 }
@@ -80,22 +82,20 @@ impl Sessions {
         if life < self.forgot(node) {
             return Fate::Stale;
         }
+        let device = Some(claim.papers.device);
         let Some(peer) = self.peers.of_node(node) else {
-            return match self.known.get(node) {
-                Some(known) if claim.boot < known.boot => Fate::Refuse,
-                Some(_) | None => Fate::New,
-            };
+            let earlier = |known: &Known| known.device == device && claim.boot < known.boot;
+            return if self.known.get(node).is_some_and(earlier) { Fate::Refuse } else { Fate::New };
         };
-        let anew = if peer.association.is_some() { Fate::Reset } else { Fate::New };
         // Another device of the node counts its own starts; the later comer takes over.
-        if peer.papers.as_ref().is_some_and(|papers| papers.device != claim.papers.device) {
-            return anew;
+        if peer.device.is_some() && peer.device != device {
+            return if peer.association.is_some() { Fate::Takeover } else { Fate::New };
         }
         match peer.instance {
             Some(instance) if instance == claim.instance => {}
             Some(_) if claim.boot <= peer.boot => return Fate::Refuse,
             None if claim.boot < peer.boot => return Fate::Refuse,
-            Some(_) | None => return anew,
+            Some(_) | None => return if peer.association.is_some() { Fate::Reset } else { Fate::New },
         }
         match &peer.association {
             None => Fate::New,
@@ -113,7 +113,7 @@ impl Sessions {
 
     /// What is known of a node that is about to get a slot.
     pub(super) fn recall(&mut self, node: &NodeId) -> Known {
-        let stranger = Known { boot: 0, forgot: self.forgot_others, dh_key: None };
+        let stranger = Known { device: None, boot: 0, forgot: self.forgot_others, dh_key: None };
         self.known.remove(node).unwrap_or(stranger)
     }
 
@@ -235,12 +235,18 @@ impl Sessions {
         }
         let limit = cx.limits.peers;
         let full = self.peers.iter().count() >= usize::from(limit);
-        if full && let Some(stranger) = self.peers.idle_stranger() {
+        let stranger = if full { self.peers.idle_stranger() } else { None };
+        if full && stranger.is_none() {
+            return Err(Drop::PeersFull);
+        }
+        // Before another is forgotten: that must not change what this node is told.
+        let known = self.recall(&node);
+        if let Some(stranger) = stranger {
             self.forget(cx, stranger);
         }
-        let known = self.recall(&node);
         let mut peer = Peer::new(cx.now, Some(node));
-        (peer.boot, peer.forgot, peer.key) = (known.boot, known.forgot, known.dh_key);
+        (peer.device, peer.boot) = (known.device, known.boot);
+        (peer.forgot, peer.key) = (known.forgot, known.dh_key);
         self.peers.insert(peer, limit).ok_or(Drop::PeersFull)
     }
 
@@ -263,6 +269,7 @@ impl Sessions {
         if matches!(fate, Fate::New | Fate::Reset) {
             peer.association = None;
         }
+        let restarted = core::mem::take(&mut peer.parted) || fate == Fate::Reset;
         let association = peer.association.get_or_insert_with(|| Box::new(Association::new(claim.params)));
         association.life = association.life.max(claim.life);
         association.forgot = association.forgot.max(claim.forgot);
@@ -286,8 +293,8 @@ impl Sessions {
             peer: slot,
             node,
             device,
-            restarted: fate == Fate::Reset,
-            rekey: was_up && fate != Fate::Reset,
+            restarted,
+            rekey: was_up && !restarted,
             ours,
             version: claim.version,
             params: claim.params,
@@ -375,16 +382,30 @@ impl Sessions {
         }
     }
 
+    /// Another device of the peer's node is there: what is shared with the first is void, and so is every
+    /// handshake in which we have not said so.
+    pub(super) fn take_over(&mut self, cx: &mut Cx<'_>, slot: PeerSlot) {
+        self.close(cx, slot, DownReason::Restarted);
+        self.life = self.life.saturating_add(1);
+        let life = self.life;
+        let Some(peer) = self.peers.get_mut(slot) else { return };
+        peer.forgot = life;
+        peer.parted |= peer.association.take().is_some();
+        (peer.device, peer.instance, peer.papers) = (None, None, None);
+    }
+
     pub(super) fn forget(&mut self, cx: &mut Cx<'_>, slot: PeerSlot) {
         self.close(cx, slot, DownReason::Removed);
         self.drop_dials(slot, None);
         self.peer_timers.clear(slot.0);
         let Some(peer) = self.peers.remove(slot) else { return };
+        self.push(Action::Forgotten { peer: slot });
         let Some(node) = peer.node else { return };
         self.life = self.life.saturating_add(1);
         // An earlier start of it is still refused, as far as there is room to remember.
         if self.known.len() < usize::from(cx.limits.peers) {
-            self.known.insert(node, Known { boot: peer.boot, forgot: self.life, dh_key: peer.key });
+            let (device, boot, dh_key) = (peer.device, peer.boot, peer.key);
+            self.known.insert(node, Known { device, boot, forgot: self.life, dh_key });
         } else {
             self.forgot_others = self.life;
         }
@@ -437,9 +458,10 @@ impl Peer {
         // Another device counts its own starts, so the count may go down when all begins anew.
         self.boot = match fate {
             Fate::Continue => self.boot.max(claim.boot),
-            Fate::New | Fate::Reset | Fate::Stale | Fate::Refuse => claim.boot,
+            Fate::New | Fate::Reset | Fate::Takeover | Fate::Stale | Fate::Refuse => claim.boot,
         };
         self.instance = Some(claim.instance);
+        self.device = Some(claim.papers.device);
         self.key = Some(claim.papers.dh_key);
         self.papers = Some(claim.papers.clone());
         self.since = now;

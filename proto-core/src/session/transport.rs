@@ -231,8 +231,12 @@ impl Sessions {
         let (fate, slot) = self.answer_fate(answer).ok_or(Drop::UnknownSession)?;
         let held = match fate {
             Fate::Refuse => return Err(Drop::Cloned),
-            Fate::Stale => return Err(Drop::HandshakeStale),
-            Fate::New | Fate::Reset => None,
+            Fate::Stale => {
+                // The sender learns so by a hint, and calls anew.
+                self.drop_answer(answer);
+                return Err(Drop::UnknownSession);
+            }
+            Fate::New | Fate::Reset | Fate::Takeover => None,
             Fate::Continue => slot.and_then(|slot| self.association(slot)),
         };
         let numbers = held.and_then(|association| association.paths.get(usize::from(header.path.0)));
@@ -244,6 +248,11 @@ impl Sessions {
         let keys = self.table.keys_mut(header.index).ok_or(Drop::UnknownSession)?;
         let payload = unseal(keys, header, number, packet)?;
         keys.heard = true;
+        if let (Fate::Takeover, Some(slot)) = (fate, slot) {
+            self.take_over(cx, slot);
+            self.drop_answer(answer);
+            return Err(Drop::UnknownSession);
+        }
         let slot = self.confirm(cx, answer, fate)?;
         let association = self.peers.get_mut(slot).and_then(|peer| peer.association.as_deref_mut());
         let association = association.ok_or(Drop::UnknownSession)?;

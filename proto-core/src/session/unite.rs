@@ -13,7 +13,7 @@ impl Sessions {
             let known = self.recall(&node);
             self.peers.name(slot, node);
             if let Some(peer) = self.peers.get_mut(slot) {
-                (peer.boot, peer.forgot) = (known.boot, known.forgot);
+                (peer.device, peer.boot, peer.forgot) = (known.device, known.boot, known.forgot);
             }
             return slot;
         };

@@ -531,7 +531,7 @@ impl Congestion {
     pub(super) fn on_revival(&mut self, was_dead: bool) {
         if let Some(before) = self.before_silence.take() {
             let whole = self.known_rate.is_some() || !was_dead;
-            self.rate = if whole { before } else { self.rate.max(before / 2) };
+            self.rate = if whole { before } else { self.rate.max(before / 2) }.min(self.ceiling);
         }
     }
 

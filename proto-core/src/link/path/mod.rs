@@ -184,7 +184,7 @@ impl Path {
         self.sent.report_evicted(fate);
         // A packet whose record had to make room is an answer all the same.
         let answered = self.sent.largest_acked().is_none_or(|largest| ack.largest > largest);
-        let too_late = answered && self.sent.has_forgotten();
+        let too_late = answered && self.sent.has_forgotten(ack.largest);
         let mut news = News::default();
         let epoch = self.congestion.epoch();
         let oldest = self.sent.oldest();

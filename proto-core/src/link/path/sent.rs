@@ -131,9 +131,9 @@ impl SentLog {
         self.largest_acked
     }
 
-    /// Whether packets newer than all that were acknowledged have been forgotten.
-    pub(super) fn has_forgotten(&self) -> bool {
-        self.forgotten > self.largest_acked.map_or(0, |largest| largest + 1)
+    /// Whether this packet, or one after it, was forgotten before its fate was known.
+    pub(super) fn has_forgotten(&self, number: u64) -> bool {
+        number < self.forgotten
     }
 
     /// Packets that an acknowledgement is expected for.

@@ -292,13 +292,9 @@ fn more_peers_than_slots_and_more_calls_than_places() {
 
 #[test]
 fn a_revoked_peer_is_cut_off_and_does_not_come_back() {
-    use crate::crypto::secret::Secret;
-    use crate::identity::{RevocationList, RootKey};
     let (a, b) = pair();
     let mut world = connected(&a, &b);
-    let root = RootKey::new(&Secret::new([a.who ^ 0xaa; 32]));
-    let list = RevocationList { sequence: 1, below_serial: 2, devices: Default::default(), retired: false };
-    let statement = root.revoke(&list);
+    let statement = a.revocation();
     let now = world.now;
     world.sides[1].handle(now, Input::Install { bytes: &statement });
     assert!(!world.sides[1].is_up(&a));

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::super::*;
 use crate::crypto::secret::Secret;
 use crate::drops::Drops;
-use crate::identity::{DeviceSecrets, Genesis, RootKey, Validity};
+use crate::identity::{DeviceSecrets, Genesis, RevocationList, RootKey, Validity};
 use crate::ids::PathId;
 use crate::limits::Limits;
 use crate::machine::{Cx, Machine};
@@ -52,12 +52,25 @@ impl Make {
             known: Vec::new(),
             rate_bps: None,
             zoo: Zoo::none(),
-            identity: identity(who),
+            identity: identity(who, who),
         }
     }
 
     pub(super) fn identity(&self) -> &LocalIdentity {
         &self.identity
+    }
+
+    /// Another device of the same node, elsewhere.
+    pub(super) fn other_device(&self, device: u8) -> Make {
+        let address = u32::from(device);
+        Make { seed: device, address, identity: identity(self.who, device), ..self.clone() }
+    }
+
+    /// The node's own word that its first devices are void.
+    pub(super) fn revocation(&self) -> Bytes {
+        let list =
+            RevocationList { sequence: 1, below_serial: 2, devices: Default::default(), retired: false };
+        root(self.who).revoke(&list)
     }
 
     pub(super) fn node(&self) -> NodeId {
@@ -125,9 +138,13 @@ impl Make {
     }
 }
 
-fn identity(who: u8) -> LocalIdentity {
-    let secrets = DeviceSecrets::new(&Secret::new([who; 32]), &Secret::new([who ^ 0x55; 32]));
-    let root = RootKey::new(&Secret::new([who ^ 0xaa; 32]));
+fn root(who: u8) -> RootKey {
+    RootKey::new(&Secret::new([who ^ 0xaa; 32]))
+}
+
+fn identity(who: u8, device: u8) -> LocalIdentity {
+    let secrets = DeviceSecrets::new(&Secret::new([device; 32]), &Secret::new([device ^ 0x55; 32]));
+    let root = root(who);
     let certificate = root.certify(secrets.sign.public(), secrets.dh.public(), 1, Validity::ALWAYS);
     LocalIdentity::new(secrets, certificate).unwrap()
 }
@@ -167,9 +184,6 @@ impl Side {
     }
 
     pub(super) fn handle(&mut self, now: Instant, input: Input<'_>) {
-        if let Input::Forget { peer } = &input {
-            self.shared.remove(peer);
-        }
         self.with(now, |sessions, cx| sessions.handle(cx, input));
     }
 
@@ -193,6 +207,9 @@ impl Side {
                     self.begun += 1;
                     self.shared.entry(peer).or_insert(self.begun);
                     self.events.push(action);
+                }
+                Action::Forgotten { peer } => {
+                    self.shared.remove(&peer);
                 }
                 other => self.events.push(other),
             }

@@ -110,7 +110,7 @@ fn jitter_and_reordering_are_no_congestion() {
         });
         shares.sort_unstable();
         println!("jitter 10 ms, {percent} % loss: {shares:?} permille of the link");
-        assert!(shares[5] >= 900);
+        assert!(shares[5] >= 900 && shares[0] >= 700);
     }
 }
 
