@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release -p simulator --example chaos FIRST COUNT`
 //!
-//! With a count of 1 the plan of a failure is printed too: `thallus-sim replay FILE` runs it again.
+//! With a count of 1 the plan is printed too: `thallus-sim replay FILE` runs it again.
 
 use std::process::ExitCode;
 
@@ -19,9 +19,9 @@ fn main() -> ExitCode {
         if !outcome.passed() {
             failed += 1;
             println!("seed {seed}: {}", outcome.sentence());
-            if count == 1 {
-                print!("{}", plan.to_toml());
-            }
+        }
+        if count == 1 {
+            print!("{}", plan.to_toml());
         }
     }
     println!("{failed} of {count} failed");
