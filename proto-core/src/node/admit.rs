@@ -49,7 +49,7 @@ impl Node {
         if spec.node == Some(self.id) {
             return Err(Refused::UnknownPeer);
         }
-        if !known && self.sessions.peer_count() >= usize::from(self.limits.peers) {
+        if !known && !self.sessions.has_room(self.limits.peers) {
             return Err(Refused::PeersFull { limit: u64::from(self.limits.peers) });
         }
         Ok(())

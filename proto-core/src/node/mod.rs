@@ -316,6 +316,8 @@ impl Node {
         if let Some(node) = node
             && let Some(peer) = self.sessions.slot_of(&node)
         {
+            // Whoever had the slot before is gone before anything is kept under it.
+            self.settle(now);
             self.attach_recovered(now, peer, node);
         }
         Ok(())

@@ -105,7 +105,7 @@ impl Sessions {
         if !proved && !self.free.take(cx.now, cx.limits.free_handshakes_per_s) {
             return self.demand_cookie(cx, place, packet, init);
         }
-        self.make_room(cx, proved)?;
+        self.make_room(cx, place, proved)?;
         let (noise, claim) = self.read_init(cx, place, packet, init)?;
         if let Some(claim) = &claim {
             if self.is_self(claim) {
@@ -261,8 +261,14 @@ impl Sessions {
     /// confirmed. A young one stays: a peer that calls over two links at once, and a responder with one
     /// place, would otherwise end each other's handshakes for ever. But one who has `proved` an address
     /// need not wait for those who have not.
-    fn make_room(&mut self, cx: &Cx<'_>, proved: bool) -> Result<(), Drop> {
+    fn make_room(&mut self, cx: &Cx<'_>, place: Place, proved: bool) -> Result<(), Drop> {
         if self.answers.len() < Self::answers_limit(cx) {
+            return Ok(());
+        }
+        // Nobody who can be told apart holds more than one place when places are scarce.
+        let own = self.answers.iter().find(|(_, answer)| proved && answer.place == place);
+        if let Some((slot, _)) = own {
+            self.drop_answer(slot);
             return Ok(());
         }
         let oldest = self.answers.iter().min_by_key(|(_, answer)| {

@@ -97,6 +97,11 @@ impl Sessions {
                 Err(reason) => return cx.drops.count(reason),
             },
             (None, None) => {
+                match self.stranger_to_go(cx.limits.peers) {
+                    Ok(Some(stranger)) => self.forget(cx, stranger),
+                    Ok(None) => {}
+                    Err(reason) => return cx.drops.count(reason),
+                }
                 let peer = Peer::new(cx.now, None);
                 match self.peers.insert(peer, cx.limits.peers) {
                     Some(slot) => slot,

@@ -110,7 +110,7 @@ impl Side {
                     self.peer = Some(peer);
                     self.met.insert(node);
                 }
-                Some(Action::Closed { .. }) => self.peer = None,
+                Some(Action::Closed { .. } | Action::Forgotten { .. }) => self.peer = None,
                 Some(Action::Incompatible { .. } | Action::CloneDetected { .. } | Action::Store(_)) => {}
                 None => break,
             }

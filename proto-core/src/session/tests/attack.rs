@@ -395,3 +395,39 @@ proptest! {
         prop_assert_eq!(complete, Some(packet));
     }
 }
+
+/// When places for answers are scarce, one proved address has one of them, however much it asks.
+#[test]
+fn one_address_does_not_hold_every_place_for_answers() {
+    let (a, b) = pair();
+    let b = Make { limits: Limits { handshakes: 8, free_handshakes_per_s: 0, ..b.limits.clone() }, ..b };
+    let mut victim = b.start(Instant::ZERO);
+    let now = Instant::from_micros(1_000_000);
+    let ask = |victim: &mut Side, who: u8, seed: u8, at: u32| {
+        let make = Make { seed, address: at, ..Make::new(who) };
+        let mut asking = make.start(now);
+        asking.connect(now, &b, true);
+        let question = asking.out.pop().unwrap().1;
+        victim.receive(now, at, &question);
+        let Some((_, demand)) = victim.out.pop() else { return false };
+        asking.receive(now, b.address, &demand);
+        let again = asking.out.pop().unwrap().1;
+        victim.receive(now, at, &again);
+        victim.out.pop().is_some_and(|(_, answer)| answer[0] == Kind::Response as u8)
+    };
+    for seed in 0..40 {
+        assert!(ask(&mut victim, 9, seed, 9), "its own older question makes room");
+    }
+    let others = (20..23).filter(|&who| ask(&mut victim, who, who, u32::from(who))).count();
+    assert_eq!(others, 0, "it has filled the places before they were scarce");
+    let later = now + Duration::from_secs(2);
+    let mut honest = a.start(later);
+    honest.connect(later, &b, true);
+    let question = honest.out.pop().unwrap().1;
+    victim.receive(later, 1, &question);
+    let demand = victim.out.pop().unwrap().1;
+    honest.receive(later, b.address, &demand);
+    let again = honest.out.pop().unwrap().1;
+    victim.receive(later, 1, &again);
+    assert_eq!(victim.out.pop().unwrap().1[0], Kind::Response as u8, "a place is free after the patience");
+}
