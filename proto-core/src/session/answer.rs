@@ -19,7 +19,7 @@ use super::peers::Place;
 use super::settle::{Claim, Fate};
 use super::trust::Role;
 use crate::crypto::hash;
-use crate::crypto::noise::{Handshake, IK_RESPONSE_OVERHEAD, Pattern, XX_RESPONSE_OVERHEAD};
+use crate::crypto::noise::{Handshake, IK_RESPONSE_OVERHEAD, Pattern, Split, XX_RESPONSE_OVERHEAD};
 use crate::drops::Drop;
 use crate::ids::PeerSlot;
 use crate::machine::Cx;
@@ -322,32 +322,13 @@ impl Sessions {
         if answer.place != place || answer.remote != packet.sender {
             return Err(Drop::HandshakeInvalid);
         }
-        let (noise, theirs) = match &mut answer.state {
-            State::AwaitFinish { noise, theirs } => (noise, *theirs),
-            State::Refused { .. } => {
-                let (reply, epoch) = (answer.reply.clone(), answer.epoch);
-                self.send(cx, place, reply, epoch);
-                return Ok(());
-            }
-            State::AwaitData { .. } | State::Done => return Err(Drop::HandshakeInvalid),
-        };
-        let mut buf = alloc::vec![0; message.len()];
-        let len = noise.read(message, &mut buf).map_err(|_| Drop::HandshakeInvalid)?;
-        // From here on the handshake has said all it can: it succeeds or it is over.
-        let (static_key, split) = (noise.remote_static(), noise.split());
         let (life, epoch, remote) = (answer.life, answer.epoch, answer.remote);
-        let claim = Payload::decode(buf.get(..len).unwrap_or(&[]))
-            .map_err(|_| Drop::Malformed)
-            .and_then(|payload| self.claim(&payload, static_key, theirs))
-            .and_then(|claim| if self.is_self(&claim) { Err(Drop::Cloned) } else { Ok(claim) });
-        let (claim, split) = match (claim, split) {
-            (Ok(claim), Some(split)) => (Claim { round: 0, ..claim }, split),
-            (Err(reason), _) => {
-                self.drop_answer(slot);
-                return Err(reason);
-            }
-            (Ok(_), None) => return Err(Drop::HandshakeInvalid),
-        };
+        if let State::Refused { .. } = answer.state {
+            let reply = answer.reply.clone();
+            self.send(cx, place, reply, epoch);
+            return Ok(());
+        }
+        let (claim, split) = self.read_finish(slot, message)?;
         let fate = self.fate(&claim, life);
         let mut keys = self.make_keys(cx, &split, remote, false, &claim);
         keys.heard = true;
@@ -378,6 +359,33 @@ impl Sessions {
             answer.state = State::AwaitData { claim: Box::new(claim) };
         }
         self.confirm(cx, slot, fate).map(|_| ())
+    }
+
+    /// Who it is that finishes a handshake, and its keys. Once the message is authentic the handshake has
+    /// said all it can: it succeeds or it is over.
+    fn read_finish(&mut self, slot: u16, message: &[u8]) -> Result<(Claim, Split), Drop> {
+        let answer = self.answers.get_mut(slot).ok_or(Drop::HandshakeInvalid)?;
+        let (noise, theirs) = match &mut answer.state {
+            State::AwaitFinish { noise, theirs } => (noise, *theirs),
+            State::AwaitData { .. } | State::Refused { .. } | State::Done => {
+                return Err(Drop::HandshakeInvalid);
+            }
+        };
+        let mut buf = alloc::vec![0; message.len()];
+        let len = noise.read(message, &mut buf).map_err(|_| Drop::HandshakeInvalid)?;
+        let (static_key, split) = (noise.remote_static(), noise.split());
+        let claim = Payload::decode(buf.get(..len).unwrap_or(&[]))
+            .map_err(|_| Drop::Malformed)
+            .and_then(|payload| self.claim(&payload, static_key, theirs))
+            .and_then(|claim| if self.is_self(&claim) { Err(Drop::Cloned) } else { Ok(claim) });
+        match (claim, split) {
+            (Ok(claim), Some(split)) => Ok((Claim { round: 0, ..claim }, split)),
+            (Err(reason), _) => {
+                self.drop_answer(slot);
+                Err(reason)
+            }
+            (Ok(_), None) => Err(Drop::HandshakeInvalid),
+        }
     }
 
     /// What confirming an answer would mean now.

@@ -29,7 +29,7 @@ use crate::crypto::noise::{
     Handshake, IK_INIT_OVERHEAD, Pattern, XX_FINISH_OVERHEAD, XX_INIT_OVERHEAD, XX_RESPONSE_OVERHEAD,
 };
 use crate::drops::Drop;
-use crate::ids::{LinkId, NodeId, PeerSlot};
+use crate::ids::{NodeId, PeerSlot};
 use crate::machine::Cx;
 use crate::node::input::{LinkInfo, PeerSpec};
 use crate::time::{Duration, Instant};
@@ -41,9 +41,6 @@ const RENEW: Duration = Duration::from_secs(10);
 const RENEW_FRAGMENTED: Duration = Duration::from_secs(120);
 /// How long a handshake keeps its place while others wait for one.
 const TURN: Duration = Duration::from_secs(5);
-/// Calls of a peer that make us call eagerly before one succeeds. A loss of 99.9 % each way explains this
-/// many; when there are more, it is not the road that keeps us apart.
-const MOST_CALLS_HEARD: u16 = 1_000;
 /// A peer's hints are heeded this often.
 pub(super) const HINT_EVERY: Duration = Duration::from_secs(1);
 
@@ -116,73 +113,6 @@ impl Sessions {
             peer.add_endpoint(cx.now, Place { link, addr }, true, usize::from(cx.limits.paths_per_peer));
         }
         self.encourage(cx, slot, None);
-    }
-
-    /// Tries to reach a wanted peer that has no session; with `link`, at once on that link.
-    pub(super) fn encourage(&mut self, cx: &mut Cx<'_>, slot: PeerSlot, link: Option<LinkId>) {
-        let Some(peer) = self.peers.get_mut(slot) else { return };
-        if peer.is_up() || !(peer.wanted || peer.dialing.is_some()) {
-            return;
-        }
-        let fresh = peer.dialing.is_none() || link.is_some();
-        if fresh {
-            peer.dialing = Some(cx.now);
-        }
-        for endpoint in &mut peer.endpoints {
-            if endpoint.dial.is_none() && link.is_none_or(|link| link == endpoint.place.link) {
-                endpoint.next = endpoint.next.min(cx.now);
-                endpoint.sent = 0;
-                endpoint.slow = false;
-            }
-        }
-        self.pump(cx, slot);
-    }
-
-    /// A call has come from a place that we call ourselves: somebody is there, however little gets
-    /// through. Where one packet in 125 arrives (Freifunk Berlin has such a link), two that call rarely need
-    /// a day, two that call eagerly while they hear each other minutes. Who replays an old call makes us
-    /// repeat ours, to an address that we were told to call, no faster than we call at first.
-    pub(super) fn call_eagerly(&mut self, now: Instant, place: Place) {
-        let calling = |peer: &Peer| {
-            let mut endpoints = peer.endpoints.iter();
-            peer.wanted && endpoints.any(|endpoint| endpoint.place == place && !endpoint.slow)
-        };
-        let Some(slot) = self.peers.iter().find(|(_, peer)| calling(peer)).map(|(slot, _)| slot) else {
-            return;
-        };
-        if let Some(peer) = self.peers.get_mut(slot)
-            && let Some(since) = &mut peer.dialing
-            && peer.calls_heard < MOST_CALLS_HEARD
-        {
-            peer.calls_heard += 1;
-            *since = now;
-        }
-    }
-
-    /// Starts a new handshake with a peer, session or not, unless one is under way.
-    pub(super) fn redial(&mut self, cx: &mut Cx<'_>, slot: PeerSlot) {
-        let Some(peer) = self.peers.get_mut(slot) else { return };
-        if peer.dialing.is_some() {
-            return;
-        }
-        peer.dialing = Some(cx.now);
-        for endpoint in &mut peer.endpoints {
-            endpoint.next = cx.now;
-            endpoint.sent = 0;
-            endpoint.turns = 0;
-        }
-        self.pump(cx, slot);
-    }
-
-    /// After a refusal: knock again, but rarely.
-    pub(super) fn rest(&mut self, cx: &mut Cx<'_>, slot: PeerSlot) {
-        let Some(peer) = self.peers.get_mut(slot) else { return };
-        peer.dialing = peer.wanted.then_some(cx.now);
-        for endpoint in &mut peer.endpoints {
-            endpoint.slow = true;
-            endpoint.next = cx.now + LONGEST_GAP;
-        }
-        self.arm(cx, slot);
     }
 
     /// Sends whatever is due to a peer that is being called.

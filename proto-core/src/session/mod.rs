@@ -22,10 +22,9 @@
 //! - A packet number is accepted once.
 //! - Nothing is stored for whoever has not shown the network's key, beyond one reassembly slot a link.
 //!
-//! Messages: the kinds of `message`. Durable: [`Record::Peer`]. At its limits: handshakes beyond
-//! `limits.handshakes` replace confirmed ones and those that had time to be confirmed; peers beyond `limits.peers` replace idle
-//! strangers or are not answered. It assumes of the node that `Setup::boot` rises durably with every
-//! start, and that whoever calls [`Sessions::seal`] gives up on `None`.
+//! Messages: the kinds of `message`. Durable: [`Record::Peer`]. At its limits: a handshake beyond
+//! `limits.handshakes` replaces one that is confirmed or had time for it, a peer beyond `limits.peers` an
+//! idle stranger. It assumes that `Setup::boot` rises durably, and that `None` of [`Sessions::seal`] is final.
 
 mod answer;
 mod audit;
@@ -42,6 +41,7 @@ mod settle;
 mod transport;
 mod trust;
 mod unite;
+mod urge;
 mod view;
 
 #[cfg(test)]
