@@ -122,6 +122,16 @@ fn crossing_handshakes_in_bad_weather() {
     }
 }
 
+/// A call by key over a road that loses nothing, up to its answer: the caller is in session.
+fn call(now: Instant, asking: &mut Side, answering: &mut Side) {
+    let to = answering.make.clone();
+    asking.connect(now, &to, true);
+    let init = asking.out.pop().unwrap().1;
+    answering.receive(now, asking.make.address, &init);
+    let response = answering.out.pop().unwrap().1;
+    asking.receive(now, to.address, &response);
+}
+
 /// Two places of a peer are called in one moment, and the peer has room for one answer.
 #[test]
 fn calls_over_two_links_at_once_do_not_end_each_other() {
@@ -230,18 +240,12 @@ fn foundings_that_only_one_side_knows_are_one_association() {
         let mut sides = [a.start(Instant::ZERO), b.start(Instant::ZERO)];
         let mut now = Instant::ZERO;
         // A completes a handshake of which B hears no more.
-        sides[0].connect(now, &b, true);
-        let init = sides[0].out.pop().unwrap().1;
-        sides[1].receive(now, a.address, &init);
-        let response = sides[1].out.pop().unwrap().1;
-        sides[0].receive(now, b.address, &response);
+        let [asking, answering] = &mut sides;
+        call(now, asking, answering);
         sides[0].out.clear();
         // B completes one of its own, and A hears of it.
-        sides[1].connect(now, &a, true);
-        let init = sides[1].out.pop().unwrap().1;
-        sides[0].receive(now, b.address, &init);
-        let response = sides[0].out.pop().unwrap().1;
-        sides[1].receive(now, a.address, &response);
+        let [answering, asking] = &mut sides;
+        call(now, asking, answering);
         let peer = sides[1].peer(&a).unwrap();
         let ping = sides[1].ping(now, peer).unwrap();
         sides[0].receive(now, b.address, &ping);
@@ -292,11 +296,8 @@ fn who_is_revoked_during_the_handshake_does_not_get_in() {
     let (a, b) = pair();
     let mut sides = [a.start(Instant::ZERO), b.start(Instant::ZERO)];
     let now = Instant::ZERO;
-    sides[0].connect(now, &b, true);
-    let init = sides[0].out.pop().unwrap().1;
-    sides[1].receive(now, a.address, &init);
-    let response = sides[1].out.pop().unwrap().1;
-    sides[0].receive(now, b.address, &response);
+    let [asking, answering] = &mut sides;
+    call(now, asking, answering);
     let peer = sides[0].peer(&b).unwrap();
     let ping = sides[0].ping(now, peer).unwrap();
     let statement = a.revocation();
@@ -345,11 +346,8 @@ fn data_from_before_a_peer_forgot_us_comes_too_late() {
     let now = Instant::ZERO;
     let mut early = None;
     for _ in 0..2 {
-        sides[0].connect(now, &b, true);
-        let init = sides[0].out.pop().unwrap().1;
-        sides[1].receive(now, a.address, &init);
-        let response = sides[1].out.pop().unwrap().1;
-        sides[0].receive(now, b.address, &response);
+        let [asking, answering] = &mut sides;
+        call(now, asking, answering);
         let peer = sides[0].peer(&b).unwrap();
         let ping = sides[0].ping(now, peer).unwrap();
         if early.is_none() {
