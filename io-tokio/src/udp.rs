@@ -26,6 +26,9 @@ const FIRST_DELAY: Duration = Duration::from_millis(25);
 pub struct UdpLink {
     id: LinkId,
     socket: UdpSocket,
+    /// The same socket, asked directly: the runtime's own handle refuses what the kernel would take
+    /// until its driver has seen the socket writable, which loses the first datagram after a start.
+    sender: std::net::UdpSocket,
     local: SocketAddr,
     mtu: u16,
     /// Datagrams that the kernel did not take.
@@ -54,9 +57,10 @@ impl UdpLink {
     pub fn bind(id: LinkId, address: SocketAddr) -> io::Result<UdpLink> {
         let socket = std::net::UdpSocket::bind(address)?;
         socket.set_nonblocking(true)?;
+        let sender = socket.try_clone()?;
         let socket = UdpSocket::from_std(socket)?;
         let local = socket.local_addr()?;
-        Ok(UdpLink { id, socket, local, mtu: DEFAULT_MTU, unsent: 0, last_error: None })
+        Ok(UdpLink { id, socket, sender, local, mtu: DEFAULT_MTU, unsent: 0, last_error: None })
     }
 
     /// The same link with another largest datagram, 64 to 65,507 bytes; checked when a node takes it.
@@ -102,7 +106,7 @@ impl UdpLink {
     /// Sends one datagram, or loses it.
     pub fn send(&mut self, to: &Addr, datagram: &[u8]) {
         let sent = match to_socket(to) {
-            Some(target) => self.socket.try_send_to(datagram, self.reachable(target)),
+            Some(target) => self.sender.send_to(datagram, self.reachable(target)),
             None => Err(io::Error::new(io::ErrorKind::InvalidInput, "not a UDP address")),
         };
         if let Err(error) = sent {
@@ -153,4 +157,23 @@ fn is_complaint(error: &io::Error) -> bool {
         error.kind(),
         ConnectionRefused | ConnectionReset | HostUnreachable | NetworkUnreachable | Interrupted
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The runtime's driver has not run even once when the datagram leaves.
+    #[tokio::test]
+    async fn the_first_datagram_after_a_start_is_not_lost() {
+        let here: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        let receiver = std::net::UdpSocket::bind(here).unwrap();
+        let mut link = UdpLink::bind(LinkId(0), here).unwrap();
+        link.send(&to_addr(receiver.local_addr().unwrap()), b"first");
+        let report = link.report();
+        assert_eq!((report.unsent, report.last_error), (0, None));
+        let mut buf = [0; 16];
+        let (len, from) = receiver.recv_from(&mut buf).unwrap();
+        assert_eq!((&buf[..len], from), (&b"first"[..], link.local()));
+    }
 }
