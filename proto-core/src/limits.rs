@@ -46,6 +46,9 @@ pub struct Limits {
     pub outputs: u32,
     /// Durable messages kept on disk, in both directions and for all peers together.
     pub durable_messages: u32,
+    /// Nodes to which durable messages are sent, and as many from which they are taken. Their numbers are
+    /// kept for good, so a node beyond this bound is refused.
+    pub durable_peers: u32,
     /// Nodes of which revoked devices, roots or memberships are remembered.
     pub revocations: u32,
     /// New keys are negotiated after this many packets, at most 2^32.
@@ -89,6 +92,7 @@ impl Limits {
         message_window: 128,
         outputs: 32,
         durable_messages: 16,
+        durable_peers: 16,
         revocations: 64,
         rekey_packets: 1 << 24,
         rekey_after: Duration::from_secs(6 * 3600),
@@ -116,6 +120,7 @@ impl Limits {
         message_window: 1_024,
         outputs: 2_048,
         durable_messages: 4_096,
+        durable_peers: 256,
         revocations: 1024,
         rekey_packets: 1 << 30,
         rekey_after: Duration::from_secs(3600),
@@ -143,6 +148,7 @@ impl Limits {
         message_window: 4_096,
         outputs: 8_192,
         durable_messages: 65_536,
+        durable_peers: 8_192,
         revocations: 65536,
         rekey_packets: 1 << 30,
         rekey_after: Duration::from_secs(3600),

@@ -9,11 +9,12 @@
 //!
 //! Machine `Links`: all peers of a node. Invariants: a message reaches the application once; nothing
 //! is acknowledged that was not taken care of; durable messages are signed for after they are on
-//! disk. Messages: the frames of `frame`. Records: `Outgoing`, `Incoming`, `Sequence`, `Window`.
+//! disk, and their numbers outlive the slot of the peer (`kept`). Messages: the frames of `frame`. Records: `Outgoing`, `Incoming`, `Sequence`, `Window`.
 //! It assumes of the session that packets are authentic and each is opened once. At its limits it
 //! refuses to send, and does not acknowledge what it cannot keep.
 
 pub mod frame;
+mod kept;
 pub mod messages;
 pub mod path;
 mod paths;
@@ -31,9 +32,10 @@ use bytes::Bytes;
 use crate::bounded::Deadlines;
 use crate::ids::{Addr, LinkId, NodeId, PathId, PeerSlot};
 use crate::limits::Limits;
+use crate::link::kept::{Asker, Kept};
 use crate::link::messages::Budget;
 use crate::link::path::Piece;
-use crate::link::peer::{Peer, StoreToken};
+use crate::link::peer::{Peer, Said};
 use crate::machine::{Cx, Machine};
 use crate::node::input::{Delivery, LinkInfo, Send};
 use crate::node::output::PeerStatus;
@@ -60,14 +62,19 @@ pub enum Input<'a> {
         /// Which.
         link: LinkId,
     },
-    /// A peer's slot now belongs to this node; its durable messages from before a restart.
+    /// The durable messages to and from this node were on disk. Before any peer has a slot.
+    Recovered {
+        /// The other node.
+        node: NodeId,
+        /// Its records, in any order.
+        records: Vec<Record>,
+    },
+    /// A peer's slot now belongs to this node.
     Attach {
         /// The slot.
         peer: PeerSlot,
         /// Who has it.
         node: NodeId,
-        /// What was on disk.
-        records: Vec<Record>,
     },
     /// A session is established, or its keys were replaced.
     PeerUp {
@@ -98,7 +105,7 @@ pub enum Input<'a> {
         /// The slot.
         peer: PeerSlot,
     },
-    /// The peer is forgotten with all that waits for it.
+    /// The peer is forgotten with all that waits for it. The numbers of durable messages are kept.
     PeerRemoved {
         /// The slot.
         peer: PeerSlot,
@@ -136,13 +143,6 @@ pub enum Input<'a> {
     },
     /// No record will be durable any more.
     StoreFailed,
-    /// The application has taken a durable message.
-    Consumed {
-        /// Who sent it.
-        peer: PeerSlot,
-        /// Its number.
-        seq: u64,
-    },
 }
 
 /// What the links want done.
@@ -150,8 +150,8 @@ pub enum Input<'a> {
 pub enum Action {
     /// Give this to the application.
     Deliver {
-        /// Who sent it.
-        peer: PeerSlot,
+        /// Who sent it; it may have no slot any more.
+        from: NodeId,
         /// How.
         delivery: Delivery,
         /// The sender's number.
@@ -213,6 +213,7 @@ pub struct Links {
     local: NodeId,
     links: BTreeMap<LinkId, LinkEntry>,
     peers: Vec<Option<Box<Peer>>>,
+    kept: BTreeMap<NodeId, Kept>,
     deadlines: Deadlines,
     /// Kept empty between turns, for its memory.
     due: Vec<PeerSlot>,
@@ -223,9 +224,10 @@ pub struct Links {
     actions: VecDeque<Action>,
     sending: Budget,
     receiving: Budget,
-    /// Who asked for a record: slot of the request, peer, and the peer's own number for it.
-    stores: VecDeque<(u64, PeerSlot, StoreToken)>,
+    /// Who asked for a record: slot of the request, and whose it is.
+    stores: VecDeque<(u64, Asker)>,
     next_store: u64,
+    disk_failed: bool,
     /// The pieces of the packet being built.
     pieces: Vec<Piece>,
 }
@@ -238,7 +240,8 @@ impl Machine for Links {
         match input {
             Input::LinkUp { link, info } => self.link_up(cx, link, info),
             Input::LinkDown { link } => self.link_down(cx, link),
-            Input::Attach { peer, node, records } => self.attach(cx, peer, node, records),
+            Input::Recovered { node, records } => self.recovered(node, records),
+            Input::Attach { peer, node } => self.attach(cx, peer, node),
             Input::PeerUp { peer, node, params, restarted, link, addr } => {
                 self.peer_up(cx, peer, node, params, restarted, (link, addr));
             }
@@ -252,12 +255,6 @@ impl Machine for Links {
             }
             Input::Stored { slot } => self.stored(cx, slot),
             Input::StoreFailed => self.store_failed(cx),
-            Input::Consumed { peer, seq } => {
-                if let Some(entry) = self.peer_mut(peer) {
-                    entry.inbox.consumed(seq);
-                    self.touch(cx, peer);
-                }
-            }
         }
     }
 
@@ -303,6 +300,7 @@ impl Links {
             local,
             links: BTreeMap::new(),
             peers: Vec::new(),
+            kept: BTreeMap::new(),
             deadlines: Deadlines::new(),
             due: Vec::new(),
             ready: VecDeque::new(),
@@ -312,6 +310,7 @@ impl Links {
             receiving: Budget::for_receiving(limits),
             stores: VecDeque::new(),
             next_store: 0,
+            disk_failed: false,
             pieces: Vec::new(),
         }
     }
@@ -356,15 +355,6 @@ impl Links {
         Some(place.get_or_insert_with(|| Box::new(Peer::new(cx.limits, node, parity))))
     }
 
-    fn attach(&mut self, cx: &mut Cx<'_>, peer: PeerSlot, node: NodeId, records: Vec<Record>) {
-        if self.peer_entry(cx, peer, node).is_none() || records.is_empty() {
-            return;
-        }
-        let Some(entry) = self.peers.get_mut(usize::from(peer.0)).and_then(Option::as_mut) else { return };
-        entry.recover(cx, &mut self.sending, &mut self.receiving, records);
-        self.touch(cx, peer);
-    }
-
     fn peer_up(
         &mut self,
         cx: &mut Cx<'_>,
@@ -405,29 +395,6 @@ impl Links {
         }
     }
 
-    fn peer_removed(&mut self, peer: PeerSlot) {
-        let Some(mut entry) = self.peers.get_mut(usize::from(peer.0)).and_then(Option::take) else { return };
-        entry.cancel(&mut self.sending, &mut self.receiving);
-        let mut stores = Vec::new();
-        while let Some(event) = entry.poll() {
-            match event {
-                peer::Said::Receipt { tag, outcome } => {
-                    self.actions.push_back(Action::Receipt { to: entry.node, tag, outcome });
-                }
-                peer::Said::Store { record, .. } => stores.push(record),
-                peer::Said::Deliver { .. }
-                | peer::Said::Path { .. }
-                | peer::Said::Silent
-                | peer::Said::Closed => {}
-            }
-        }
-        for record in stores {
-            self.next_store += 1;
-            self.actions.push_back(Action::Store { slot: self.next_store, record });
-        }
-        self.deadlines.clear(peer.0);
-    }
-
     fn add_path(&mut self, cx: &mut Cx<'_>, peer: PeerSlot, link: LinkId, addr: Addr) {
         let Some(info) = self.links.get(&link).map(|entry| entry.info.clone()) else { return };
         if let Some(entry) = self.peer_mut(peer) {
@@ -459,33 +426,6 @@ impl Links {
         }
     }
 
-    fn stored(&mut self, cx: &mut Cx<'_>, slot: u64) {
-        let Some(at) = self.stores.iter().position(|&(waiting, ..)| waiting == slot) else { return };
-        let Some((_, peer, token)) = self.stores.remove(at) else { return };
-        if let Some(entry) = self.peers.get_mut(usize::from(peer.0)).and_then(Option::as_mut) {
-            match token {
-                StoreToken::Outbox(slot) => entry.outbox.on_stored(slot),
-                StoreToken::Inbox(slot) => entry.inbox.on_stored(cx, &mut self.receiving, slot),
-            }
-            self.touch(cx, peer);
-            // One sync may serve many records: their peers take turns in the order of the records,
-            // whether or not this one alone gave its peer something to say.
-            self.enlist(peer, true);
-        }
-    }
-
-    fn store_failed(&mut self, cx: &mut Cx<'_>) {
-        self.stores.clear();
-        for index in 0..self.peers.len() {
-            let Ok(slot) = u16::try_from(index).map(PeerSlot) else { return };
-            if let Some(entry) = self.peers.get_mut(index).and_then(Option::as_mut) {
-                entry.outbox.on_store_failed(&mut self.sending);
-                entry.inbox.on_store_failed(&mut self.receiving);
-                self.touch(cx, slot);
-            }
-        }
-    }
-
     fn peer_wake(&mut self, cx: &mut Cx<'_>, peer: PeerSlot) {
         if let Some(entry) = self.peers.get_mut(usize::from(peer.0)).and_then(Option::as_mut) {
             entry.wake(cx, &mut self.sending, &mut self.receiving);
@@ -496,21 +436,25 @@ impl Links {
     /// The next thing the peer's halves want done, with store requests numbered.
     fn peer_action(&mut self, peer: PeerSlot) -> Option<Action> {
         let entry = self.peers.get_mut(usize::from(peer.0))?.as_mut()?;
-        let to = entry.node;
-        Some(match entry.poll()? {
-            peer::Said::Deliver { delivery, seq, again, payload } => {
-                Action::Deliver { peer, delivery, seq, again, payload }
+        let (node, said) = (entry.node, entry.poll()?);
+        Some(self.action_of(peer, node, said))
+    }
+
+    fn action_of(&mut self, peer: PeerSlot, node: NodeId, said: Said) -> Action {
+        match said {
+            Said::Deliver { delivery, seq, again, payload } => {
+                Action::Deliver { from: node, delivery, seq, again, payload }
             }
-            peer::Said::Receipt { tag, outcome } => Action::Receipt { to, tag, outcome },
-            peer::Said::Store { record, token } => {
+            Said::Receipt { tag, outcome } => Action::Receipt { to: node, tag, outcome },
+            Said::Store { record, token } => {
                 self.next_store += 1;
-                self.stores.push_back((self.next_store, peer, token));
+                self.stores.push_back((self.next_store, Asker { peer, node, token }));
                 Action::Store { slot: self.next_store, record }
             }
-            peer::Said::Path { link, up } => Action::Path { peer, link, up },
-            peer::Said::Silent => Action::Silent { peer },
-            peer::Said::Closed => Action::ClosedByPeer { peer },
-        })
+            Said::Path { link, up } => Action::Path { peer, link, up },
+            Said::Silent => Action::Silent { peer },
+            Said::Closed => Action::ClosedByPeer { peer },
+        }
     }
 
     /// Something about the peer has changed: it may have something to send or to say, and its next
@@ -580,7 +524,8 @@ impl Links {
         // Symbols are kept with some slack, and a block in decoding exists twice with its matrix.
         let bytes = limits.send_bytes as usize + 2 * limits.receive_bytes as usize;
         let block = 8 * (limits.message_bytes as usize).min(1_024 * limits.packet_bytes as usize);
-        usize::from(limits.peers) * peer + messages + bytes + block + usize::from(limits.links) * 256
+        let kept = 2 * limits.durable_peers as usize * Kept::worst_case_bytes(limits);
+        usize::from(limits.peers) * peer + kept + messages + bytes + block + usize::from(limits.links) * 256
     }
 
     /// Asserts what always holds.
@@ -591,6 +536,7 @@ impl Links {
         for entry in self.peers.iter().flatten() {
             entry.check(limits);
         }
+        self.check_kept(limits);
         assert!(self.ready.len() <= self.peers.len(), "a peer is ready at most once");
         assert!(self.talking.len() <= self.peers.len(), "a peer talks at most once");
     }

@@ -152,10 +152,29 @@ impl Peer {
         }
     }
 
-    /// The peer was removed: everything ends.
+    /// The peer was removed: everything ends but the numbers of durable messages.
     pub(super) fn cancel(&mut self, sending: &mut Budget, receiving: &mut Budget) {
         self.outbox.cancel(sending);
         self.inbox.cancel(receiving);
+        self.ways = Vec::new();
+        (self.up, self.queued, self.talking) = (false, false, false);
+    }
+
+    /// Durable messages were exchanged with this node: both sides have to go on with their numbers.
+    pub(super) fn has_correspondence(&self) -> bool {
+        self.outbox.has_correspondent() || self.inbox.has_correspondent()
+    }
+
+    pub(super) fn stored(&mut self, cx: &mut Cx<'_>, receiving: &mut Budget, token: StoreToken) {
+        match token {
+            StoreToken::Outbox(slot) => self.outbox.on_stored(slot),
+            StoreToken::Inbox(slot) => self.inbox.on_stored(cx, receiving, slot),
+        }
+    }
+
+    pub(super) fn store_failed(&mut self, sending: &mut Budget, receiving: &mut Budget) {
+        self.outbox.on_store_failed(sending);
+        self.inbox.on_store_failed(receiving);
     }
 
     pub(super) fn heard(&mut self, now: Instant) {

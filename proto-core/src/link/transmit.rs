@@ -134,7 +134,7 @@ impl Links {
         let room = entry.room(cx.limits, &self.links);
         let mut writer = Writer::new(buf);
         let after = entry.write(cx, &mut self.sending, intent, room, &mut writer, pieces);
-        let peer = intent.peer;
+        let (peer, node) = (intent.peer, entry.node);
         if writer.is_empty() {
             // Nothing fitted, or nothing was left to say: whoever asks again at once would hear the same.
             self.end_turn(peer);
@@ -144,7 +144,7 @@ impl Links {
             self.stores
                 .iter()
                 .rev()
-                .find(|(_, who, what)| *who == peer && *what == token)
+                .find(|(_, asker)| asker.node == node && asker.token == token)
                 .map(|&(slot, ..)| slot)
         });
         Built { len: writer.len(), after_slot }

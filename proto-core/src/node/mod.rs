@@ -91,8 +91,6 @@ pub struct Node {
     /// The ticket of this start's own record: nothing is sent before it is durable.
     boot_ticket: Ticket,
     may_transmit: bool,
-    /// Durable state of peers that have no slot yet.
-    recovered: BTreeMap<NodeId, Vec<Record>>,
     events: VecDeque<Event>,
     /// Packets of handshakes, and goodbyes: whole already, since their keys may be gone when they leave.
     sealed_before: VecDeque<(LinkId, Addr, Bytes)>,
@@ -147,7 +145,6 @@ impl Node {
             gate,
             boot_ticket,
             may_transmit: false,
-            recovered: recovered.durable,
             events: VecDeque::new(),
             sealed_before: VecDeque::new(),
             scratch: Vec::new(),
@@ -155,7 +152,7 @@ impl Node {
             backlog: false,
             limits,
         };
-        node.install_recovered(now, recovered.statements);
+        node.install_recovered(now, recovered.statements, recovered.durable);
         node.settle(now);
         Ok(node)
     }
@@ -291,9 +288,9 @@ impl Node {
                 self.links.send(&mut cx, peer, send)
             }
             Command::Consumed { from, seq } => {
-                let peer = self.sessions.slot_of(&from).ok_or(Refused::UnknownPeer)?;
-                self.links_handle(now, link::Input::Consumed { peer, seq });
-                Ok(())
+                let peer = self.sessions.slot_of(&from);
+                let mut cx = cx(now, &mut self.links_rng, &self.limits, &mut self.drops, self.zoo);
+                self.links.consumed(&mut cx, peer, from, seq)
             }
             Command::Shutdown => {
                 let peers = u16::try_from(self.links.peer_slots()).unwrap_or(u16::MAX);
@@ -318,7 +315,7 @@ impl Node {
         {
             // Whoever had the slot before is gone before anything is kept under it.
             self.settle(now);
-            self.attach_recovered(now, peer, node);
+            self.links_handle(now, link::Input::Attach { peer, node });
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use crate::ids::{NodeId, PeerSlot};
+use crate::ids::NodeId;
 use crate::link;
 use crate::node::Node;
 use crate::store::record::Record;
@@ -43,20 +43,22 @@ pub(super) fn sort(records: Vec<Record>) -> Recovered {
 }
 
 impl Node {
-    /// Takes over stored statements. One that no longer verifies is left out: it was checked when it
-    /// was installed, and its network may have been replaced since.
-    pub(super) fn install_recovered(&mut self, now: Instant, statements: Vec<Bytes>) {
+    /// Takes over stored statements and durable messages. A statement that no longer verifies is left
+    /// out: it was checked when it was installed, and its network may have been replaced since.
+    pub(super) fn install_recovered(
+        &mut self,
+        now: Instant,
+        statements: Vec<Bytes>,
+        durable: BTreeMap<NodeId, Vec<Record>>,
+    ) {
+        for (node, records) in durable {
+            self.links_handle(now, link::Input::Recovered { node, records });
+        }
         for bytes in statements {
             let mut cx = super::cx(now, &mut self.sessions_rng, &self.limits, &mut self.drops, self.zoo);
             if self.sessions.install(&mut cx, &bytes).is_err() {
                 self.drops.count(crate::drops::Drop::CertificateInvalid);
             }
         }
-    }
-
-    /// Hands a peer's durable messages to the link machine once the peer has a slot.
-    pub(super) fn attach_recovered(&mut self, now: Instant, peer: PeerSlot, node: NodeId) {
-        let records = self.recovered.remove(&node).unwrap_or_default();
-        self.links_handle(now, link::Input::Attach { peer, node, records });
     }
 }

@@ -59,7 +59,7 @@ impl Node {
                 link,
                 addr,
             } => {
-                self.attach_recovered(now, peer, node);
+                self.links_handle(now, link::Input::Attach { peer, node });
                 self.links_handle(now, link::Input::PeerUp { peer, node, params, restarted, link, addr });
                 if ours {
                     self.links_handle(now, link::Input::Speak { peer, link, addr });
@@ -91,10 +91,8 @@ impl Node {
 
     fn route_link(&mut self, now: Instant, action: link::Action) {
         match action {
-            link::Action::Deliver { peer, delivery, seq, again, payload } => {
-                if let Some(from) = self.sessions.node_of(peer) {
-                    self.events.push_back(Event::Message { from, delivery, seq, again, payload });
-                }
+            link::Action::Deliver { from, delivery, seq, again, payload } => {
+                self.events.push_back(Event::Message { from, delivery, seq, again, payload });
             }
             link::Action::Receipt { to, tag, outcome } => {
                 self.events.push_back(Event::Receipt { to, tag, outcome });

@@ -40,6 +40,10 @@ pub(super) struct Durable {
 }
 
 impl Durable {
+    pub(super) fn is_used(&self) -> bool {
+        self.next > 0
+    }
+
     /// The oldest unfinished number.
     pub(super) fn base(&self) -> u64 {
         self.live.first_key_value().map_or(self.next, |(&seq, _)| seq)

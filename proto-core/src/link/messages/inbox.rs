@@ -74,6 +74,8 @@ pub struct Inbox {
     look_at: Option<Instant>,
     held: Option<Box<Held>>,
     pub(super) safe: Option<Box<Safe>>,
+    /// The peer has its place in the budget for durable messages.
+    pub(super) correspondent: bool,
     refusals: Vec<(u8, u64)>,
     pub(super) usage: Usage,
     pub(super) actions: VecDeque<InboxAction>,
@@ -91,6 +93,7 @@ impl Inbox {
             look_at: None,
             held: None,
             safe: None,
+            correspondent: false,
             refusals: Vec::new(),
             usage: Usage::default(),
             actions: VecDeque::new(),
@@ -134,6 +137,15 @@ impl Inbox {
             cx.drops.count(Drop::Oversize);
             self.refuse(header.space, header.seq);
             return true;
+        }
+        if header.space == DURABLE && !self.correspondent {
+            if !budget.has_place() {
+                cx.drops.count(Drop::QueueFull);
+                self.refuse(header.space, header.seq);
+                return true;
+            }
+            budget.add_correspondent();
+            self.correspondent = true;
         }
         match &header.fragment {
             Some(fragment) => self.on_symbol(cx, budget, header, fragment, data),
@@ -443,10 +455,19 @@ impl Inbox {
         safe.storing.iter().filter(|(_, (seq, _))| promised(*seq)).map(|(&slot, _)| slot).max()
     }
 
-    /// The peer was removed: give back what is held.
+    /// The peer was removed: give back what is held, but for durable messages that are done with or shown.
     pub fn cancel(&mut self, budget: &mut Budget) {
         self.peer_restarted(budget);
-        self.on_store_failed(budget);
+        // Nobody was told of them yet: their sender still has them.
+        for seq in self.drop_storing(budget) {
+            self.erase(seq);
+        }
+    }
+
+    /// Whether durable messages came, or began to come.
+    #[must_use]
+    pub fn has_correspondent(&self) -> bool {
+        self.correspondent
     }
 
     /// Whether [`Inbox::poll`] has anything to give, or memory to give back.

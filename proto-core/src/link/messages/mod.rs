@@ -123,6 +123,8 @@ pub struct Budget {
     share: Usage,
     /// What is kept free for whoever's turn it is.
     reserve: Usage,
+    /// Nodes with which durable messages were ever exchanged, and how many there may be.
+    correspondents: (u32, u32),
 }
 
 /// What one peer holds of a [`Budget`].
@@ -160,7 +162,18 @@ impl Budget {
                 durable: limits.share(durable, 1),
             },
             reserve: Usage::default(),
+            correspondents: (0, limits.durable_peers),
         }
+    }
+
+    /// Whether one more node may begin to exchange durable messages.
+    fn has_place(&self) -> bool {
+        self.correspondents.0 < self.correspondents.1
+    }
+
+    /// One more node exchanges durable messages. Its place is never given back.
+    pub fn add_correspondent(&mut self) {
+        self.correspondents.0 = self.correspondents.0.saturating_add(1);
     }
 
     /// Bytes and messages held by all peers together.

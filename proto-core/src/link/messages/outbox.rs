@@ -114,10 +114,14 @@ impl Outbox {
         if manner == Manner::Durable && self.durable.as_ref().is_some_and(|durable| durable.failed) {
             return Err(Refused::NoStorage);
         }
-        let fits = self.queue.len() < MOST;
+        let newcomer = manner == Manner::Durable && !self.has_correspondent();
+        let fits = self.queue.len() < MOST && (!newcomer || budget.has_place());
         if !fits || !budget.take(&mut self.usage, send.payload.len(), manner == Manner::Durable) {
             cx.drops.count(Drop::QueueFull);
             return Err(Refused::QueueFull);
+        }
+        if newcomer {
+            budget.add_correspondent();
         }
         let lifetime = send.lifetime.unwrap_or(send.class.lifetime());
         let expires = cx.now + lifetime;
@@ -194,12 +198,21 @@ impl Outbox {
         self.actions.push_back(OutboxAction::Receipt { tag, outcome });
     }
 
-    /// The peer was removed: everything ends, on disk too.
+    /// Whether durable numbers were used.
+    #[must_use]
+    pub fn has_correspondent(&self) -> bool {
+        self.durable.as_ref().is_some_and(|durable| durable.is_used())
+    }
+
+    /// The peer was removed: everything ends, on disk too, and what was in memory starts anew. Durable
+    /// numbers go on.
     pub fn cancel(&mut self, budget: &mut Budget) {
         let all: alloc::vec::Vec<u32> = self.queue.iter().map(|(index, _)| index).collect();
         for index in all {
             self.finish(budget, index, Outcome::Cancelled);
         }
+        self.peer_restarted(budget);
+        self.timers = BinaryHeap::new();
     }
 
     /// Panics when an invariant does not hold.

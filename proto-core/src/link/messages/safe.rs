@@ -101,12 +101,17 @@ impl Inbox {
 
     /// The disk has failed: what was not confirmed is forgotten and will be refused.
     pub fn on_store_failed(&mut self, budget: &mut Budget) {
-        let safe = self.safe.get_or_insert_default();
-        safe.failed = true;
-        safe.numbers.clear();
+        self.safe.get_or_insert_default().failed = true;
+        let _ = self.drop_storing(budget);
+    }
+
+    /// Forgets what is on its way to the disk; says which numbers that was.
+    pub(super) fn drop_storing(&mut self, budget: &mut Budget) -> BTreeSet<u64> {
+        let Some(safe) = &mut self.safe else { return BTreeSet::new() };
         for (_, payload) in core::mem::take(&mut safe.storing).into_values() {
             budget.give(&mut self.usage, payload.len(), true);
         }
+        core::mem::take(&mut safe.numbers)
     }
 
     /// The application has taken the durable message `seq` for good.
@@ -131,7 +136,7 @@ impl Inbox {
         self.actions.push_back(InboxAction::Store { slot, record });
     }
 
-    fn erase(&mut self, seq: u64) {
+    pub(super) fn erase(&mut self, seq: u64) {
         let key = Key::Incoming(self.peer, seq);
         if let Some(safe) = &mut self.safe {
             let slot = safe.next_slot();
@@ -171,6 +176,7 @@ impl Inbox {
             return inbox;
         }
         inbox.safe = Some(Box::default());
+        inbox.correspondent = true;
         inbox.durable.notice.touch();
         inbox.durable.floor = window.0;
         let width = limits.message_window;

@@ -1,4 +1,5 @@
 //! Two nodes and a wire between them, driven by hand.
 
 mod bench;
+mod kept;
 mod pair;

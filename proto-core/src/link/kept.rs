@@ -1,0 +1,207 @@
+//! What is kept of nodes that have no slot: the numbers of durable messages.
+//!
+//! A shop that closes a customer's account still keeps the book of what was delivered to him and what
+//! he signed for: should he come back, neither side may begin to count anew, or a parcel would be taken
+//! for one that he had long ago. Both sides keep such a book for themselves, and one that was removed
+//! here has not removed us; so the numbers outlive the slot, an eviction and a restart.
+//!
+//! The book is bounded at its beginning, not at its end: the first durable message to or from a node
+//! asks for a place ([`Limits::durable_peers`]), and is refused when there is none. A place is never
+//! taken away, since no moment is certain at which the other side will not come back with an old
+//! message: its disk may have lost the last thing that it wrote.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use super::peer::{Peer, StoreToken};
+use super::{Action, Links};
+use crate::ids::{NodeId, PeerSlot};
+use crate::limits::Limits;
+use crate::machine::Cx;
+use crate::node::output::Refused;
+use crate::store::record::Record;
+
+/// What is kept of a node without a slot.
+#[derive(Debug)]
+pub(super) enum Kept {
+    /// It had one: its halves, with nothing left in them but durable bookkeeping.
+    Peer(Box<Peer>),
+    /// It had none since the restart: what was on disk.
+    Records(Vec<Record>),
+}
+
+/// Who asked for a record to be written: the peer, where it was then, and its own number for it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Asker {
+    pub(super) peer: PeerSlot,
+    pub(super) node: NodeId,
+    pub(super) token: StoreToken,
+}
+
+impl Kept {
+    /// The most bytes of memory that one takes, messages apart.
+    pub(super) fn worst_case_bytes(limits: &Limits) -> usize {
+        size_of::<(NodeId, Kept)>() + size_of::<Peer>() + usize::from(limits.message_window) / 8 + 1_024
+    }
+}
+
+impl Links {
+    pub(super) fn recovered(&mut self, node: NodeId, records: Vec<Record>) {
+        let outgoing = |record: &Record| matches!(record, Record::Outgoing { .. } | Record::Sequence { .. });
+        // What is on disk has its place, whatever the limits are now.
+        if records.iter().any(outgoing) {
+            self.sending.add_correspondent();
+        }
+        if !records.iter().all(outgoing) {
+            self.receiving.add_correspondent();
+        }
+        self.kept.insert(node, Kept::Records(records));
+    }
+
+    pub(super) fn attach(&mut self, cx: &mut Cx<'_>, peer: PeerSlot, node: NodeId) {
+        let (before, records) = match self.kept.remove(&node) {
+            Some(Kept::Peer(before)) => (Some(before), Vec::new()),
+            Some(Kept::Records(records)) => (None, records),
+            None => (None, Vec::new()),
+        };
+        let is_known = self.peers.get(usize::from(peer.0)).is_some_and(Option::is_some);
+        if let Some(before) = before {
+            self.seat(peer, before);
+        }
+        self.peer_entry(cx, peer, node);
+        let Some(entry) = self.peers.get_mut(usize::from(peer.0)).and_then(Option::as_mut) else { return };
+        if !records.is_empty() {
+            entry.recover(cx, &mut self.sending, &mut self.receiving, records);
+        }
+        if !is_known && self.disk_failed {
+            entry.store_failed(&mut self.sending, &mut self.receiving);
+        }
+        self.touch(cx, peer);
+    }
+
+    fn seat(&mut self, peer: PeerSlot, entry: Box<Peer>) {
+        let index = usize::from(peer.0);
+        if index >= self.peers.len() {
+            self.peers.resize_with(index + 1, || None);
+        }
+        let Some(place) = self.peers.get_mut(index) else { return };
+        debug_assert!(place.is_none(), "the slot was another's and is not removed");
+        *place = Some(entry);
+    }
+
+    pub(super) fn peer_removed(&mut self, peer: PeerSlot) {
+        let Some(mut entry) = self.peers.get_mut(usize::from(peer.0)).and_then(Option::take) else { return };
+        entry.cancel(&mut self.sending, &mut self.receiving);
+        self.say_rest(peer, &mut entry);
+        self.deadlines.clear(peer.0);
+        self.ready.retain(|&slot| slot != peer);
+        self.talking.retain(|&slot| slot != peer);
+        if entry.has_correspondence() {
+            self.kept.insert(entry.node, Kept::Peer(entry));
+        }
+    }
+
+    /// Has everything done that a peer without a slot still wants done.
+    fn say_rest(&mut self, peer: PeerSlot, entry: &mut Peer) {
+        while let Some(said) = entry.poll() {
+            match self.action_of(peer, entry.node, said) {
+                Action::Path { .. } | Action::Silent { .. } | Action::ClosedByPeer { .. } => {}
+                action @ (Action::Deliver { .. } | Action::Receipt { .. } | Action::Store { .. }) => {
+                    self.actions.push_back(action);
+                }
+            }
+        }
+    }
+
+    pub(super) fn stored(&mut self, cx: &mut Cx<'_>, slot: u64) {
+        let Some(at) = self.stores.iter().position(|&(waiting, ..)| waiting == slot) else { return };
+        let Some((_, Asker { peer, node, token })) = self.stores.remove(at) else { return };
+        if let Some(Kept::Peer(mut entry)) = self.kept.remove(&node) {
+            entry.stored(cx, &mut self.receiving, token);
+            self.say_rest(peer, &mut entry);
+            self.kept.insert(node, Kept::Peer(entry));
+            return;
+        }
+        let Some(peer) = self.place_of(peer, node) else { return };
+        let Some(entry) = self.peers.get_mut(usize::from(peer.0)).and_then(Option::as_mut) else { return };
+        entry.stored(cx, &mut self.receiving, token);
+        self.touch(cx, peer);
+        // One sync may serve many records: their peers take turns in the order of the records,
+        // whether or not this one alone gave its peer something to say.
+        self.enlist(peer, true);
+    }
+
+    /// Where a node is that was once in slot `before`.
+    fn place_of(&self, before: PeerSlot, node: NodeId) -> Option<PeerSlot> {
+        let is_at =
+            |index: usize| self.peers.get(index).and_then(Option::as_ref).is_some_and(|p| p.node == node);
+        if is_at(usize::from(before.0)) {
+            return Some(before);
+        }
+        let index = (0..self.peers.len()).find(|&index| is_at(index))?;
+        u16::try_from(index).ok().map(PeerSlot)
+    }
+
+    pub(super) fn store_failed(&mut self, cx: &mut Cx<'_>) {
+        self.disk_failed = true;
+        self.stores.clear();
+        for index in 0..self.peers.len() {
+            let Ok(slot) = u16::try_from(index).map(PeerSlot) else { return };
+            if let Some(entry) = self.peers.get_mut(index).and_then(Option::as_mut) {
+                entry.store_failed(&mut self.sending, &mut self.receiving);
+                self.touch(cx, slot);
+            }
+        }
+        for kept in self.kept.values_mut() {
+            if let Kept::Peer(entry) = kept {
+                entry.store_failed(&mut self.sending, &mut self.receiving);
+            }
+        }
+    }
+
+    /// The application has taken the durable message `seq` of `from` for good; `peer` is the slot of
+    /// `from`, if it has one.
+    ///
+    /// # Errors
+    /// [`Refused::UnknownPeer`] when nothing was shown of this node since the start.
+    pub fn consumed(
+        &mut self,
+        cx: &mut Cx<'_>,
+        peer: Option<PeerSlot>,
+        from: NodeId,
+        seq: u64,
+    ) -> Result<(), Refused> {
+        if let Some(peer) = peer {
+            if let Some(entry) = self.peer_mut(peer) {
+                entry.inbox.consumed(seq);
+                self.touch(cx, peer);
+            }
+            return Ok(());
+        }
+        match self.kept.remove(&from) {
+            Some(Kept::Peer(mut entry)) => {
+                entry.inbox.consumed(seq);
+                self.say_rest(PeerSlot(u16::MAX), &mut entry);
+                self.kept.insert(from, Kept::Peer(entry));
+                Ok(())
+            }
+            Some(records @ Kept::Records(_)) => {
+                self.kept.insert(from, records);
+                Err(Refused::UnknownPeer)
+            }
+            None => Err(Refused::UnknownPeer),
+        }
+    }
+
+    pub(super) fn check_kept(&self, limits: &Limits) {
+        for (node, kept) in &self.kept {
+            if let Kept::Peer(entry) = kept {
+                assert!(entry.node == *node && !entry.up && !entry.has_actions());
+                entry.check(limits);
+            }
+        }
+        for entry in self.peers.iter().flatten() {
+            assert!(!self.kept.contains_key(&entry.node), "a node is kept apart and has a slot");
+        }
+    }
+}
