@@ -4,10 +4,9 @@
 //! both meet the same weather, and the ratio of one round holds still when neither of them does. The
 //! middle one of many such ratios is not moved by a round in which somebody else wanted the processor.
 //!
-//! Time is what this thread had of a processor, where the system says it (Linux does): a figure is of one
-//! core, and not of what others left of it. Elsewhere it is the clock on the wall.
-
-use std::time::Instant;
+//! Time is what this thread had of a processor, where there is such a clock (POSIX): a figure is of one core,
+//! and not of what others left of it. Elsewhere it is the clock on the wall. The clock has to be asked: what
+//! Linux writes into `schedstat` moves only with the tick of the scheduler, 4 ms, which is half a round.
 
 /// Rounds of each side; odd, so that there is a middle one.
 const ROUNDS: usize = 21;
@@ -32,29 +31,43 @@ impl Measured {
 }
 
 /// A moment to measure from.
-pub(crate) struct Start {
-    ran_ns: Option<u64>,
-    wall: Instant,
-}
+pub(crate) struct Start(Clock);
+
+#[cfg(unix)]
+type Clock = rustix::time::Timespec;
+
+#[cfg(not(unix))]
+type Clock = std::time::Instant;
 
 impl Start {
     pub(crate) fn now() -> Start {
-        Start { ran_ns: ran_ns(), wall: Instant::now() }
+        Start(read())
     }
 
     /// Seconds since then.
     pub(crate) fn seconds(&self) -> f64 {
-        match (self.ran_ns, ran_ns()) {
-            (Some(then), Some(now)) if now > then => (now - then) as f64 / 1e9,
-            (_, _) => self.wall.elapsed().as_secs_f64(),
-        }
+        between(&self.0, &read())
     }
 }
 
-/// How long this thread has run on a processor: the first number of its `schedstat` (proc(5)).
-fn ran_ns() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
-    text.split_whitespace().next()?.parse().ok()
+#[cfg(unix)]
+fn read() -> Clock {
+    rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime)
+}
+
+#[cfg(unix)]
+fn between(then: &Clock, now: &Clock) -> f64 {
+    (now.tv_sec - then.tv_sec) as f64 + (now.tv_nsec - then.tv_nsec) as f64 / 1e9
+}
+
+#[cfg(not(unix))]
+fn read() -> Clock {
+    Clock::now()
+}
+
+#[cfg(not(unix))]
+fn between(then: &Clock, now: &Clock) -> f64 {
+    now.duration_since(*then).as_secs_f64()
 }
 
 /// Units a second of one call, which returns how many units it did.
@@ -100,6 +113,17 @@ fn middle(mut of: [f64; ROUNDS]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A clock that moves with the tick of the scheduler shows nothing for most of these.
+    #[test]
+    fn the_clock_sees_a_hundred_thousand_additions() {
+        for _ in 0..20 {
+            let start = Start::now();
+            let sum = (0..100_000_u64).fold(0, |sum, number| sum ^ std::hint::black_box(number));
+            std::hint::black_box(sum);
+            assert!(start.seconds() > 0.0);
+        }
+    }
 
     #[test]
     fn slow_rounds_do_not_decide() {
