@@ -31,7 +31,7 @@ pub struct Limits {
     pub receive_bytes: u32,
     /// Messages being reassembled or held for order, all peers together.
     pub receive_messages: u32,
-    /// No peer may use more than one part in this many of the four shared bounds above, unless the
+    /// No peer may use more than one part in this many of the shared bounds on bytes and messages, unless the
     /// part is smaller than one largest message to send, or two to receive.
     pub peer_share: u32,
     /// Packets in flight on one path whose fate is remembered.
@@ -46,6 +46,8 @@ pub struct Limits {
     pub outputs: u32,
     /// Durable messages kept on disk, in both directions and for all peers together.
     pub durable_messages: u32,
+    /// Bytes of durable messages that came and that the application has not taken, all peers together.
+    pub durable_bytes: u32,
     /// Nodes to which durable messages are sent, and as many from which they are taken. Their numbers are
     /// kept for good, so a node beyond this bound is refused.
     pub durable_peers: u32,
@@ -92,6 +94,7 @@ impl Limits {
         message_window: 128,
         outputs: 32,
         durable_messages: 16,
+        durable_bytes: 32 * 1024,
         durable_peers: 16,
         revocations: 64,
         rekey_packets: 1 << 24,
@@ -120,6 +123,7 @@ impl Limits {
         message_window: 1_024,
         outputs: 2_048,
         durable_messages: 4_096,
+        durable_bytes: 16 * 1024 * 1024,
         durable_peers: 256,
         revocations: 1024,
         rekey_packets: 1 << 30,
@@ -148,6 +152,7 @@ impl Limits {
         message_window: 4_096,
         outputs: 8_192,
         durable_messages: 65_536,
+        durable_bytes: 256 * 1024 * 1024,
         durable_peers: 8_192,
         revocations: 65536,
         rekey_packets: 1 << 30,
@@ -197,7 +202,7 @@ impl Limits {
     /// # Errors
     /// Names the first field that cannot work and what it must be.
     pub fn validate(&self) -> Result<(), LimitsError> {
-        let rules: [(bool, &'static str, &'static str); 16] = [
+        let rules: [(bool, &'static str, &'static str); 17] = [
             ((1..=4_096).contains(&self.links), "links", "must be 1 to 4,096"),
             ((1..=16_384).contains(&self.peers), "peers", "must be 1 to 16,384"),
             ((1..=8).contains(&self.paths_per_peer), "paths_per_peer", "must be 1 to 8"),
@@ -206,6 +211,7 @@ impl Limits {
             (self.message_bytes <= 16 * 1024 * 1024, "message_bytes", "must be at most 16 MiB"),
             (self.send_bytes >= self.message_bytes, "send_bytes", "must hold one largest message"),
             (self.receive_bytes >= self.message_bytes, "receive_bytes", "must hold one largest message"),
+            (self.durable_bytes >= self.message_bytes, "durable_bytes", "must hold one largest message"),
             (self.send_messages >= 1, "send_messages", "must be at least 1"),
             (self.receive_messages >= 1, "receive_messages", "must be at least 1"),
             (self.peer_share >= 1, "peer_share", "must be at least 1"),

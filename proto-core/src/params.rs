@@ -16,3 +16,10 @@ pub struct PeerParams {
     /// It decodes RaptorQ repair symbols (RFC 6330).
     pub fountain: bool,
 }
+
+impl PeerParams {
+    /// The least that [`PeerParams::packet_bytes`] may be: the smallest MTU of any link.
+    pub const LEAST_PACKET: u32 = 64;
+    /// The least that [`PeerParams::message_window`] may be.
+    pub const LEAST_WINDOW: u16 = 64;
+}

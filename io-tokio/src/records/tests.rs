@@ -1,6 +1,6 @@
 use super::*;
 use bytes::Bytes;
-use proto_core::ids::NodeId;
+use proto_core::ids::{DeviceId, NodeId};
 
 /// A folder that goes away with the test.
 struct Folder(PathBuf);
@@ -26,7 +26,7 @@ impl Drop for Folder {
 const PEER: NodeId = NodeId([7; 32]);
 
 fn incoming(seq: u64, len: usize) -> Record {
-    Record::Incoming { peer: PEER, seq, payload: Bytes::from(vec![seq as u8; len]) }
+    Record::Incoming { peer: PEER, device: DeviceId(PEER.0), seq, payload: Bytes::from(vec![seq as u8; len]) }
 }
 
 fn three_writes(path: &Path) -> Vec<Record> {

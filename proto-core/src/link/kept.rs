@@ -20,15 +20,10 @@ use crate::limits::Limits;
 use crate::machine::Cx;
 use crate::node::output::Refused;
 use crate::store::record::Record;
+use crate::wake::Wake;
 
-/// What is kept of a node without a slot.
-#[derive(Debug)]
-pub(super) enum Kept {
-    /// It had one: its halves, with nothing left in them but durable bookkeeping.
-    Peer(Box<Peer>),
-    /// It had none since the restart: what was on disk.
-    Records(Vec<Record>),
-}
+/// Stands for no slot where a slot is only a hint.
+const NO_SLOT: PeerSlot = PeerSlot(u16::MAX);
 
 /// Who asked for a record to be written: the peer, where it was then, and its own number for it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -38,42 +33,45 @@ pub(super) struct Asker {
     pub(super) token: StoreToken,
 }
 
-impl Kept {
-    /// The most bytes of memory that one takes, messages apart.
-    pub(super) fn worst_case_bytes(limits: &Limits) -> usize {
-        size_of::<(NodeId, Kept)>() + size_of::<Peer>() + usize::from(limits.message_window) / 8 + 1_024
-    }
+/// The most bytes of memory that one node without a slot takes, messages apart.
+pub(super) fn worst_case_bytes(limits: &Limits) -> usize {
+    size_of::<(NodeId, Box<Peer>)>() + size_of::<Peer>() + usize::from(limits.message_window) / 8 + 1_024
 }
 
 impl Links {
-    pub(super) fn recovered(&mut self, node: NodeId, records: Vec<Record>) {
-        let outgoing = |record: &Record| matches!(record, Record::Outgoing { .. } | Record::Sequence { .. });
-        // What is on disk has its place, whatever the limits are now.
-        if records.iter().any(outgoing) {
-            self.sending.add_correspondent();
-        }
-        if !records.iter().all(outgoing) {
-            self.receiving.add_correspondent();
-        }
-        self.kept.insert(node, Kept::Records(records));
+    /// What the disk holds of a node: what its application has not taken is shown again now, whether the
+    /// node ever comes back or not, and what waits to be sent to it grows older from now on.
+    pub(super) fn recovered(&mut self, cx: &mut Cx<'_>, node: NodeId, records: Vec<Record>) {
+        let mut entry = Box::new(self.new_peer(cx.limits, node));
+        entry.recover(cx, &mut self.sending, &mut self.receiving, records);
+        self.say_rest(NO_SLOT, &mut entry);
+        self.kept_wake = self.kept_wake.min(entry.outbox.next_wake());
+        self.kept.insert(node, entry);
     }
 
-    pub(super) fn attach(&mut self, cx: &mut Cx<'_>, peer: PeerSlot, node: NodeId) {
-        let (before, records) = match self.kept.remove(&node) {
-            Some(Kept::Peer(before)) => (Some(before), Vec::new()),
-            Some(Kept::Records(records)) => (None, records),
-            None => (None, Vec::new()),
-        };
+    pub(super) fn wake_kept(&mut self, cx: &mut Cx<'_>) {
+        let mut kept = core::mem::take(&mut self.kept);
+        self.kept_wake = Wake::Idle;
+        for entry in kept.values_mut() {
+            entry.outbox.wake(cx, &mut self.sending);
+            self.say_rest(NO_SLOT, entry);
+            self.kept_wake = self.kept_wake.min(entry.outbox.next_wake());
+        }
+        self.kept = kept;
+    }
+
+    pub(super) fn attach(&mut self, cx: &mut Cx<'_>, peer: PeerSlot, node: NodeId, wanted: bool) {
         let is_known = self.peers.get(usize::from(peer.0)).is_some_and(Option::is_some);
-        if let Some(before) = before {
+        if let Some(before) = self.kept.remove(&node) {
             self.seat(peer, before);
         }
-        self.peer_entry(cx, peer, node);
-        let Some(entry) = self.peers.get_mut(usize::from(peer.0)).and_then(Option::as_mut) else { return };
-        if !records.is_empty() {
-            entry.recover(cx, &mut self.sending, &mut self.receiving, records);
-        }
-        if !is_known && self.disk_failed {
+        let disk_failed = self.disk_failed;
+        let Some(entry) = self.peer_entry(cx, peer, node) else { return };
+        entry.inbox.wanted |= wanted;
+        if !is_known
+            && disk_failed
+            && let Some(entry) = self.peers.get_mut(usize::from(peer.0)).and_then(Option::as_mut)
+        {
             entry.store_failed(&mut self.sending, &mut self.receiving);
         }
         self.touch(cx, peer);
@@ -97,7 +95,7 @@ impl Links {
         self.ready.retain(|&slot| slot != peer);
         self.talking.retain(|&slot| slot != peer);
         if entry.has_correspondence() {
-            self.kept.insert(entry.node, Kept::Peer(entry));
+            self.kept.insert(entry.node, entry);
         }
     }
 
@@ -116,10 +114,10 @@ impl Links {
     pub(super) fn stored(&mut self, cx: &mut Cx<'_>, slot: u64) {
         let Some(at) = self.stores.iter().position(|&(waiting, ..)| waiting == slot) else { return };
         let Some((_, Asker { peer, node, token })) = self.stores.remove(at) else { return };
-        if let Some(Kept::Peer(mut entry)) = self.kept.remove(&node) {
+        if let Some(mut entry) = self.kept.remove(&node) {
             entry.stored(cx, &mut self.receiving, token);
             self.say_rest(peer, &mut entry);
-            self.kept.insert(node, Kept::Peer(entry));
+            self.kept.insert(node, entry);
             return;
         }
         let Some(peer) = self.place_of(peer, node) else { return };
@@ -152,18 +150,19 @@ impl Links {
                 self.touch(cx, slot);
             }
         }
-        for kept in self.kept.values_mut() {
-            if let Kept::Peer(entry) = kept {
-                entry.store_failed(&mut self.sending, &mut self.receiving);
-            }
+        let mut kept = core::mem::take(&mut self.kept);
+        for entry in kept.values_mut() {
+            entry.store_failed(&mut self.sending, &mut self.receiving);
+            self.say_rest(NO_SLOT, entry);
         }
+        self.kept = kept;
     }
 
     /// The application has taken the durable message `seq` of `from` for good; `peer` is the slot of
     /// `from`, if it has one.
     ///
     /// # Errors
-    /// [`Refused::UnknownPeer`] when nothing was shown of this node since the start.
+    /// [`Refused::UnknownPeer`] when nothing is kept of this node.
     pub fn consumed(
         &mut self,
         cx: &mut Cx<'_>,
@@ -178,27 +177,17 @@ impl Links {
             }
             return Ok(());
         }
-        match self.kept.remove(&from) {
-            Some(Kept::Peer(mut entry)) => {
-                entry.inbox.consumed(seq);
-                self.say_rest(PeerSlot(u16::MAX), &mut entry);
-                self.kept.insert(from, Kept::Peer(entry));
-                Ok(())
-            }
-            Some(records @ Kept::Records(_)) => {
-                self.kept.insert(from, records);
-                Err(Refused::UnknownPeer)
-            }
-            None => Err(Refused::UnknownPeer),
-        }
+        let mut entry = self.kept.remove(&from).ok_or(Refused::UnknownPeer)?;
+        entry.inbox.consumed(seq);
+        self.say_rest(NO_SLOT, &mut entry);
+        self.kept.insert(from, entry);
+        Ok(())
     }
 
     pub(super) fn check_kept(&self, limits: &Limits) {
-        for (node, kept) in &self.kept {
-            if let Kept::Peer(entry) = kept {
-                assert!(entry.node == *node && !entry.up && !entry.has_actions());
-                entry.check(limits);
-            }
+        for (node, entry) in &self.kept {
+            assert!(entry.node == *node && !entry.up && !entry.has_actions());
+            entry.check(limits);
         }
         for entry in self.peers.iter().flatten() {
             assert!(!self.kept.contains_key(&entry.node), "a node is kept apart and has a slot");

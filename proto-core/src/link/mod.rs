@@ -30,9 +30,9 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use crate::bounded::Deadlines;
-use crate::ids::{Addr, LinkId, NodeId, PathId, PeerSlot};
+use crate::ids::{Addr, DeviceId, LinkId, NodeId, PathId, PeerSlot};
 use crate::limits::Limits;
-use crate::link::kept::{Asker, Kept};
+use crate::link::kept::Asker;
 use crate::link::messages::Budget;
 use crate::link::path::Piece;
 use crate::link::peer::{Peer, Said};
@@ -75,6 +75,8 @@ pub enum Input<'a> {
         peer: PeerSlot,
         /// Who has it.
         node: NodeId,
+        /// It was asked for by its name.
+        wanted: bool,
     },
     /// A session is established, or its keys were replaced.
     PeerUp {
@@ -82,6 +84,8 @@ pub enum Input<'a> {
         peer: PeerSlot,
         /// Who.
         node: NodeId,
+        /// With which of its devices.
+        device: DeviceId,
         /// The peer's sizes.
         params: PeerParams,
         /// Its memory is new.
@@ -207,13 +211,25 @@ struct LinkEntry {
     free_at: Instant,
 }
 
+/// What is new with a session.
+#[derive(Clone, Copy, Debug)]
+struct Up {
+    device: DeviceId,
+    params: PeerParams,
+    restarted: bool,
+    place: (LinkId, Addr),
+}
+
 /// Delivery to all peers.
 #[derive(Debug)]
 pub struct Links {
     local: NodeId,
     links: BTreeMap<LinkId, LinkEntry>,
     peers: Vec<Option<Box<Peer>>>,
-    kept: BTreeMap<NodeId, Kept>,
+    /// Nodes without a slot, see [`kept`].
+    kept: BTreeMap<NodeId, Box<Peer>>,
+    /// When a message to one of those expires.
+    kept_wake: Wake,
     deadlines: Deadlines,
     /// Kept empty between turns, for its memory.
     due: Vec<PeerSlot>,
@@ -240,10 +256,10 @@ impl Machine for Links {
         match input {
             Input::LinkUp { link, info } => self.link_up(cx, link, info),
             Input::LinkDown { link } => self.link_down(cx, link),
-            Input::Recovered { node, records } => self.recovered(node, records),
-            Input::Attach { peer, node } => self.attach(cx, peer, node),
-            Input::PeerUp { peer, node, params, restarted, link, addr } => {
-                self.peer_up(cx, peer, node, params, restarted, (link, addr));
+            Input::Recovered { node, records } => self.recovered(cx, node, records),
+            Input::Attach { peer, node, wanted } => self.attach(cx, peer, node, wanted),
+            Input::PeerUp { peer, node, device, params, restarted, link, addr } => {
+                self.peer_up(cx, peer, node, Up { device, params, restarted, place: (link, addr) });
             }
             Input::Speak { peer, link, addr } => self.speak(cx, peer, (link, addr)),
             Input::PeerDown { peer } => self.peer_down(cx, peer),
@@ -269,10 +285,13 @@ impl Machine for Links {
             self.peer_wake(cx, peer);
         }
         self.due = due;
+        if self.kept_wake.is_due(cx.now) {
+            self.wake_kept(cx);
+        }
     }
 
     fn next_wake(&self) -> Wake {
-        self.deadlines.next()
+        self.deadlines.next().min(self.kept_wake)
     }
 
     fn poll(&mut self) -> Option<Action> {
@@ -301,6 +320,7 @@ impl Links {
             links: BTreeMap::new(),
             peers: Vec::new(),
             kept: BTreeMap::new(),
+            kept_wake: Wake::Idle,
             deadlines: Deadlines::new(),
             due: Vec::new(),
             ready: VecDeque::new(),
@@ -349,21 +369,18 @@ impl Links {
         if index >= self.peers.len() {
             self.peers.resize_with(index + 1, || None);
         }
-        // Both sides number paths in one space: the smaller name opens even ones, the other odd ones.
-        let parity = u8::from(node < self.local);
+        let fresh = self.new_peer(cx.limits, node);
         let place = self.peers.get_mut(index)?;
-        Some(place.get_or_insert_with(|| Box::new(Peer::new(cx.limits, node, parity))))
+        Some(place.get_or_insert_with(|| Box::new(fresh)))
     }
 
-    fn peer_up(
-        &mut self,
-        cx: &mut Cx<'_>,
-        peer: PeerSlot,
-        node: NodeId,
-        params: PeerParams,
-        restarted: bool,
-        (link, addr): (LinkId, Addr),
-    ) {
+    fn new_peer(&self, limits: &Limits, node: NodeId) -> Peer {
+        // Both sides number paths in one space: the smaller name opens even ones, the other odd ones.
+        Peer::new(limits, node, u8::from(node < self.local))
+    }
+
+    fn peer_up(&mut self, cx: &mut Cx<'_>, peer: PeerSlot, node: NodeId, up: Up) {
+        let Up { device, params, restarted, place: (link, addr) } = up;
         // The link may be gone by now; what the handshake says of the peer holds all the same.
         let info = self.links.get(&link).map(|entry| entry.info.clone());
         let Some(entry) = self.peer_entry(cx, peer, node) else { return };
@@ -372,7 +389,7 @@ impl Links {
         if restarted {
             entry.restarted(&mut self.sending, &mut self.receiving);
         }
-        entry.established(cx, params);
+        entry.established(cx, &mut self.receiving, device, params);
         if let Some(info) = info {
             entry.proved(cx, link, addr, &info);
         }
@@ -524,7 +541,7 @@ impl Links {
         // Symbols are kept with some slack, and a block in decoding exists twice with its matrix.
         let bytes = limits.send_bytes as usize + 2 * limits.receive_bytes as usize;
         let block = 8 * (limits.message_bytes as usize).min(1_024 * limits.packet_bytes as usize);
-        let kept = 2 * limits.durable_peers as usize * Kept::worst_case_bytes(limits);
+        let kept = 2 * limits.durable_peers as usize * kept::worst_case_bytes(limits);
         usize::from(limits.peers) * peer + kept + messages + bytes + block + usize::from(limits.links) * 256
     }
 

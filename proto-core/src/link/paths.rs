@@ -250,14 +250,21 @@ pub(crate) enum Purpose {
 ///
 /// Earliest completion first (Lim et al., CoNEXT 2017): sending on the slow way pays only if what is
 /// queued would keep the fast one busy longer than the slow one needs to deliver. Otherwise the last
-/// piece of a message sits on the slow radio while the cable idles.
-pub(crate) fn worth_the_slow_way(backlog_bytes: u64, fast: &Path, slow: &Path, packet_bytes: u64) -> bool {
+/// piece of a message sits on the slow radio while the cable idles. `dearer` is how much longer a message
+/// should rather wait than go the slow way.
+pub(crate) fn worth_the_slow_way(
+    backlog_bytes: u64,
+    fast: &Path,
+    slow: &Path,
+    packet_bytes: u64,
+    dearer: Duration,
+) -> bool {
     let span = |bytes: u64, path: &Path| {
         Duration::from_micros(bytes.saturating_mul(8_000_000) / path.rate_bps().max(1))
     };
     let by_fast = span(backlog_bytes, fast) + fast.rtt().mul_ratio(1, 2);
     let by_slow = span(packet_bytes, slow) + slow.rtt().mul_ratio(1, 2);
-    by_slow < by_fast
+    by_slow + dearer < by_fast
 }
 
 #[cfg(test)]

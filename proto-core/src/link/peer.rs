@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use crate::ids::{Addr, LinkId, NodeId, PathId};
+use crate::ids::{Addr, DeviceId, LinkId, NodeId, PathId};
 use crate::limits::Limits;
 use crate::link::LinkEntry;
 use crate::link::messages::{Budget, Inbox, InboxAction, Outbox, OutboxAction};
@@ -107,13 +107,19 @@ impl Peer {
     }
 
     /// A session is up over this way, new or with new keys.
-    pub(super) fn established(&mut self, cx: &mut Cx<'_>, params: PeerParams) {
+    pub(super) fn established(
+        &mut self,
+        cx: &mut Cx<'_>,
+        receiving: &mut Budget,
+        device: DeviceId,
+        params: PeerParams,
+    ) {
         self.up = true;
         self.closed = false;
         // Repair symbols need both: one to make them, one to use them.
         self.params = PeerParams { fountain: params.fountain && cx.limits.params().fountain, ..params };
         self.outbox.connected(self.params);
-        self.inbox.connected();
+        self.inbox.connected(receiving, device);
         self.heard(cx.now);
     }
 
@@ -157,6 +163,7 @@ impl Peer {
         self.outbox.cancel(sending);
         self.inbox.cancel(receiving);
         self.ways = Vec::new();
+        self.inbox.wanted = false;
         (self.up, self.queued, self.talking) = (false, false, false);
     }
 

@@ -88,7 +88,7 @@ impl Peer {
                 true
             }
             Frame::Datagram(payload) => {
-                self.inbox.on_datagram(payload);
+                self.inbox.on_datagram(cx, payload);
                 true
             }
             Frame::Message { header, data } => self.inbox.on_message(cx, receiving, &header, data),

@@ -137,8 +137,7 @@ impl Links {
         let (peer, node) = (intent.peer, entry.node);
         if writer.is_empty() {
             // Nothing fitted, or nothing was left to say: whoever asks again at once would hear the same.
-            self.end_turn(peer);
-            self.deadlines.set(peer.0, Wake::At(cx.now + LINK_LEAD, Reason::Backlog));
+            self.no_room(cx, peer);
         }
         let after_slot = after.and_then(|token| {
             self.stores
@@ -148,6 +147,12 @@ impl Links {
                 .map(|&(slot, ..)| slot)
         });
         Built { len: writer.len(), after_slot }
+    }
+
+    /// What there is to say does not fit now: the peer is asked again a little later.
+    pub fn no_room(&mut self, cx: &Cx<'_>, peer: PeerSlot) {
+        self.end_turn(peer);
+        self.deadlines.set(peer.0, Wake::At(cx.now + LINK_LEAD, Reason::Backlog));
     }
 
     /// There was nothing to say after all: the peer's turn is over until something changes.
@@ -280,19 +285,17 @@ impl Peer {
         self.ways.iter_mut().position(|way| {
             let packet = links.get(&way.link).map_or(0, |entry| usize::from(entry.info.mtu));
             way.is_usable()
-                && cx.now.since(way.last_sent) >= NEGLECT
+                && cx.now.since(way.last_sent) >= NEGLECT + cost_of(links, way)
                 && way.path.may_send(cx.now, packet).is_due(cx.now)
                 && free(cx, links, way.link).is_ok()
         })
     }
 
     /// The usable way with the shortest round trip that may send now; a slower one only when the
-    /// fast one could not deliver sooner. Its place among the ways.
+    /// fast one could not deliver sooner. What a link costs counts as time. Its place among the ways.
     fn best_way(&mut self, cx: &Cx<'_>, links: &BTreeMap<LinkId, LinkEntry>) -> Result<usize, Wake> {
-        // A way that owes an answer for two round trips and the longest delay of an acknowledgement comes
-        // after every other: it may have died, and what was lost on it should not follow.
-        let owes = |way: &Way| way.path.silent_for(cx.now) > way.path.rtt().mul_ratio(2, 1) + ANSWER_DELAY;
-        let by_speed = |way: &Way| (owes(way), way.path.rtt(), way.id);
+        let by_speed =
+            |way: &Way| (owes(cx, way), way.path.rtt() + cost_of(links, way).mul_ratio(2, 1), way.id);
         let usable = self.ways.iter().enumerate().filter(|(_, way)| way.is_usable());
         let (fastest, _) = usable.min_by_key(|(_, way)| by_speed(way)).ok_or(Wake::Idle)?;
         let mut wake = Wake::Idle;
@@ -306,7 +309,7 @@ impl Peer {
                 wake = wake.min(allowed);
             } else if let Err(later) = free(cx, links, way.link) {
                 wake = wake.min(later);
-            } else if self.is_worth_it(at, fastest, packet)
+            } else if self.is_worth_it(links, at, fastest, packet)
                 && best
                     .and_then(|best| self.ways.get(best))
                     .is_none_or(|best| self.ways.get(at).is_some_and(|way| by_speed(way) < by_speed(best)))
@@ -317,10 +320,17 @@ impl Peer {
         best.ok_or(wake)
     }
 
-    fn is_worth_it(&self, at: usize, fastest: usize, packet_bytes: usize) -> bool {
+    fn is_worth_it(
+        &self,
+        links: &BTreeMap<LinkId, LinkEntry>,
+        at: usize,
+        fastest: usize,
+        packet_bytes: usize,
+    ) -> bool {
         let (Some(way), Some(fast)) = (self.ways.get(at), self.ways.get(fastest)) else { return false };
         let (_, backlog) = self.outbox.held();
-        at == fastest || worth_the_slow_way(backlog, &fast.path, &way.path, packet_bytes as u64)
+        let dearer = cost_of(links, way).saturating_sub(cost_of(links, fast));
+        at == fastest || worth_the_slow_way(backlog, &fast.path, &way.path, packet_bytes as u64, dearer)
     }
 
     fn intent(&self, cx: &Cx<'_>, peer: PeerSlot, way: &Way, wish: &Wish<'_>) -> Intent {
@@ -407,6 +417,17 @@ impl Peer {
             None
         }
     }
+}
+
+/// A way that owes an answer for two round trips and the longest delay of an acknowledgement comes after
+/// every other: it may have died, and what was lost on it should not follow.
+fn owes(cx: &Cx<'_>, way: &Way) -> bool {
+    way.path.silent_for(cx.now) > way.path.rtt().mul_ratio(2, 1) + ANSWER_DELAY
+}
+
+/// What the way's link costs, as time.
+fn cost_of(links: &BTreeMap<LinkId, LinkEntry>, way: &Way) -> Duration {
+    Duration::from_millis(links.get(&way.link).map_or(0, |entry| u64::from(entry.info.cost)))
 }
 
 /// What a way has to say of itself now: echoes, challenges, acknowledgements, probes.

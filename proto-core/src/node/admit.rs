@@ -9,11 +9,24 @@ use crate::ids::{LinkId, PeerSlot};
 use crate::node::Node;
 use crate::node::input::{Delivery, LinkInfo, PeerSpec, Send};
 use crate::node::output::Refused;
+use crate::time::Instant;
 
 /// Events that one action can add after the last look at the room: the few that are pushed directly.
 pub(super) const OUTPUTS_PER_TURN: usize = 4;
 
 impl Node {
+    /// A command acts on what earlier ones have led to, so those have to be carried out first: a slot
+    /// may be another peer's by then.
+    pub(super) fn admit_command(&mut self, now: Instant) -> Result<(), Refused> {
+        if self.backlog {
+            self.settle(now);
+        }
+        if self.backlog || self.outputs_are_full() {
+            return Err(Refused::QueueFull);
+        }
+        Ok(())
+    }
+
     pub(super) fn admit_datagram(&self, link: LinkId, bytes: &[u8]) -> Result<(), Drop> {
         if !self.link_infos.contains_key(&link) {
             return Err(Drop::UnknownLink);
@@ -63,9 +76,6 @@ impl Node {
         if send.delivery == Delivery::Durable && self.gate.has_failed() {
             return Err(Refused::NoStorage);
         }
-        if self.outputs_are_full() {
-            return Err(Refused::QueueFull);
-        }
         Ok(peer)
     }
 
@@ -74,6 +84,6 @@ impl Node {
         let limit = self.limits.outputs as usize;
         self.events.len() >= limit
             || (!self.gate.has_failed() && self.gate.room() <= OUTPUTS_PER_TURN)
-            || self.sealed_before.len() >= limit
+            || (self.may_transmit && self.sealed_before.len() >= limit)
     }
 }

@@ -66,6 +66,12 @@ impl Gate {
         ticket
     }
 
+    /// Whether the shell has records to take.
+    #[must_use]
+    pub fn has_outgoing(&self) -> bool {
+        !self.outgoing.is_empty()
+    }
+
     /// The next record for the shell to write.
     pub fn poll(&mut self) -> Option<(Ticket, Record)> {
         self.outgoing.pop_front()

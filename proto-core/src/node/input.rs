@@ -69,7 +69,8 @@ pub struct LinkInfo {
     pub rate_bps: Option<u64>,
     /// A first guess of the one-way delay, used until it has been measured.
     pub delay: Duration,
-    /// What a byte costs compared with other links; 0 for a cable, more for what is metered.
+    /// What the link costs compared with others, as time: how many milliseconds a message should rather wait
+    /// than go over this link. 0 for a cable, more for what is metered.
     pub cost: u16,
     /// How many equal datagrams one `Transmit` may carry; 1 where the shell has no segmentation offload.
     pub segments: u8,

@@ -202,6 +202,10 @@ impl Node {
     /// When to call `handle` with [`Input::Wake`], and why.
     #[must_use]
     pub fn next_wake(&self) -> Wake {
+        if self.outputs_are_full() {
+            // Nothing can be done before the shell has taken something, or the disk has spoken.
+            return Wake::Idle;
+        }
         if self.backlog {
             return Wake::Now;
         }
@@ -244,6 +248,10 @@ impl Node {
     }
 
     fn wake(&mut self, now: Instant) {
+        if self.backlog || self.outputs_are_full() {
+            // What was asked for is not carried out yet. Asked for more, the machines would pile it up.
+            return;
+        }
         if self.sessions.next_wake().is_due(now) {
             let mut cx = cx(now, &mut self.sessions_rng, &self.limits, &mut self.drops, self.zoo);
             self.sessions.wake(&mut cx);
@@ -275,19 +283,27 @@ impl Node {
 
     fn command(&mut self, now: Instant, command: Command) -> Result<(), Refused> {
         match command {
-            Command::AddPeer(spec) => self.add_peer(now, spec),
+            Command::AddPeer(spec) => {
+                self.admit_command(now)?;
+                self.admit_peer(&spec)?;
+                self.sessions_handle(now, session::Input::Connect { spec });
+                Ok(())
+            }
             Command::RemovePeer(node) => {
+                self.admit_command(now)?;
                 let peer = self.sessions.slot_of(&node).ok_or(Refused::UnknownPeer)?;
                 self.say_goodbye(now, peer, frame::CLOSE_REMOVED);
                 self.sessions_handle(now, session::Input::Forget { peer });
                 Ok(())
             }
             Command::Send(send) => {
+                self.admit_command(now)?;
                 let peer = self.admit_send(&send)?;
                 let mut cx = cx(now, &mut self.links_rng, &self.limits, &mut self.drops, self.zoo);
                 self.links.send(&mut cx, peer, send)
             }
             Command::Consumed { from, seq } => {
+                self.admit_command(now)?;
                 let peer = self.sessions.slot_of(&from);
                 let mut cx = cx(now, &mut self.links_rng, &self.limits, &mut self.drops, self.zoo);
                 self.links.consumed(&mut cx, peer, from, seq)
@@ -300,24 +316,14 @@ impl Node {
                 Ok(())
             }
             Command::Install(bytes) => {
+                if self.gate.has_failed() {
+                    return Err(Refused::NoStorage);
+                }
+                self.admit_command(now)?;
                 let mut cx = cx(now, &mut self.sessions_rng, &self.limits, &mut self.drops, self.zoo);
                 self.sessions.install(&mut cx, &bytes).map(drop).map_err(Refused::Statement)
             }
         }
-    }
-
-    fn add_peer(&mut self, now: Instant, spec: PeerSpec) -> Result<(), Refused> {
-        self.admit_peer(&spec)?;
-        let node = spec.node;
-        self.sessions_handle(now, session::Input::Connect { spec });
-        if let Some(node) = node
-            && let Some(peer) = self.sessions.slot_of(&node)
-        {
-            // Whoever had the slot before is gone before anything is kept under it.
-            self.settle(now);
-            self.links_handle(now, link::Input::Attach { peer, node });
-        }
-        Ok(())
     }
 
     fn store_failed(&mut self, now: Instant) {

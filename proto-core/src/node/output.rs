@@ -122,13 +122,6 @@ pub enum Event {
     },
     /// The disk failed: what needs it has stopped.
     StorageFailed,
-    /// A stored record cannot be used; the rest of the store was.
-    RecordRejected {
-        /// Which.
-        key: Key,
-        /// Why.
-        why: RejectReason,
-    },
 }
 
 /// Why a stored record cannot be used.

@@ -30,7 +30,9 @@ impl Node {
             }
             if self.backlog {
                 self.settle(now);
-                continue;
+                if self.has_output() || self.can_settle() {
+                    continue;
+                }
             }
             if !self.may_transmit {
                 return None;
@@ -40,14 +42,15 @@ impl Node {
             }
             match self.sealed_packet(now, buf) {
                 Some(transmit) => return Some(Output::Transmit(transmit)),
-                None if self.has_output() => {}
+                None if self.has_output() || self.can_settle() => {}
                 None => return None,
             }
         }
     }
 
+    /// Something for the shell, datagrams apart.
     fn has_output(&self) -> bool {
-        !self.events.is_empty() || self.backlog
+        !self.events.is_empty() || self.gate.has_outgoing()
     }
 
     /// Tells a peer in session that it ends, once and unacknowledged: who does not hear it finds out by
@@ -132,9 +135,12 @@ impl Node {
     fn build_and_seal(&mut self, now: Instant, intent: &Intent, buf: &mut [u8]) -> Option<(usize, Ticket)> {
         let acked = intent.largest_acked;
         let header = self.sessions.header_len(intent.peer, intent.path, acked);
-        let end = intent.max_len.min(buf.len()).checked_sub(TAG_LEN)?;
-        let payload = buf.get_mut(header..end)?;
+        let end = intent.max_len.min(buf.len()).saturating_sub(TAG_LEN);
         let mut cx = super::cx(now, &mut self.links_rng, &self.limits, &mut self.drops, self.zoo);
+        let Some(payload) = buf.get_mut(header..end) else {
+            self.links.no_room(&cx, intent.peer);
+            return None;
+        };
         let built = self.links.build(&mut cx, intent, payload);
         if built.len == 0 {
             self.links.nothing_to_say(&cx, intent.peer);

@@ -25,12 +25,12 @@ impl Node {
     pub(super) fn settle(&mut self, now: Instant) {
         self.backlog = false;
         for _ in 0..WORK_BUDGET {
-            if self.outputs_are_full() {
-                self.backlog = true;
-                return;
-            }
+            // First: what the disk has confirmed makes room, and adds no output by itself.
             if let Some(waiter) = self.gate.release() {
                 self.release(now, waiter);
+            } else if self.outputs_are_full() {
+                self.backlog = true;
+                return;
             } else if let Some(action) = self.sessions_poll() {
                 self.route_session(now, action);
             } else if let Some(action) = self.links_poll() {
@@ -42,9 +42,18 @@ impl Node {
         self.backlog = true;
     }
 
+    /// Whether [`Node::settle`] would get on: it was stopped, and no longer for want of room.
+    pub(super) fn can_settle(&self) -> bool {
+        self.backlog && !self.outputs_are_full()
+    }
+
     pub(super) fn route_session(&mut self, now: Instant, action: session::Action) {
         match action {
             session::Action::Transmit { link, to, packet } => {
+                // Before the start is on disk nothing leaves. Handshakes are repeated: the newest count.
+                if !self.may_transmit && self.sealed_before.len() >= self.limits.outputs as usize {
+                    self.sealed_before.pop_front();
+                }
                 self.sealed_before.push_back((link, to, packet));
             }
             session::Action::Established {
@@ -59,8 +68,9 @@ impl Node {
                 link,
                 addr,
             } => {
-                self.links_handle(now, link::Input::Attach { peer, node });
-                self.links_handle(now, link::Input::PeerUp { peer, node, params, restarted, link, addr });
+                self.links_handle(now, link::Input::Attach { peer, node, wanted: false });
+                let up = link::Input::PeerUp { peer, node, device, params, restarted, link, addr };
+                self.links_handle(now, up);
                 if ours {
                     self.links_handle(now, link::Input::Speak { peer, link, addr });
                 }
@@ -72,6 +82,9 @@ impl Node {
             session::Action::Closed { peer, node, reason } => {
                 self.links_handle(now, link::Input::PeerDown { peer });
                 self.events.push_back(Event::PeerDown { node, reason });
+            }
+            session::Action::Named { peer, node } => {
+                self.links_handle(now, link::Input::Attach { peer, node, wanted: true });
             }
             session::Action::Forgotten { peer } => {
                 self.links_handle(now, link::Input::PeerRemoved { peer });

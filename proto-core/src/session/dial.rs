@@ -106,6 +106,9 @@ impl Sessions {
                 }
             }
         };
+        if let Some(node) = spec.node {
+            self.push(Action::Named { peer: slot, node });
+        }
         let Some(peer) = self.peers.get_mut(slot) else { return };
         peer.wanted = true;
         peer.key = peer.key.or(spec.key);

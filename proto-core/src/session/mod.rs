@@ -26,6 +26,7 @@
 //! `limits.handshakes` replaces one that is confirmed or had time for it, a peer beyond `limits.peers` an
 //! idle stranger. It assumes that `Setup::boot` rises durably, and that `None` of [`Sessions::seal`] is final.
 
+mod action;
 mod answer;
 mod audit;
 mod cookie;
@@ -68,6 +69,7 @@ use crate::time::WallTime;
 use crate::wake::Wake;
 use crate::zoo::Bug;
 
+pub use action::Action;
 use answer::Answer;
 use cookie::{Bucket, Jar};
 use dial::Dial;
@@ -150,77 +152,6 @@ pub enum Input<'a> {
     },
     /// The calendar time.
     WallClock(WallTime),
-}
-
-/// What the sessions want done.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Action {
-    /// Send this packet.
-    Transmit {
-        /// Over which link.
-        link: LinkId,
-        /// To whom.
-        to: Addr,
-        /// What.
-        packet: Bytes,
-    },
-    /// A handshake has been completed: there is a session, or there are new keys for one.
-    Established {
-        /// With whom.
-        peer: PeerSlot,
-        /// Its node.
-        node: NodeId,
-        /// Its device.
-        device: DeviceId,
-        /// The other side begins anew: what was shared with it is void, packet numbers start from zero.
-        restarted: bool,
-        /// The session was up already; only keys were exchanged, or a place was proved.
-        rekey: bool,
-        /// We started the handshake: the other side is in session only when it hears us under the new keys.
-        ours: bool,
-        /// The protocol version.
-        version: u8,
-        /// What it can do.
-        params: PeerParams,
-        /// The link over which the handshake went.
-        link: LinkId,
-        /// Its address there.
-        addr: Addr,
-    },
-    /// There is no session any more.
-    Closed {
-        /// With whom.
-        peer: PeerSlot,
-        /// Its node.
-        node: NodeId,
-        /// Why.
-        reason: DownReason,
-    },
-    /// A peer is forgotten, and its slot free for another: whatever was kept under it is void.
-    Forgotten {
-        /// The slot.
-        peer: PeerSlot,
-    },
-    /// A node of our network speaks only versions that we do not.
-    Incompatible {
-        /// The link it was heard on.
-        link: LinkId,
-        /// Its address there.
-        from: Addr,
-        /// What it speaks.
-        theirs: Versions,
-        /// What we speak.
-        ours: Versions,
-    },
-    /// A second running instance of an identity was met; our own when we are it.
-    CloneDetected {
-        /// Whose identity.
-        node: NodeId,
-        /// Which device.
-        device: DeviceId,
-    },
-    /// Keep this for the next start. Nothing waits for it.
-    Store(Record),
 }
 
 /// A link as far as handshakes need it.

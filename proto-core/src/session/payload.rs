@@ -55,6 +55,11 @@ impl<'a> Payload<'a> {
             packet_bytes: reader.u32()?,
             message_window: reader.u16()?,
         };
+        // Less holds no packet and no window; believed, it would leave nothing that can ever be sent.
+        if params.packet_bytes < PeerParams::LEAST_PACKET || params.message_window < PeerParams::LEAST_WINDOW
+        {
+            return Err(Malformed);
+        }
         let (certificate, membership) = (reader.prefixed()?, reader.prefixed()?);
         Ok(Payload {
             refused: flags & REFUSED != 0,
@@ -100,5 +105,38 @@ impl<'a> Payload<'a> {
         writer.u16(self.params.message_window)?;
         writer.prefixed(self.certificate)?;
         writer.prefixed(self.membership)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn encoded(packet_bytes: u32, message_window: u16) -> Vec<u8> {
+        let params =
+            PeerParams { message_bytes: 0, receive_bytes: 0, packet_bytes, message_window, fountain: false };
+        Payload {
+            refused: false,
+            versions: Versions { lowest: 1, highest: 1 },
+            boot: 1,
+            instance: 2,
+            life: 0,
+            forgot: 0,
+            round: 0,
+            params,
+            certificate: &[],
+            membership: &[],
+        }
+        .encode()
+    }
+
+    /// Believed, they would make a peer to which no packet can ever be built.
+    #[test]
+    fn sizes_in_which_nothing_fits_are_refused() {
+        assert!(Payload::decode(&encoded(64, 64)).is_ok());
+        assert!(Payload::decode(&encoded(u32::MAX, u16::MAX)).is_ok());
+        for (packet_bytes, message_window) in [(0, 64), (63, 64), (64, 0), (64, 63)] {
+            assert!(Payload::decode(&encoded(packet_bytes, message_window)).is_err());
+        }
     }
 }

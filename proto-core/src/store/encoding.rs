@@ -15,7 +15,7 @@ use super::record::{Key, Record};
 use super::wire::{self, record::Kind};
 use crate::codec::{Malformed, Reader};
 use crate::crypto::hash;
-use crate::ids::NodeId;
+use crate::ids::{DeviceId, NodeId};
 use crate::node::input::Class;
 use crate::node::output::RejectReason;
 
@@ -86,12 +86,16 @@ impl Record {
                     payload: payload.clone(),
                 })
             }
-            Record::Incoming { peer, seq, payload } => {
-                Kind::Incoming(wire::Incoming { peer: bytes(peer), seq: *seq, payload: payload.clone() })
-            }
-            Record::Window { peer, floor, ranges } => {
+            Record::Incoming { peer, device, seq, payload } => Kind::Incoming(wire::Incoming {
+                peer: bytes(peer),
+                seq: *seq,
+                payload: payload.clone(),
+                device: bytes::Bytes::copy_from_slice(&device.0),
+            }),
+            Record::Window { peer, device, floor, ranges } => {
                 let ranges = ranges.iter().map(|&(first, last)| wire::Range { first, last }).collect();
-                Kind::Window(wire::Window { peer: bytes(peer), floor: *floor, ranges })
+                let device = bytes::Bytes::copy_from_slice(&device.0);
+                Kind::Window(wire::Window { peer: bytes(peer), floor: *floor, ranges, device })
             }
             Record::Peer { node, certificate, boot } => {
                 Kind::Peer(wire::Peer { node: bytes(node), certificate: certificate.clone(), boot: *boot })
@@ -117,12 +121,15 @@ impl Record {
                     payload,
                 }
             }
-            Kind::Incoming(wire::Incoming { peer, seq, payload }) => {
-                Record::Incoming { peer: node(&peer)?, seq, payload }
+            Kind::Incoming(wire::Incoming { peer, seq, payload, device }) => {
+                Record::Incoming { peer: node(&peer)?, device: self::device(&device)?, seq, payload }
             }
-            Kind::Window(wire::Window { peer, floor, ranges }) => {
-                Record::Window { peer: node(&peer)?, floor, ranges: self::ranges(floor, &ranges)? }
-            }
+            Kind::Window(wire::Window { peer, floor, ranges, device }) => Record::Window {
+                peer: node(&peer)?,
+                device: self::device(&device)?,
+                floor,
+                ranges: self::ranges(floor, &ranges)?,
+            },
             Kind::Peer(wire::Peer { node, certificate, boot }) => {
                 Record::Peer { node: self::node(&node)?, certificate, boot }
             }
@@ -136,6 +143,10 @@ impl Record {
 
 fn node(bytes: &[u8]) -> Result<NodeId, RejectReason> {
     bytes.try_into().map(NodeId).map_err(|_| RejectReason::Corrupt)
+}
+
+fn device(bytes: &[u8]) -> Result<DeviceId, RejectReason> {
+    bytes.try_into().map(DeviceId).map_err(|_| RejectReason::Corrupt)
 }
 
 fn class(number: u32) -> Result<Class, RejectReason> {

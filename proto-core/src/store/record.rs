@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 
-use crate::ids::NodeId;
+use crate::ids::{DeviceId, NodeId};
 use crate::node::input::Class;
 
 /// What a record is found by. A later record with the same key replaces an earlier one.
@@ -61,15 +61,19 @@ pub enum Record {
     Incoming {
         /// The sender.
         peer: NodeId,
+        /// The sender's device, which counts for itself.
+        device: DeviceId,
         /// Its number.
         seq: u64,
         /// The bytes.
         payload: Bytes,
     },
-    /// Every durable message of `peer` below `floor` is done with, and those in `ranges` too.
+    /// Every durable message of `device` below `floor` is done with, and those in `ranges` too.
     Window {
         /// The sender.
         peer: NodeId,
+        /// The sender's device: what other devices of that node sent is not covered.
+        device: DeviceId,
         /// The first number that is not done with.
         floor: u64,
         /// First and last number of each run above the floor that is done with, ascending.

@@ -6,11 +6,12 @@ use std::vec::Vec;
 
 use super::record::{Key, Record};
 use crate::crypto::hash;
-use crate::ids::NodeId;
+use crate::ids::{DeviceId, NodeId};
 use crate::node::input::Class;
 use crate::node::output::RejectReason;
 
 const NODE: NodeId = NodeId([0x11; 32]);
+const DEVICE: DeviceId = DeviceId([0x22; 32]);
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| std::format!("{byte:02x}")).collect()
@@ -38,12 +39,12 @@ fn golden() -> Vec<(Record, &'static str)> {
             "0189d13fce1a3a72431a420a20111111111111111111111111111111111111111111111111111111111111111110ac0218ffffffffffffffffff0120032880c0ddeec10232077061796c6f6164",
         ),
         (
-            Record::Incoming { peer: NODE, seq: 300, payload },
-            "01cddf34afe05a240c222e0a20111111111111111111111111111111111111111111111111111111111111111110ac021a077061796c6f6164",
+            Record::Incoming { peer: NODE, device: DEVICE, seq: 300, payload },
+            "0124b5708bcf1a8faa22500a20111111111111111111111111111111111111111111111111111111111111111110ac021a077061796c6f616422202222222222222222222222222222222222222222222222222222222222222222",
         ),
         (
-            Record::Window { peer: NODE, floor: 5, ranges: vec![(7, 9), (11, 11)] },
-            "0101ff51ed75d064572a300a20111111111111111111111111111111111111111111111111111111111111111110051a04080710091a04080b100b",
+            Record::Window { peer: NODE, device: DEVICE, floor: 5, ranges: vec![(7, 9), (11, 11)] },
+            "016e21f9d8b4c795292a520a20111111111111111111111111111111111111111111111111111111111111111110051a04080710091a04080b100b22202222222222222222222222222222222222222222222222222222222222222222",
         ),
         (
             Record::Peer { node: NODE, certificate: Bytes::from_static(b"cert"), boot: 2 },
@@ -102,20 +103,23 @@ fn an_intact_record_of_a_later_version_is_told_from_damage() {
 /// With a good checksum the fields are still checked: somebody else's software may have written them.
 #[test]
 fn fields_that_make_no_sense_are_refused() {
-    let window = |floor: u8, ranges: &[(u8, u8)]| {
+    let window = |floor: u8, ranges: &[(u8, u8)], device: &[u8]| {
         let mut body = vec![0x0a, 32];
         body.extend_from_slice(&NODE.0);
         body.extend_from_slice(&[0x10, floor]);
         for (first, last) in ranges {
             body.extend_from_slice(&[0x1a, 4, 0x08, *first, 0x10, *last]);
         }
+        body.extend_from_slice(&[0x22, u8::try_from(device.len()).unwrap()]);
+        body.extend_from_slice(device);
         let mut record = vec![0x2a, u8::try_from(body.len()).unwrap()];
         record.extend_from_slice(&body);
         Record::decode(&sealed(1, &record))
     };
-    assert!(window(5, &[(7, 9), (11, 11)]).is_ok());
+    assert!(window(5, &[(7, 9), (11, 11)], &DEVICE.0).is_ok());
+    assert_eq!(window(5, &[(7, 9)], &DEVICE.0[..31]), Err(RejectReason::Corrupt));
     for bad in [&[(4, 6)][..], &[(9, 7)], &[(7, 9), (9, 11)], &[(7, 9), (8, 12)], &[(11, 11), (7, 9)]] {
-        assert_eq!(window(5, bad), Err(RejectReason::Corrupt), "{bad:?}");
+        assert_eq!(window(5, bad, &DEVICE.0), Err(RejectReason::Corrupt), "{bad:?}");
     }
     // Boot with a peer of 31 bytes where 32 belong; a class that does not exist.
     assert_eq!(Record::decode(&sealed(1, &[0x12, 2, 0x0a, 0])), Err(RejectReason::Corrupt));
@@ -198,12 +202,12 @@ fn any_record() -> impl Strategy<Value = Record> {
                 Record::Outgoing { peer, seq, tag, class: Class::ALL[class], lifetime_us, payload }
             }
         ),
-        (any_node(), any::<u64>(), any_bytes()).prop_map(|(peer, seq, payload)| Record::Incoming {
-            peer,
-            seq,
-            payload
+        (any_node(), any_node(), any::<u64>(), any_bytes()).prop_map(|(peer, device, seq, payload)| {
+            Record::Incoming { peer, device: DeviceId(device.0), seq, payload }
         }),
-        (any_node(), any_ranges()).prop_map(|(peer, (floor, ranges))| Record::Window { peer, floor, ranges }),
+        (any_node(), any_node(), any_ranges()).prop_map(|(peer, device, (floor, ranges))| {
+            Record::Window { peer, device: DeviceId(device.0), floor, ranges }
+        }),
         (any_node(), any_bytes(), any::<u32>()).prop_map(|(node, certificate, boot)| Record::Peer {
             node,
             certificate,

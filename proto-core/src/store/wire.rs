@@ -63,6 +63,9 @@ pub struct Incoming {
     pub seq: u64,
     #[prost(bytes = "bytes", tag = "3")]
     pub payload: ::prost::bytes::Bytes,
+    /// DeviceId, 32 bytes, here and below.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub device: ::prost::bytes::Bytes,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Window {
@@ -73,6 +76,8 @@ pub struct Window {
     /// Ascending, none below the floor.
     #[prost(message, repeated, tag = "3")]
     pub ranges: ::prost::alloc::vec::Vec<Range>,
+    #[prost(bytes = "bytes", tag = "4")]
+    pub device: ::prost::bytes::Bytes,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Range {

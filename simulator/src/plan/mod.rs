@@ -197,7 +197,7 @@ pub struct LinkPlan {
     /// Loss of packets sent by the second member.
     #[serde(rename = "loss_back", default, with = "units::ratio")]
     pub loss_back_ppm: u32,
-    /// What a byte costs compared with other links.
+    /// What the link costs compared with others, in milliseconds that a message should rather wait.
     #[serde(default)]
     pub cost: u16,
     /// How many datagrams of equal size one transmission may carry, 1 to 64.

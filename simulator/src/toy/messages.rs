@@ -1,7 +1,7 @@
 //! A toy's messages: taken, repeated until acknowledged, written down, delivered.
 
 use bytes::Bytes;
-use proto_core::ids::{NodeId, Ticket};
+use proto_core::ids::{DeviceId, NodeId, Ticket};
 use proto_core::node::{Class, Delivery, Event, Outcome, Refused, Send};
 use proto_core::store::record::{Key, Record};
 use proto_core::time::Instant;
@@ -12,7 +12,7 @@ impl Toy {
     pub(super) fn recover(&mut self, record: Record, now: Instant) {
         match record {
             Record::Boot { count } => self.life = count + 1,
-            Record::Incoming { peer, seq, payload } => {
+            Record::Incoming { peer, seq, payload, .. } => {
                 self.seen.entry(peer).or_default().insert(seq);
                 let delivery = Delivery::Durable;
                 self.event(Event::Message { from: peer, delivery, seq, again: true, payload });
@@ -133,7 +133,9 @@ impl Toy {
         }
         let fresh = self.seen.entry(from).or_default().insert(seq) || self.fault == Fault::NoDedupe;
         if fresh && kind == 2 {
-            let ticket = self.store(Record::Incoming { peer: from, seq, payload: payload.clone() });
+            let device = DeviceId(from.0);
+            let record = Record::Incoming { peer: from, device, seq, payload: payload.clone() };
+            let ticket = self.store(record);
             self.storing.insert(ticket.0, (at, seq, payload));
             if self.fault == Fault::AckBeforeStore {
                 self.packet(at, 3, seq, 0, &[], ticket);

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use proto_core::drops::Drops;
-use proto_core::ids::{Addr, LinkId, NodeId, Ticket};
+use proto_core::ids::{Addr, DeviceId, LinkId, NodeId, Ticket};
 use proto_core::node::{Class, Command, Delivery, Event, Input, LinkState, Output, Refused, Send};
 use proto_core::store::record::Record;
 use proto_core::time::{Duration, Instant};
@@ -128,7 +128,7 @@ impl Subject for Toy {
             Record::Outgoing { peer, seq, tag, payload, .. } => {
                 [&[1][..], &peer.0, &seq.to_le_bytes(), &tag.to_le_bytes(), payload].concat()
             }
-            Record::Incoming { peer, seq, payload } => {
+            Record::Incoming { peer, seq, payload, .. } => {
                 [&[2][..], &peer.0, &seq.to_le_bytes(), payload].concat()
             }
             other => unreachable!("the toy writes no {other:?}"),
@@ -154,7 +154,8 @@ impl Subject for Toy {
         let (seq, rest) = rest.split_first_chunk::<8>()?;
         let (peer, seq) = (NodeId(*peer), u64::from_le_bytes(*seq));
         if *kind == 2 {
-            return Some(Record::Incoming { peer, seq, payload: Bytes::copy_from_slice(rest) });
+            let payload = Bytes::copy_from_slice(rest);
+            return Some(Record::Incoming { peer, device: DeviceId(peer.0), seq, payload });
         }
         let (tag, rest) = rest.split_first_chunk::<8>()?;
         let (tag, payload) = (u64::from_le_bytes(*tag), Bytes::copy_from_slice(rest));

@@ -513,8 +513,7 @@ fn digest_event(event: &Said, done: &mut Digest) {
         | Said::Path { .. }
         | Said::Incompatible { .. }
         | Said::CloneDetected { .. }
-        | Said::StorageFailed
-        | Said::RecordRejected { .. } => {
+        | Said::StorageFailed => {
             done.word(3);
             done.bytes(format!("{event:?}").as_bytes());
         }

@@ -281,10 +281,7 @@ impl<S: Subject> World<S> {
                 self.ledger.excuse("storage-failed", 1);
                 self.note(host, format!("{event:?}"));
             }
-            Said::Path { .. }
-            | Said::Incompatible { .. }
-            | Said::CloneDetected { .. }
-            | Said::RecordRejected { .. } => {
+            Said::Path { .. } | Said::Incompatible { .. } | Said::CloneDetected { .. } => {
                 self.note(host, format!("{event:?}"));
             }
         }

@@ -3,7 +3,7 @@
 use arbitrary::{Result, Unstructured};
 use bytes::Bytes;
 use proto_core::codec::{NoRoom, Writer};
-use proto_core::ids::{NodeId, PathId};
+use proto_core::ids::{DeviceId, NodeId, PathId};
 use proto_core::link::frame::{self, Frame, Frames};
 use proto_core::node::{Class, RejectReason};
 use proto_core::store::record::{Key, Record};
@@ -141,8 +141,18 @@ fn any_record(u: &mut Unstructured<'_>) -> Result<Record> {
             lifetime_us: u.arbitrary()?,
             payload: bytes(u)?,
         },
-        3 => Record::Incoming { peer, seq: u.arbitrary()?, payload: bytes(u)? },
-        4 => Record::Window { peer, floor: u.arbitrary::<u32>()?.into(), ranges: any_ranges(u)? },
+        3 => Record::Incoming {
+            peer,
+            device: DeviceId(u.arbitrary()?),
+            seq: u.arbitrary()?,
+            payload: bytes(u)?,
+        },
+        4 => Record::Window {
+            peer,
+            device: DeviceId(u.arbitrary()?),
+            floor: u.arbitrary::<u32>()?.into(),
+            ranges: any_ranges(u)?,
+        },
         5 => Record::Peer { node: peer, certificate: bytes(u)?, boot: u.arbitrary()? },
         6 => Record::Statement { bytes: bytes(u)? },
         _ => Record::Erased { key: Key::Incoming(peer, u.arbitrary()?) },

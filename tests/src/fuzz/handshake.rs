@@ -111,7 +111,12 @@ impl Side {
                     self.met.insert(node);
                 }
                 Some(Action::Closed { .. } | Action::Forgotten { .. }) => self.peer = None,
-                Some(Action::Incompatible { .. } | Action::CloneDetected { .. } | Action::Store(_)) => {}
+                Some(
+                    Action::Named { .. }
+                    | Action::Incompatible { .. }
+                    | Action::CloneDetected { .. }
+                    | Action::Store(_),
+                ) => {}
                 None => break,
             }
         }

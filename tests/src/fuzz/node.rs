@@ -165,8 +165,7 @@ impl Side {
             | Event::Path { .. }
             | Event::Incompatible { .. }
             | Event::CloneDetected { .. }
-            | Event::StorageFailed
-            | Event::RecordRejected { .. } => {}
+            | Event::StorageFailed => {}
         }
     }
 

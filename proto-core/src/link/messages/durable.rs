@@ -218,6 +218,7 @@ impl Outbox {
             next = reserved.saturating_sub(RESERVED);
         }
         let mut durable = Durable { next, reserved: next, ..Durable::default() };
+        budget.add_correspondent();
         // The receiver has to learn that the rest of the old range will never be used.
         durable.floor.give_up(next);
         outbox.durable = Some(alloc::boxed::Box::new(durable));

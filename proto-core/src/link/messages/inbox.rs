@@ -12,7 +12,7 @@ use super::{Budget, InboxAction, PathInfo, Usage};
 use crate::bounded::{Seen, Window};
 use crate::codec::Writer;
 use crate::drops::Drop;
-use crate::ids::NodeId;
+use crate::ids::{DeviceId, NodeId};
 use crate::link::frame::{self, DURABLE, Fragment, MessageHeader, ORDINARY};
 use crate::link::path::{Fate, Piece};
 use crate::machine::Cx;
@@ -70,12 +70,18 @@ pub struct Inbox {
     pub(super) peer: NodeId,
     pub(super) ordinary: Space,
     pub(super) durable: Space,
-    parts: BTreeMap<(u8, u64), Reassembly>,
+    pub(super) parts: BTreeMap<(u8, u64), Reassembly>,
     look_at: Option<Instant>,
     held: Option<Box<Held>>,
     pub(super) safe: Option<Box<Safe>>,
     /// The peer has its place in the budget for durable messages.
     pub(super) correspondent: bool,
+    /// Whose numbers the durable ones are.
+    pub(super) device: Option<DeviceId>,
+    /// Bytes of durable messages on the disk.
+    pub(super) disk_bytes: u64,
+    /// The peer is one that this node was told to keep a session with.
+    pub wanted: bool,
     refusals: Vec<(u8, u64)>,
     pub(super) usage: Usage,
     pub(super) actions: VecDeque<InboxAction>,
@@ -94,14 +100,27 @@ impl Inbox {
             held: None,
             safe: None,
             correspondent: false,
+            device: None,
+            disk_bytes: 0,
+            wanted: false,
             refusals: Vec::new(),
             usage: Usage::default(),
             actions: VecDeque::new(),
         }
     }
 
+    /// Whether the application is given no more before it has taken what it was given: one packet holds
+    /// hundreds of empty messages.
+    fn is_choked(&self, cx: &Cx<'_>) -> bool {
+        self.actions.len() >= cx.limits.outputs as usize
+    }
+
     /// A datagram came.
-    pub fn on_datagram(&mut self, data: &[u8]) {
+    pub fn on_datagram(&mut self, cx: &mut Cx<'_>, data: &[u8]) {
+        if self.is_choked(cx) {
+            cx.drops.count(Drop::QueueFull);
+            return;
+        }
         let payload = Bytes::copy_from_slice(data);
         self.actions.push_back(InboxAction::Deliver {
             delivery: Delivery::Datagram,
@@ -111,8 +130,9 @@ impl Inbox {
         });
     }
 
-    /// A message or a symbol of one came. False when there is no room for it: then the packet must
-    /// not be acknowledged.
+    /// A message or a symbol of one came. False when there is no room for it: then the packet must not be
+    /// acknowledged. A durable one without room is passed over all the same: its sender waits for a
+    /// receipt and asks ever more rarely, where it would repeat at once what it takes for lost.
     pub fn on_message(
         &mut self,
         cx: &mut Cx<'_>,
@@ -127,6 +147,10 @@ impl Inbox {
             }
             return true;
         }
+        if self.is_choked(cx) {
+            cx.drops.count(Drop::QueueFull);
+            return false;
+        }
         if header.space == DURABLE && header.back.is_some() {
             cx.drops.count(Drop::ProtocolViolation);
             return true;
@@ -138,19 +162,27 @@ impl Inbox {
             self.refuse(header.space, header.seq);
             return true;
         }
-        if header.space == DURABLE && !self.correspondent {
-            if !budget.has_place() {
-                cx.drops.count(Drop::QueueFull);
-                self.refuse(header.space, header.seq);
-                return true;
-            }
-            budget.add_correspondent();
-            self.correspondent = true;
+        // Its place is taken when the first of its messages is whole.
+        if header.space == DURABLE && !self.correspondent && !budget.has_place(self.wanted) {
+            cx.drops.count(Drop::QueueFull);
+            self.refuse(header.space, header.seq);
+            return true;
+        }
+        if header.space == DURABLE && !self.has_disk_for(cx, budget, header.seq, total) {
+            cx.drops.count(Drop::QueueFull);
+            return true;
         }
         match &header.fragment {
             Some(fragment) => self.on_symbol(cx, budget, header, fragment, data),
             None => self.on_whole(cx, budget, header, data),
         }
+    }
+
+    /// Whether there is room on the disk for a durable message, and its name there is free: a device that
+    /// was replaced may have left a message of the same number that the application has not taken yet.
+    fn has_disk_for(&self, cx: &Cx<'_>, budget: &Budget, seq: u64, len: u64) -> bool {
+        let is_kept = self.safe.as_ref().is_some_and(|safe| safe.is_kept(seq));
+        (!is_kept || cx.zoo.has(Bug::DedupeOff)) && budget.has_disk(self.disk_bytes, len)
     }
 
     pub(super) fn space(&mut self, space: u8) -> &mut Space {
@@ -186,7 +218,7 @@ impl Inbox {
         let direct = header.space == ORDINARY && (self.is_turn(header) || cx.zoo.has(Bug::OrderIgnored));
         if !direct && !self.reserve(budget, header, data.len()) {
             cx.drops.count(Drop::QueueFull);
-            return false;
+            return header.space == DURABLE;
         }
         // Symbols of it that came when the paths were narrower are of no use any more.
         if !self.parts.is_empty()
@@ -198,7 +230,7 @@ impl Inbox {
         if direct {
             self.deliver(cx, budget, header.seq, header.back.is_some(), payload);
         } else if header.space == DURABLE {
-            self.keep_safe(cx, header.seq, payload);
+            self.keep_safe(cx, budget, header.seq, payload);
         } else {
             self.hold(header, payload);
         }
@@ -221,7 +253,7 @@ impl Inbox {
             };
             if !self.reserve(budget, header, part.total()) {
                 cx.drops.count(Drop::ReassemblyFull);
-                return false;
+                return header.space == DURABLE;
             }
             self.parts.insert(key, part);
             self.look_at.get_or_insert(cx.now + REASSEMBLY_IDLE);
@@ -242,7 +274,7 @@ impl Inbox {
             self.parts.remove(&key);
         }
         if header.space == DURABLE {
-            self.keep_safe(cx, header.seq, payload);
+            self.keep_safe(cx, budget, header.seq, payload);
         } else if self.is_turn(header) || cx.zoo.has(Bug::OrderIgnored) {
             budget.give(&mut self.usage, payload.len(), false);
             self.ordinary.notice.touch();
@@ -387,8 +419,11 @@ impl Inbox {
         }
     }
 
-    /// A new session with the same instance of the peer: what was said may have been lost.
-    pub fn connected(&mut self) {
+    /// A new session, or new keys, with this device of the peer: what was said may have been lost.
+    pub fn connected(&mut self, budget: &mut Budget, device: DeviceId) {
+        if self.device.replace(device).is_some_and(|before| before != device) && self.correspondent {
+            self.begin_anew(budget, device);
+        }
         for space in [ORDINARY, DURABLE] {
             let notice = &mut self.space(space).notice;
             if notice.is_open() {
@@ -509,6 +544,7 @@ impl Inbox {
         }
         if let Some(safe) = &self.safe {
             usage = usage.plus(safe.usage());
+            assert_eq!(safe.disk_bytes(), self.disk_bytes, "what is on the disk and what is counted");
         }
         assert_eq!(usage, self.usage, "what is held and what is counted");
     }

@@ -125,6 +125,15 @@ pub struct Budget {
     reserve: Usage,
     /// Nodes with which durable messages were ever exchanged, and how many there may be.
     correspondents: (u32, u32),
+    /// Bytes of durable messages that have come and are not taken by the application.
+    disk: Disk,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Disk {
+    used: u64,
+    most: u64,
+    share: u64,
 }
 
 /// What one peer holds of a [`Budget`].
@@ -163,12 +172,35 @@ impl Budget {
             },
             reserve: Usage::default(),
             correspondents: (0, limits.durable_peers),
+            disk: Disk {
+                used: 0,
+                most: u64::from(limits.durable_bytes),
+                share: u64::from(limits.share(limits.durable_bytes, limits.message_bytes)),
+            },
         }
     }
 
-    /// Whether one more node may begin to exchange durable messages.
-    fn has_place(&self) -> bool {
-        self.correspondents.0 < self.correspondents.1
+    /// Whether one more node may begin to exchange durable messages. Those that nobody asked for get half
+    /// of the places: they may be made up.
+    fn has_place(&self, wanted: bool) -> bool {
+        let (taken, most) = self.correspondents;
+        taken < if wanted { most } else { most / 2 }
+    }
+
+    /// Whether a durable message of so many bytes may come from a peer that has `of` on the disk. Parts that
+    /// are under way are not counted: they are bounded by what may be put together at once.
+    fn has_disk(&self, of: u64, bytes: u64) -> bool {
+        self.disk.used + bytes <= self.disk.most && of + bytes <= self.disk.share
+    }
+
+    fn force_disk(&mut self, of: &mut u64, bytes: usize) {
+        self.disk.used += bytes as u64;
+        *of += bytes as u64;
+    }
+
+    fn give_disk(&mut self, of: &mut u64, bytes: usize) {
+        self.disk.used = self.disk.used.saturating_sub(bytes as u64);
+        *of = of.saturating_sub(bytes as u64);
     }
 
     /// One more node exchanges durable messages. Its place is never given back.

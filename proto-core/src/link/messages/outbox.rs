@@ -82,7 +82,10 @@ impl Outbox {
     /// The peer is in session and takes this much; `fountain` says that both sides can use repair
     /// symbols. Before the first call nothing is sent.
     pub fn connected(&mut self, params: PeerParams) {
-        self.params = Some(params);
+        // Within one association the peer's memory does not shrink, whatever new keys come with.
+        let before = if self.numbers.span() > 0 { self.params } else { None };
+        let message_window = before.map_or(0, |before| before.message_window).max(params.message_window);
+        self.params = Some(PeerParams { message_window, ..params });
         self.floor.reconnect();
         if let Some(durable) = &mut self.durable {
             durable.floor.reconnect();
@@ -115,7 +118,7 @@ impl Outbox {
             return Err(Refused::NoStorage);
         }
         let newcomer = manner == Manner::Durable && !self.has_correspondent();
-        let fits = self.queue.len() < MOST && (!newcomer || budget.has_place());
+        let fits = self.queue.len() < MOST && (!newcomer || budget.has_place(true));
         if !fits || !budget.take(&mut self.usage, send.payload.len(), manner == Manner::Durable) {
             cx.drops.count(Drop::QueueFull);
             return Err(Refused::QueueFull);

@@ -14,8 +14,9 @@ use bytes::Bytes;
 use super::inbox::{Inbox, Space};
 use super::receipts::runs;
 use super::{Budget, InboxAction, Usage};
-use crate::ids::NodeId;
+use crate::ids::{DeviceId, NodeId};
 use crate::limits::Limits;
+use crate::link::frame::DURABLE;
 use crate::machine::Cx;
 use crate::node::input::Delivery;
 use crate::store::record::{Key, Record};
@@ -27,12 +28,12 @@ pub(super) struct Safe {
     /// Writes of messages on their way, by slot, and their numbers.
     pub(super) storing: BTreeMap<u64, (u64, Bytes)>,
     numbers: BTreeSet<u64>,
-    /// On disk and shown, not taken by the application.
-    shown: BTreeSet<u64>,
+    /// On disk and shown, not taken by the application: numbers and lengths, here and below.
+    shown: BTreeMap<u64, u32>,
     /// Taken, and in no window yet.
-    taken: Vec<u64>,
+    taken: Vec<(u64, u32)>,
     /// The window on its way to the disk, and what may be erased after it.
-    closing: Option<(u64, Vec<u64>)>,
+    closing: Option<(u64, Vec<(u64, u32)>)>,
     slots: u64,
     /// The disk has failed; nothing durable is accepted any more.
     pub(super) failed: bool,
@@ -41,6 +42,21 @@ pub(super) struct Safe {
 impl Safe {
     pub(super) fn is_storing(&self, seq: u64) -> bool {
         self.numbers.contains(&seq)
+    }
+
+    /// Whether a record of this number is on the disk, or on its way there or away.
+    pub(super) fn is_kept(&self, seq: u64) -> bool {
+        let mut leaving = self.taken.iter().chain(self.closing.iter().flat_map(|(_, seqs)| seqs));
+        self.shown.contains_key(&seq) || self.is_storing(seq) || leaving.any(|&(left, _)| left == seq)
+    }
+
+    /// Payload bytes on the disk or on their way there.
+    pub(super) fn disk_bytes(&self) -> u64 {
+        let closing = self.closing.iter().flat_map(|(_, seqs)| seqs);
+        let leaving = self.taken.iter().chain(closing).map(|&(_, len)| u64::from(len));
+        let shown = self.shown.values().map(|&len| u64::from(len));
+        let storing = self.storing.values().map(|(_, payload)| payload.len() as u64);
+        shown.chain(leaving).chain(storing).sum()
     }
 
     fn next_slot(&mut self) -> u64 {
@@ -60,11 +76,17 @@ impl Safe {
 
 impl Inbox {
     /// Has a durable message written; it is shown and receipted when that is done.
-    pub(super) fn keep_safe(&mut self, cx: &Cx<'_>, seq: u64, payload: Bytes) {
+    pub(super) fn keep_safe(&mut self, cx: &Cx<'_>, budget: &mut Budget, seq: u64, payload: Bytes) {
         let peer = self.peer;
+        // Without a session no message comes, and each session says whose it is.
+        let Some(device) = self.device else { return };
+        if !core::mem::replace(&mut self.correspondent, true) {
+            budget.add_correspondent();
+        }
+        budget.force_disk(&mut self.disk_bytes, payload.len());
         let safe = self.safe.get_or_insert_default();
         let slot = safe.next_slot();
-        let record = Record::Incoming { peer, seq, payload: payload.clone() };
+        let record = Record::Incoming { peer, device, seq, payload: payload.clone() };
         safe.numbers.insert(seq);
         safe.storing.insert(slot, (seq, payload));
         self.actions.push_back(InboxAction::Store { slot, record });
@@ -79,7 +101,7 @@ impl Inbox {
         let Some(safe) = &mut self.safe else { return };
         if let Some((seq, payload)) = safe.storing.remove(&slot) {
             safe.numbers.remove(&seq);
-            safe.shown.insert(seq);
+            safe.shown.insert(seq, payload.len() as u32);
             budget.shrink(&mut self.usage, payload.len());
             self.durable.mark(cx.limits.message_window, seq);
             self.durable.notice.touch();
@@ -92,8 +114,9 @@ impl Inbox {
             return;
         }
         let Some((_, seqs)) = safe.closing.take_if(|(closing, _)| *closing == slot) else { return };
-        for seq in seqs {
+        for (seq, len) in seqs {
             budget.give(&mut self.usage, 0, true);
+            budget.give_disk(&mut self.disk_bytes, len as usize);
             self.erase(seq);
         }
         self.close_window();
@@ -110,6 +133,7 @@ impl Inbox {
         let Some(safe) = &mut self.safe else { return BTreeSet::new() };
         for (_, payload) in core::mem::take(&mut safe.storing).into_values() {
             budget.give(&mut self.usage, payload.len(), true);
+            budget.give_disk(&mut self.disk_bytes, payload.len());
         }
         core::mem::take(&mut safe.numbers)
     }
@@ -117,22 +141,47 @@ impl Inbox {
     /// The application has taken the durable message `seq` for good.
     pub fn consumed(&mut self, seq: u64) {
         let Some(safe) = &mut self.safe else { return };
-        if !safe.failed && safe.shown.remove(&seq) {
-            safe.taken.push(seq);
+        if safe.failed {
+            return;
+        }
+        if let Some(len) = safe.shown.remove(&seq) {
+            safe.taken.push((seq, len));
             self.close_window();
         }
     }
 
     /// Has one window written for all that was taken, unless one is on its way.
     fn close_window(&mut self) {
-        let Some(safe) = &mut self.safe else { return };
+        let (Some(safe), Some(device)) = (&mut self.safe, self.device) else { return };
         if safe.closing.is_some() || safe.taken.is_empty() {
             return;
         }
         let seqs = core::mem::take(&mut safe.taken);
         let slot = safe.next_slot();
-        let record = window_record(self.peer, &self.durable, &safe.shown);
+        let record = window_record(self.peer, device, &self.durable, &safe.shown);
         safe.closing = Some((slot, seqs));
+        self.actions.push_back(InboxAction::Store { slot, record });
+    }
+
+    /// Each device of a node counts for itself. One that was replaced left numbers that mean nothing to its
+    /// successor: what was not whole is dropped, what the application has not taken stays.
+    pub(super) fn begin_anew(&mut self, budget: &mut Budget, device: DeviceId) {
+        let parts = core::mem::take(&mut self.parts);
+        for ((space, seq), part) in parts {
+            if space == DURABLE {
+                budget.give(&mut self.usage, part.total(), true);
+            } else {
+                self.parts.insert((space, seq), part);
+            }
+        }
+        for seq in self.drop_storing(budget) {
+            self.erase(seq);
+        }
+        self.durable = Space::default();
+        let safe = self.safe.get_or_insert_default();
+        let slot = safe.next_slot();
+        let record = Record::Window { peer: self.peer, device, floor: 0, ranges: Vec::new() };
+        // Before any message of the new device: after a crash nobody takes one's numbers for the other's.
         self.actions.push_back(InboxAction::Store { slot, record });
     }
 
@@ -155,13 +204,15 @@ impl Inbox {
     ) -> Inbox {
         let mut inbox = Inbox::new(peer);
         let mut incoming = BTreeMap::new();
-        let mut window = (0, Vec::new());
+        let mut window = None;
         for record in records {
             match record {
-                Record::Incoming { peer: from, seq, payload } if from == peer => {
-                    incoming.insert(seq, payload);
+                Record::Incoming { peer: from, device, seq, payload } if from == peer => {
+                    incoming.insert(seq, (device, payload));
                 }
-                Record::Window { peer: from, floor, ranges } if from == peer => window = (floor, ranges),
+                Record::Window { peer: from, device, floor, ranges } if from == peer => {
+                    window = Some((device, floor, ranges));
+                }
                 Record::Incoming { .. }
                 | Record::Window { .. }
                 | Record::Boot { .. }
@@ -172,31 +223,36 @@ impl Inbox {
                 | Record::Erased { .. } => {}
             }
         }
-        if incoming.is_empty() && window.0 == 0 && window.1.is_empty() {
-            return inbox;
-        }
+        // Without a window no device was ever replaced: all messages are of one.
+        let first = incoming.values().next().map(|&(device, _)| (device, 0, Vec::new()));
+        let Some((device, floor, ranges)) = window.or(first) else { return inbox };
+        inbox.device = Some(device);
+        budget.add_correspondent();
         inbox.safe = Some(Box::default());
         inbox.correspondent = true;
         inbox.durable.notice.touch();
-        inbox.durable.floor = window.0;
+        inbox.durable.floor = floor;
         let width = limits.message_window;
-        let last = window.1.last().map_or(0, |&(_, last)| last);
-        for &(first, end) in &window.1 {
+        let last = ranges.last().map_or(0, |&(_, last)| last);
+        for &(first, end) in &ranges {
             // What is older than the window reaches counts as done anyway.
             for seq in first.max(last.saturating_sub(u64::from(width) + 64))..=end {
                 inbox.durable.mark(width, seq);
             }
         }
-        for (seq, payload) in incoming {
-            let done = seq < window.0 || window.1.iter().any(|&(first, last)| (first..=last).contains(&seq));
-            if done {
+        for (seq, (sender, payload)) in incoming {
+            let done = seq < floor || ranges.iter().any(|&(first, last)| (first..=last).contains(&seq));
+            if sender == device && done {
                 inbox.erase(seq);
                 continue;
             }
-            inbox.durable.mark(width, seq);
+            if sender == device {
+                inbox.durable.mark(width, seq);
+            }
             budget.force(&mut inbox.usage, Usage { bytes: 0, messages: 1, durable: 1 });
+            budget.force_disk(&mut inbox.disk_bytes, payload.len());
             if let Some(safe) = &mut inbox.safe {
-                safe.shown.insert(seq);
+                safe.shown.insert(seq, payload.len() as u32);
             }
             inbox.actions.push_back(InboxAction::Deliver {
                 delivery: Delivery::Durable,
@@ -210,9 +266,9 @@ impl Inbox {
 }
 
 /// Which numbers are done with for good: all that are marked, but those in `shown`.
-fn window_record(peer: NodeId, space: &Space, shown: &BTreeSet<u64>) -> Record {
+fn window_record(peer: NodeId, device: DeviceId, space: &Space, shown: &BTreeMap<u64, u32>) -> Record {
     let Some(done) = &space.done else {
-        return Record::Window { peer, floor: space.floor, ranges: Vec::new() };
+        return Record::Window { peer, device, floor: space.floor, ranges: Vec::new() };
     };
     // Everything older than the window reaches is done with, or in `shown`.
     let settled = space.floor.max(done.end().saturating_sub(done.width()));
@@ -226,13 +282,13 @@ fn window_record(peer: NodeId, space: &Space, shown: &BTreeSet<u64>) -> Record {
     let mut ranges = Vec::new();
     for (first, last) in marked {
         let mut from = first;
-        for &seq in shown.range(first..=last) {
+        for (&seq, _) in shown.range(first..=last) {
             push_run(&mut floor, &mut ranges, from, seq);
             from = seq + 1;
         }
         push_run(&mut floor, &mut ranges, from, last + 1);
     }
-    Record::Window { peer, floor, ranges }
+    Record::Window { peer, device, floor, ranges }
 }
 
 /// Adds the run `from..end`, which becomes the floor when it starts at zero.

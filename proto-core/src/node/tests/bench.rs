@@ -27,6 +27,8 @@ struct Flying {
 }
 
 pub(super) struct Pair {
+    seed: u8,
+    limits: [Limits; 2],
     pub(super) now: Instant,
     pub(super) nodes: Vec<Node>,
     /// Their X25519 keys.
@@ -34,6 +36,9 @@ pub(super) struct Pair {
     pub(super) events: Vec<Vec<Event>>,
     /// Records by node and key.
     pub(super) disks: Vec<BTreeMap<crate::store::record::Key, crate::store::record::Record>>,
+    /// Writes of node 0 or 1 that are not confirmed until [`Pair::confirm`].
+    pub(super) slow_disk: [bool; 2],
+    unconfirmed: [Option<crate::ids::Ticket>; 2],
     wire: BTreeMap<(Instant, u64), Flying>,
     sequence: u64,
     pub(super) steps: u64,
@@ -86,6 +91,7 @@ impl Pair {
         let (network, mut identities) = network_of(2, seed);
         let keys = identities.iter().map(|identity| identity.certificate().dh_key).collect();
         let mut nodes = Vec::new();
+        let saved = limits.clone();
         for (index, limits) in limits.into_iter().enumerate() {
             let boot = Boot {
                 identity: identities.remove(0),
@@ -98,11 +104,15 @@ impl Pair {
             nodes.push(node);
         }
         let mut pair = Pair {
+            seed,
+            limits: saved,
             now: Instant::ZERO,
             nodes,
             keys,
             events: vec![Vec::new(), Vec::new()],
             disks: vec![BTreeMap::new(), BTreeMap::new()],
+            slow_disk: [false; 2],
+            unconfirmed: [None; 2],
             wire: BTreeMap::new(),
             sequence: 0,
             steps: 0,
@@ -156,6 +166,34 @@ impl Pair {
         result
     }
 
+    /// Everything that this node gave to its disk is durable now.
+    pub(super) fn confirm(&mut self, index: usize) {
+        self.confirm_only(index);
+        self.drain(index);
+    }
+
+    fn confirm_only(&mut self, index: usize) {
+        if let Some(up_to) = self.unconfirmed[index].take() {
+            self.nodes[index].handle(self.now, Input::Stored { up_to }).unwrap();
+        }
+    }
+
+    /// The node starts anew from its disk, without links.
+    pub(super) fn restart(&mut self, index: usize) {
+        let (network, identities) = network_of(2, self.seed);
+        let boot = Boot {
+            identity: identities[index].clone(),
+            network,
+            records: self.disks[index].values().cloned().collect(),
+            versions: VERSIONS,
+            zoo: Zoo::none(),
+        };
+        self.events[index].clear();
+        self.unconfirmed[index] = None;
+        self.nodes[index] = Node::new(boot, [99; 32], self.limits[index].clone(), self.now).unwrap();
+        self.drain(index);
+    }
+
     fn drain(&mut self, index: usize) {
         while let Some(output) = self.nodes[index].poll(self.now, &mut self.buf) {
             match output {
@@ -167,7 +205,10 @@ impl Pair {
                     } else {
                         self.disks[index].insert(key, record);
                     }
-                    self.nodes[index].handle(self.now, Input::Stored { up_to: ticket }).unwrap();
+                    self.unconfirmed[index] = Some(ticket);
+                    if !self.slow_disk[index] {
+                        self.confirm_only(index);
+                    }
                 }
                 Output::Load { .. } => panic!("nothing asks for loads"),
                 Output::Event(event) => self.events[index].push(event),

@@ -152,6 +152,45 @@ fn the_faster_of_two_links_carries_the_load() {
     }
 }
 
+/// A metered link is for the time when the free one is gone, however fast it is: a message rather waits a
+/// minute than costs anything.
+#[test]
+fn a_link_that_costs_more_carries_messages_only_when_the_other_is_gone() {
+    let mut pair = Pair::new(small(), 1_400, 22);
+    pair.delay = Duration::from_millis(40);
+    pair.slow_delay = Duration::from_millis(2);
+    let metered = LinkId(1);
+    for index in 0..2 {
+        let info = LinkInfo { cost: 60_000, ..info(1_400, index as u32 + 10) };
+        pair.input(index, Input::LinkChanged { link: metered, state: LinkState::Up(info) }).unwrap();
+    }
+    let endpoints = vec![(metered, Addr::from_u32(1)), (LINK, Addr::from_u32(1))];
+    let spec = PeerSpec { node: Some(pair.id(1)), key: None, endpoints };
+    pair.input(0, Input::Command(Command::AddPeer(spec))).unwrap();
+    assert!(pair.run_until(Duration::from_secs(5), Pair::both_up));
+    pair.run_until(Duration::from_secs(2), |_| false);
+    for gone in [false, true] {
+        if gone {
+            pair.input(0, Input::LinkChanged { link: LINK, state: LinkState::Down }).unwrap();
+            pair.input(1, Input::LinkChanged { link: LINK, state: LinkState::Down }).unwrap();
+        }
+        let before = pair.crossed;
+        for tag in 0..100u64 {
+            pair.send(0, tag, Delivery::Message, &[7; 1_000]).unwrap();
+            pair.run_until(Duration::from_millis(20), |_| false);
+        }
+        let all = if gone { 200 } else { 100 };
+        assert!(pair.run_until(Duration::from_secs(20), |pair| pair.receipts(0).len() == all));
+        let [free, metered] = [0, 1].map(|link| pair.crossed[link] - before[link]);
+        if gone {
+            assert_eq!(free, 0);
+            assert!(metered > 100_000);
+        } else {
+            assert!(free > 100_000 && metered < 2_000, "{free} and {metered} bytes");
+        }
+    }
+}
+
 /// Whoever is left is told at once, and need not wait for the silence.
 #[test]
 fn a_peer_that_is_left_hears_of_it() {

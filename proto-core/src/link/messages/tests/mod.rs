@@ -13,6 +13,7 @@ macro_rules! cx {
 }
 
 mod crash;
+mod devices;
 mod figures;
 mod lives;
 mod once;
@@ -26,7 +27,7 @@ use bytes::Bytes;
 use super::*;
 use crate::codec::Writer;
 use crate::drops::Drops;
-use crate::ids::NodeId;
+use crate::ids::{DeviceId, NodeId};
 use crate::link::frame::{Frame, Frames};
 use crate::link::path::{Fate, Piece};
 use crate::machine::Cx;
@@ -86,6 +87,7 @@ pub(super) enum Half {
 pub(super) struct End {
     pub(super) limits: Limits,
     pub(super) peer: NodeId,
+    device: DeviceId,
     pub(super) outbox: Outbox,
     pub(super) inbox: Inbox,
     pub(super) sending: Budget,
@@ -104,14 +106,21 @@ pub(super) struct End {
     pub(super) receipts: Vec<(u64, Outcome)>,
 }
 
+/// The device that the other end is, unless a test says otherwise.
+const DEVICE: DeviceId = DeviceId([7; 32]);
+
 impl End {
     pub(super) fn new(limits: Limits, peer: u8) -> End {
         let peer = NodeId([peer; 32]);
+        let mut receiving = Budget::for_receiving(&limits);
+        let mut inbox = Inbox::new(peer);
+        inbox.connected(&mut receiving, DEVICE);
         End {
             outbox: Outbox::new(peer),
-            inbox: Inbox::new(peer),
+            inbox,
+            device: DEVICE,
             sending: Budget::for_sending(&limits),
-            receiving: Budget::for_receiving(&limits),
+            receiving,
             drops: Drops::default(),
             rng: Rng::fork(&[peer.0[0]; 32], "end"),
             now: ms(1_000),
@@ -217,7 +226,7 @@ impl End {
                 Frame::Message { header, data } => {
                     taken &= self.inbox.on_message(cx!(self), &mut self.receiving, &header, data);
                 }
-                Frame::Datagram(data) => self.inbox.on_datagram(data),
+                Frame::Datagram(data) => self.inbox.on_datagram(cx!(self), data),
                 Frame::Receipt(receipt) => self.outbox.on_receipt(&mut self.sending, &receipt),
                 Frame::Floor { space, floor } => {
                     self.inbox.on_floor(cx!(self), &mut self.receiving, space, floor);
@@ -268,6 +277,13 @@ impl End {
         self.receiving = Budget::for_receiving(&self.limits);
         self.outbox = Outbox::recover(cx!(self), &mut self.sending, self.peer, store.values().cloned());
         self.inbox = Inbox::recover(&self.limits, &mut self.receiving, self.peer, store.values().cloned());
+        self.connected(self.device);
+    }
+
+    /// The peer's device in session is this one.
+    pub(super) fn connected(&mut self, device: DeviceId) {
+        self.device = device;
+        self.inbox.connected(&mut self.receiving, device);
         self.settle();
     }
 

@@ -286,3 +286,28 @@ fn contradictions_and_nonsense_are_counted() {
     assert_eq!(violations, [1, 2, 2, 3, 4, 5, 6]);
     assert!(b.delivered.is_empty());
 }
+
+/// One packet holds hundreds of empty messages: no more become actions than the outputs have room for.
+#[test]
+fn a_packet_of_empty_messages_does_not_fill_the_memory() {
+    let limits = Limits { outputs: 16, ..Limits::SMALL };
+    let mut b = End::new(limits, 2);
+    assert!(b.receive(&[4, 0].repeat(700)), "datagrams may be lost");
+    assert_eq!(b.delivered.len(), 16);
+    let mut packet = vec![0; 9_000];
+    let mut w = Writer::new(&mut packet);
+    for seq in 0..700 {
+        let header = crate::link::frame::MessageHeader {
+            space: crate::link::frame::ORDINARY,
+            seq,
+            back: None,
+            fragment: None,
+        };
+        crate::link::frame::write_message(&mut w, &header, false, &[]).unwrap();
+    }
+    let len = w.len();
+    for taken in 1..=3 {
+        assert!(!b.receive(&packet[..len]), "messages are sent again");
+        assert_eq!(b.delivered.len(), 16 + 16 * taken);
+    }
+}
