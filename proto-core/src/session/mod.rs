@@ -281,6 +281,8 @@ impl Sessions {
                 let verified =
                     DeviceCertificate::verify(&certificate).ok().filter(|verified| verified.node == node);
                 let device = verified.as_ref().map(|verified| verified.device);
+                // Without the device whose starts they are, so many starts say nothing.
+                let boot = if device.is_some() { boot } else { 0 };
                 (node, Known { device, boot, forgot: 0, dh_key: verified.map(|verified| verified.dh_key) })
             });
         let indices = usize::from(cx.limits.peers) * 4 + usize::from(cx.limits.handshakes) * 2;

@@ -395,7 +395,8 @@ impl Sessions {
         let Some(peer) = self.peers.get_mut(slot) else { return };
         peer.forgot = life;
         peer.parted |= peer.association.take().is_some();
-        (peer.device, peer.instance, peer.papers) = (None, None, None);
+        // A start count is that of a device: the next one begins its own.
+        (peer.device, peer.boot, peer.instance, peer.papers) = (None, 0, None, None);
     }
 
     pub(super) fn forget(&mut self, cx: &mut Cx<'_>, slot: PeerSlot) {
