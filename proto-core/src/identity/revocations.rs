@@ -135,11 +135,11 @@ impl Revocations {
     /// The most bytes that a table for `capacity` nodes can take: an entry, counted twice because a
     /// B-tree's nodes may be half empty, a full list of devices, and the longest chain of root keys.
     #[must_use]
-    pub const fn worst_case_bytes(capacity: usize) -> usize {
+    pub const fn worst_case_bytes(capacity: u32) -> u64 {
         let entry = size_of::<NodeId>() + size_of::<Entry>();
         let devices = MAX_REVOKED_DEVICES * size_of::<(DeviceId, u64)>();
         let roots = (MAX_ROTATIONS + 1) * 32;
-        capacity.saturating_mul(entry * 2 + devices + roots)
+        (capacity as u64).saturating_mul((entry * 2 + devices + roots) as u64)
     }
 
     /// How many nodes something is known of.
