@@ -3,3 +3,4 @@
 mod bench;
 mod kept;
 mod pair;
+mod recovered;

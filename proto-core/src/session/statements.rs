@@ -1,0 +1,73 @@
+//! Signed statements: taking them over, and ending what they void.
+
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+use super::peers::Peer;
+use super::{Action, Sessions};
+use crate::identity::{IdentityError, Installed, Taken};
+use crate::ids::{NodeId, PeerSlot};
+use crate::machine::Cx;
+use crate::node::output::DownReason;
+use crate::store::record::{Key, Record};
+
+impl Sessions {
+    /// Verifies a signed statement, takes it over, asks to store it, and ends sessions that it voids.
+    ///
+    /// # Errors
+    /// Why it was refused; nothing has changed then.
+    pub fn install(&mut self, cx: &mut Cx<'_>, bytes: &[u8]) -> Result<Installed, IdentityError> {
+        let installed = self.take_over_statement(cx, bytes)?;
+        if installed.taken != Taken::Known {
+            self.push(Action::Store(Record::Statement { bytes: Bytes::copy_from_slice(bytes) }));
+            self.erase_replaced(&installed);
+        }
+        Ok(installed)
+    }
+
+    /// Like [`Sessions::install`] for a statement that was read from disk, where it stays. One that it
+    /// replaces is erased: a crash may have come between writing the one and erasing the other.
+    ///
+    /// # Errors
+    /// Why it was refused; nothing has changed then.
+    pub fn recover(&mut self, cx: &mut Cx<'_>, bytes: &[u8]) -> Result<Installed, IdentityError> {
+        let installed = self.take_over_statement(cx, bytes)?;
+        self.erase_replaced(&installed);
+        Ok(installed)
+    }
+
+    fn take_over_statement(&mut self, cx: &mut Cx<'_>, bytes: &[u8]) -> Result<Installed, IdentityError> {
+        let installed = self.trust.install(bytes)?;
+        match installed.taken {
+            Taken::Rotated(node) | Taken::Revoked(node) | Taken::Excluded(node) => {
+                self.recheck(cx, Some(node));
+            }
+            Taken::Known | Taken::Membership | Taken::NetworkKey(_) => {}
+        }
+        Ok(installed)
+    }
+
+    fn erase_replaced(&mut self, installed: &Installed) {
+        if let Some(old) = installed.replaces {
+            self.push(Action::Store(Record::Erased { key: Key::Statement(old) }));
+        }
+    }
+
+    /// Ends sessions whose papers no longer hold: those of one node, or all that may have expired.
+    pub(super) fn recheck(&mut self, cx: &mut Cx<'_>, node: Option<NodeId>) {
+        let bad = |peer: &Peer| {
+            peer.papers.as_ref().is_some_and(|papers| match node {
+                Some(node) => papers.node == node && !self.trust.still_valid(papers),
+                None => self.trust.has_expired(papers),
+            })
+        };
+        let void: Vec<PeerSlot> =
+            self.peers.iter().filter(|(_, peer)| bad(peer)).map(|(slot, _)| slot).collect();
+        for slot in void {
+            if let Some(peer) = self.peers.get_mut(slot) {
+                peer.papers = None;
+            }
+            self.close(cx, slot, DownReason::Revoked);
+        }
+    }
+}
