@@ -6,6 +6,7 @@ use super::keys::{Holder, Keys};
 use super::message::MAX_HANDSHAKE_BYTES;
 use super::peers::{Association, Endpoint, PathNumbers, Peer};
 use super::{Action, Known, Link, Sessions};
+use crate::identity::MAX_ROTATIONS;
 use crate::limits::Limits;
 
 impl Sessions {
@@ -54,12 +55,15 @@ impl Sessions {
     pub fn worst_case_bytes(limits: &Limits) -> u64 {
         const HANDSHAKE: u64 = MAX_HANDSHAKE_BYTES as u64;
         const PAPERS: u64 = crate::identity::MAX_CERTIFICATE_BYTES as u64;
+        // Those of the papers, and those of the slot.
+        const ROOTS: u64 = 32 * (MAX_ROTATIONS as u64 + 1);
         let window = u64::from(limits.replay_window).div_ceil(64) * 8 + 8;
         let peer = size::<Peer>()
             + size::<Association>()
             + u64::from(limits.paths_per_peer) * size::<Endpoint>()
             + PathNumbers::SENDERS as u64 * window
             + PAPERS.min(HANDSHAKE)
+            + 2 * ROOTS
             + 4 * (size::<Keys>() + 32)
             + 256;
         let handshake = size::<Dial>().max(size::<Answer>()) + 2 * HANDSHAKE + 4096;

@@ -1,4 +1,11 @@
 //! Signed statements: taking them over, and ending what they void.
+//!
+//! Whoever shows a certificate shows the rotations of its root key with it, and a rotation that has been
+//! seen once must hold for ever, or a thief of the old key could pose as the node the next day. But
+//! memory for ever is bounded, and in an open network anybody invents nodes with a rotated root key for
+//! nothing. So a landlord copies into his book the papers of tenants whom he expects by name, and of those
+//! who stand in the book already; of a passing guest he holds the papers while the guest has a room
+//! ([`Peer::roots`](super::peers::Peer)), which is as long as anybody could take the guest's place.
 
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -50,6 +57,20 @@ impl Sessions {
     fn erase_replaced(&mut self, installed: &Installed) {
         if let Some(old) = installed.replaces {
             self.push(Action::Store(Record::Erased { key: Key::Statement(old) }));
+        }
+    }
+
+    /// Keeps for good which root keys a peer has shown, if we have to do with it: the application named
+    /// its node, or something is known of it already.
+    pub(super) fn keep_roots(&mut self, cx: &mut Cx<'_>, slot: PeerSlot) {
+        let Some(peer) = self.peers.get(slot) else { return };
+        let Some(papers) = &peer.papers else { return };
+        if !peer.named && !self.trust.revocations.knows(&papers.node) {
+            return;
+        }
+        if let Some(news) = self.trust.news(papers) {
+            // Verified with the certificate; taking it over can only fail for want of room.
+            let _ = self.install(cx, &news);
         }
     }
 
