@@ -111,6 +111,47 @@ impl Chain {
     }
 }
 
+/// The root keys that a node has been seen to have, to hold what it shows later against them.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Roots {
+    /// Every one so far when there were rotations; else empty, since the name tells the first.
+    keys: Vec<[u8; 32]>,
+}
+
+impl Roots {
+    pub(super) fn of(chain: &Chain) -> Roots {
+        Roots { keys: if chain.index() == 0 { Vec::new() } else { chain.roots.clone() } }
+    }
+
+    /// How many rotations are known.
+    pub(super) fn index(&self) -> usize {
+        self.keys.len().saturating_sub(1)
+    }
+
+    /// As far as both go, the known keys and those shown later must be the same. Then the longer chain is
+    /// the truth.
+    pub(super) fn check_fork(&self, shown: &Roots) -> Result<(), IdentityError> {
+        let same = self.keys.iter().zip(&shown.keys).all(|(known, shown)| known == shown);
+        if same { Ok(()) } else { Err(IdentityError::Forked) }
+    }
+
+    /// Whether the last of the keys `shown` for the same node may certify for it still.
+    ///
+    /// # Errors
+    /// [`IdentityError::Superseded`] when a later one is known, [`IdentityError::Forked`] when another one.
+    pub fn check_latest(&self, shown: &Roots) -> Result<(), IdentityError> {
+        self.check_fork(shown)?;
+        if shown.index() < self.index() { Err(IdentityError::Superseded) } else { Ok(()) }
+    }
+
+    /// Goes on to the keys `shown`, which have been checked, if there are more of them.
+    pub(super) fn advance(&mut self, shown: &Roots) {
+        if shown.index() > self.index() {
+            self.keys.clone_from(&shown.keys);
+        }
+    }
+}
+
 /// A verified certificate: this device acts for this node.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DeviceCertificate {

@@ -45,7 +45,7 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
-pub use certificate::{DeviceCertificate, MAX_CERTIFICATE_BYTES, MAX_ROTATIONS, Validity};
+pub use certificate::{DeviceCertificate, MAX_CERTIFICATE_BYTES, MAX_ROTATIONS, Roots, Validity};
 pub use endorsed::{Endorsement, Exclusion, MAX_AUTHORITIES, Membership};
 pub use error::IdentityError;
 pub use genesis::{Genesis, MAX_NAME_BYTES, MAX_PARAMETERS};

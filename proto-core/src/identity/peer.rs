@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::certificate::{DeviceCertificate, Validity};
+use super::certificate::{DeviceCertificate, Roots, Validity};
 use super::endorsed::Membership;
 use super::error::IdentityError;
 use super::network::Network;
@@ -119,6 +119,8 @@ pub struct PeerIdentity {
     pub dates_checked: bool,
     /// When the first of its papers ends, in seconds since 1970-01-01 UTC; 0 means never.
     pub not_after_s: u64,
+    /// The root keys that its certificate shows.
+    pub roots: Roots,
     /// Rotations that we did not know, as a statement to [`install`](super::install) and to store.
     pub news: Option<Bytes>,
 }
@@ -151,7 +153,9 @@ pub fn verify_peer(
         not_after_s = earlier_end(not_after_s, shown.validity);
         membership_serial = Some(shown.serial);
     }
-    let news = if revocations.is_news(&verified) { verified.rotation_statement() } else { None };
+    let roots = Roots::of(&verified.chain);
+    let is_news = revocations.is_news(&verified.node, &roots);
+    let news = if is_news { verified.rotation_statement() } else { None };
     Ok(PeerIdentity {
         node: verified.node,
         device: verified.device,
@@ -161,6 +165,7 @@ pub fn verify_peer(
         membership_serial,
         dates_checked,
         not_after_s,
+        roots,
         news: news.map(Bytes::from),
     })
 }

@@ -8,13 +8,15 @@
 //! number of nodes is bounded. When the table is full, news about a node that is in it always finds
 //! room, and news about another node is refused ([`IdentityError::TableFull`]): nothing is ever
 //! forgotten to make room, since that would bring back what was revoked. Because anybody can invent
-//! node names, the caller installs statements only about nodes it has to do with.
+//! node names, the caller installs statements only about nodes it has to do with: what the operator
+//! hands it, and rotations of peers that the application named or that are in the table already
+//! (`session::statements`).
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use prost::Message as _;
 
-use super::certificate::{Chain, DeviceCertificate, MAX_ROTATIONS};
+use super::certificate::{Chain, DeviceCertificate, MAX_ROTATIONS, Roots};
 use super::endorsed::{Exclusion, Membership};
 use super::error::IdentityError;
 use super::signed::{bytes32, check_version, context, decode, verify};
@@ -108,8 +110,7 @@ pub(super) type Source = Option<[u8; 32]>;
 
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 struct Entry {
-    /// Every root key so far when there were rotations; else empty, since the name tells the first.
-    roots: Vec<[u8; 32]>,
+    roots: Roots,
     rotation_source: Source,
     list: Option<RevocationList>,
     list_source: Source,
@@ -135,11 +136,11 @@ impl Revocations {
     /// The most bytes that a table for `capacity` nodes can take: an entry, counted twice because a
     /// B-tree's nodes may be half empty, a full list of devices, and the longest chain of root keys.
     #[must_use]
-    pub const fn worst_case_bytes(capacity: usize) -> usize {
+    pub const fn worst_case_bytes(capacity: u32) -> u64 {
         let entry = size_of::<NodeId>() + size_of::<Entry>();
         let devices = MAX_REVOKED_DEVICES * size_of::<(DeviceId, u64)>();
         let roots = (MAX_ROTATIONS + 1) * 32;
-        capacity.saturating_mul(entry * 2 + devices + roots)
+        (capacity as u64).saturating_mul((entry * 2 + devices + roots) as u64)
     }
 
     /// How many nodes something is known of.
@@ -160,7 +161,7 @@ impl Revocations {
     /// [`IdentityError::Superseded`], [`IdentityError::Forked`] or [`IdentityError::Revoked`].
     pub fn check(&self, certificate: &DeviceCertificate) -> Result<(), IdentityError> {
         let Some(entry) = self.nodes.get(&certificate.node) else { return Ok(()) };
-        entry.check_latest(&certificate.chain)?;
+        entry.roots.check_latest(&Roots::of(&certificate.chain))?;
         match &entry.list {
             Some(list) if list.revokes(&certificate.device, certificate.serial) => {
                 Err(IdentityError::Revoked)
@@ -180,11 +181,16 @@ impl Revocations {
         }
     }
 
-    /// Whether `certificate` shows rotations that are not known here yet.
+    /// Whether anything is known of this node, so that there is room for more.
     #[must_use]
-    pub fn is_news(&self, certificate: &DeviceCertificate) -> bool {
-        let known = self.nodes.get(&certificate.node).map_or(0, Entry::index);
-        certificate.chain.index() > known
+    pub fn knows(&self, node: &NodeId) -> bool {
+        self.nodes.contains_key(node)
+    }
+
+    /// Whether this node's root keys show rotations that are not known here yet.
+    #[must_use]
+    pub fn is_news(&self, node: &NodeId, roots: &Roots) -> bool {
+        roots.index() > self.nodes.get(node).map_or(0, |entry| entry.roots.index())
     }
 
     /// Learns the rotations of a node. `Ok(None)` when they were known; else the source replaced.
@@ -193,14 +199,15 @@ impl Revocations {
         chain: &Chain,
         source: [u8; 32],
     ) -> Result<Option<Source>, IdentityError> {
+        let roots = Roots::of(chain);
         if let Some(entry) = self.nodes.get(&chain.node) {
-            entry.check_fork(chain)?;
-            if chain.index() <= entry.index() {
+            entry.roots.check_fork(&roots)?;
+            if roots.index() <= entry.roots.index() {
                 return Ok(None);
             }
         }
         let entry = self.entry(chain.node)?;
-        entry.advance(chain);
+        entry.roots.advance(&roots);
         Ok(Some(entry.rotation_source.replace(source)))
     }
 
@@ -211,8 +218,9 @@ impl Revocations {
         source: [u8; 32],
     ) -> Result<Option<Source>, IdentityError> {
         let VerifiedList { chain, list } = verified;
+        let roots = Roots::of(&chain);
         if let Some(entry) = self.nodes.get(&chain.node) {
-            entry.check_fork(&chain)?;
+            entry.roots.check_fork(&roots)?;
             if let Some(known) = &entry.list {
                 if list == *known {
                     return Ok(None);
@@ -226,7 +234,7 @@ impl Revocations {
             }
         }
         let entry = self.entry(chain.node)?;
-        entry.advance(&chain);
+        entry.roots.advance(&roots);
         entry.list = Some(list);
         Ok(Some(entry.list_source.replace(source)))
     }
@@ -251,31 +259,5 @@ impl Revocations {
             return Err(IdentityError::TableFull);
         }
         Ok(self.nodes.entry(node).or_default())
-    }
-}
-
-impl Entry {
-    /// How many rotations are known.
-    fn index(&self) -> usize {
-        self.roots.len().saturating_sub(1)
-    }
-
-    /// As far as both go, the known chain and this one must have the same keys. Then the longer one is
-    /// the truth.
-    fn check_fork(&self, chain: &Chain) -> Result<(), IdentityError> {
-        let same = self.roots.iter().zip(&chain.roots).all(|(known, shown)| known == shown);
-        if same { Ok(()) } else { Err(IdentityError::Forked) }
-    }
-
-    /// Whoever certifies must hold the latest root key.
-    fn check_latest(&self, chain: &Chain) -> Result<(), IdentityError> {
-        self.check_fork(chain)?;
-        if chain.index() < self.index() { Err(IdentityError::Superseded) } else { Ok(()) }
-    }
-
-    fn advance(&mut self, chain: &Chain) {
-        if chain.index() > self.index() {
-            self.roots.clone_from(&chain.roots);
-        }
     }
 }

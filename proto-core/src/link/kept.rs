@@ -34,8 +34,9 @@ pub(super) struct Asker {
 }
 
 /// The most bytes of memory that one node without a slot takes, messages apart.
-pub(super) fn worst_case_bytes(limits: &Limits) -> usize {
-    size_of::<(NodeId, Box<Peer>)>() + size_of::<Peer>() + usize::from(limits.message_window) / 8 + 1_024
+pub(super) fn worst_case_bytes(limits: &Limits) -> u64 {
+    const FIXED: u64 = (size_of::<(NodeId, Box<Peer>)>() + size_of::<Peer>()) as u64 + 1_024;
+    FIXED + u64::from(limits.message_window) / 8
 }
 
 impl Links {

@@ -523,26 +523,39 @@ impl Links {
 
     /// The most bytes that delivery takes under `limits`.
     #[must_use]
-    pub fn worst_case_bytes(limits: &Limits) -> usize {
+    pub fn worst_case_bytes(limits: &Limits) -> u64 {
         // A sent packet: its record and three pieces, in rings that double (link/path/sent.rs). A
         // range: two numbers. A message: its entry, number, timer and list links (link/messages).
-        const SENT: usize = 2 * (32 + 3 * 24);
-        const RANGE: usize = 2 * 16;
-        const MESSAGE: usize = 2 * (128 + 16 + 32 + 64);
-        let path = size_of::<paths::Way>()
-            + usize::from(limits.in_flight) * SENT
-            + usize::from(limits.ack_ranges) * RANGE
-            + 256;
-        let windows =
-            4 * (usize::from(limits.message_window) / 8 + 64) + usize::from(limits.message_window) * 8;
-        let peer = size_of::<Peer>() + usize::from(limits.paths_per_peer) * path + windows + 2_048;
-        let messages =
-            (limits.send_messages + limits.receive_messages + limits.durable_messages) as usize * MESSAGE;
-        // Symbols are kept with some slack, and a block in decoding exists twice with its matrix.
-        let bytes = limits.send_bytes as usize + 2 * limits.receive_bytes as usize;
-        let block = 8 * (limits.message_bytes as usize).min(1_024 * limits.packet_bytes as usize);
-        let kept = 2 * limits.durable_peers as usize * kept::worst_case_bytes(limits);
-        usize::from(limits.peers) * peer + kept + messages + bytes + block + usize::from(limits.links) * 256
+        const SENT: u64 = 2 * (32 + 3 * 24);
+        const RANGE: u64 = 2 * 16;
+        const MESSAGE: u64 = 2 * (128 + 16 + 32 + 64);
+        const PATH: u64 = size_of::<paths::Way>() as u64 + 256;
+        let path = PATH + u64::from(limits.in_flight) * SENT + u64::from(limits.ack_ranges) * RANGE;
+        let windows = 4 * (u64::from(limits.message_window) / 8 + 64) + u64::from(limits.message_window) * 8;
+        let peer = size_of::<Peer>() as u64 + u64::from(limits.paths_per_peer) * path + windows + 2_048;
+        let messages = u64::from(limits.send_messages)
+            + u64::from(limits.receive_messages)
+            + u64::from(limits.durable_messages);
+        // A block in decoding exists twice with its matrix.
+        let block = u64::from(limits.message_bytes).min(1_024 * u64::from(limits.packet_bytes));
+        // The smallest frame that sets off an action, an empty datagram, takes two bytes; what waits is
+        // bounded by the outputs too. The queue doubles, and while it grows the half of it is there as well.
+        let waiting = (u64::from(limits.packet_bytes) / 2).min(u64::from(limits.outputs));
+        let actions = 3 * waiting * size_of::<messages::InboxAction>() as u64;
+        let parts = [
+            u64::from(limits.peers).saturating_mul(peer),
+            u64::from(limits.durable_peers).saturating_mul(2 * kept::worst_case_bytes(limits)),
+            messages.saturating_mul(MESSAGE),
+            u64::from(limits.send_bytes),
+            // Symbols are kept with some slack.
+            2 * u64::from(limits.receive_bytes),
+            8 * block,
+            actions,
+            // All of it is shown again after a restart.
+            u64::from(limits.durable_bytes),
+            u64::from(limits.links) * 256,
+        ];
+        parts.into_iter().fold(0, u64::saturating_add)
     }
 
     /// Asserts what always holds.

@@ -43,8 +43,9 @@ pub(super) fn sort(records: Vec<Record>) -> Recovered {
 }
 
 impl Node {
-    /// Takes over stored statements and durable messages. A statement that no longer verifies is left
-    /// out: it was checked when it was installed, and its network may have been replaced since.
+    /// Takes over stored statements and durable messages; what is on disk is not written again. A
+    /// statement that no longer verifies is left out: it was checked when it was installed, and its
+    /// network may have been replaced since.
     pub(super) fn install_recovered(
         &mut self,
         now: Instant,
@@ -56,7 +57,7 @@ impl Node {
         }
         for bytes in statements {
             let mut cx = super::cx(now, &mut self.sessions_rng, &self.limits, &mut self.drops, self.zoo);
-            if self.sessions.install(&mut cx, &bytes).is_err() {
+            if self.sessions.recover(&mut cx, &bytes).is_err() {
                 self.drops.count(crate::drops::Drop::CertificateInvalid);
             }
         }

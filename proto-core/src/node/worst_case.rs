@@ -4,6 +4,7 @@
 //! allocate the bounds of [`Limits`]. Every term is filled by some attack in the tests and the
 //! simulator, which hold a counting allocator against it.
 
+use crate::identity::Revocations;
 use crate::limits::Limits;
 use crate::link::Links;
 use crate::node::{Event, Node};
@@ -11,29 +12,71 @@ use crate::session::Sessions;
 use crate::store::record::Record;
 
 /// What an allocator adds to a block at most, and growth of vectors to the next power of two.
-const ALLOCATION: usize = 32;
+const ALLOCATION: u64 = 32;
 
 impl Limits {
-    /// The most bytes that a node with these limits takes, whatever its peers and its application do.
+    /// The most bytes that a node with these limits takes, whatever its peers and its application do;
+    /// `u64::MAX` when that is more than a `u64` can say. The same on every target but for the size of a
+    /// pointer: the sum may be more than a target can address, and then says so.
     #[must_use]
     pub fn worst_case_bytes(&self) -> u64 {
-        let outputs = self.outputs as usize + 8;
-        let events = outputs * (size_of::<Event>() + ALLOCATION);
-        let stores = outputs * (size_of::<Record>() + 3 * size_of::<u64>() + ALLOCATION);
+        let outputs = u64::from(self.outputs) + 8;
+        let event = size_of::<Event>() as u64 + ALLOCATION;
+        let store = (size_of::<Record>() + 3 * size_of::<u64>()) as u64 + ALLOCATION;
         // A message that waits as an event has left the receive bounds; those events are at most one
         // turn's, and a turn begins with one packet.
-        let delivered = self.receive_bytes as usize + self.packet_bytes as usize;
-        let fixed = size_of::<Node>() + 2 * self.packet_bytes as usize;
-        let revocations = self.revocations as usize * 512;
+        let delivered = u64::from(self.receive_bytes) + u64::from(self.packet_bytes);
+        let fixed = size_of::<Node>() as u64 + 2 * u64::from(self.packet_bytes);
         let parts = [
             Sessions::worst_case_bytes(self),
             Links::worst_case_bytes(self),
-            2 * events,
-            2 * stores,
+            outputs.saturating_mul(2 * event),
+            outputs.saturating_mul(2 * store),
             delivered,
             fixed,
-            revocations,
+            Revocations::worst_case_bytes(self.revocations),
         ];
-        parts.iter().fold(0_u64, |sum, &part| sum.saturating_add(part as u64))
+        parts.into_iter().fold(0, u64::saturating_add)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whatever the application sets, and on every target: the sum is at the end of the numbers, or right.
+    #[test]
+    fn no_limits_overflow_the_sum() {
+        let most = Limits {
+            links: u16::MAX,
+            peers: u16::MAX,
+            handshakes: u16::MAX,
+            paths_per_peer: u8::MAX,
+            packet_bytes: u32::MAX,
+            message_bytes: u32::MAX,
+            send_bytes: u32::MAX,
+            send_messages: u32::MAX,
+            receive_bytes: u32::MAX,
+            receive_messages: u32::MAX,
+            in_flight: u16::MAX,
+            ack_ranges: u16::MAX,
+            replay_window: u16::MAX,
+            message_window: u16::MAX,
+            outputs: u32::MAX,
+            durable_messages: u32::MAX,
+            durable_peers: u32::MAX,
+            revocations: u32::MAX,
+            ..Limits::SERVER
+        };
+        let one = |field: fn(&mut Limits)| {
+            let mut limits = Limits::SERVER;
+            field(&mut limits);
+            limits.worst_case_bytes()
+        };
+        let server = Limits::SERVER.worst_case_bytes();
+        assert!(server > u64::from(u32::MAX), "more than 32 bits can say: {server}");
+        assert!(one(|limits| limits.send_messages = u32::MAX) > server + u64::from(u32::MAX));
+        assert!(one(|limits| limits.durable_peers = u32::MAX) > server + u64::from(u32::MAX));
+        assert!(most.worst_case_bytes() > server);
     }
 }

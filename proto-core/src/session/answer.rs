@@ -409,8 +409,10 @@ impl Sessions {
         let State::AwaitData { claim } = core::mem::replace(&mut answer.state, State::Done) else {
             return Err(Drop::UnknownSession);
         };
-        // A statement may have come since the question did.
-        if !self.trust.still_valid(&claim.papers) || self.trust.has_expired(&claim.papers) {
+        // A statement or another handshake may have come since the question did.
+        let papers = &claim.papers;
+        let holds = self.trust.still_valid(papers) && self.is_latest(papers);
+        if !holds || self.trust.has_expired(papers) {
             self.drop_answer(slot);
             return Err(Drop::Revoked);
         }

@@ -6,6 +6,7 @@ use super::keys::{Holder, Keys};
 use super::message::MAX_HANDSHAKE_BYTES;
 use super::peers::{Association, Endpoint, PathNumbers, Peer};
 use super::{Action, Known, Link, Sessions};
+use crate::identity::MAX_ROTATIONS;
 use crate::limits::Limits;
 
 impl Sessions {
@@ -51,22 +52,33 @@ impl Sessions {
 
     /// The most bytes that all sessions together take under `limits`, apart from revocations.
     #[must_use]
-    pub fn worst_case_bytes(limits: &Limits) -> usize {
-        let window = usize::from(limits.replay_window).div_ceil(64) * 8 + 8;
-        let papers = crate::identity::MAX_CERTIFICATE_BYTES.min(MAX_HANDSHAKE_BYTES);
-        let peer = size_of::<Peer>()
-            + size_of::<Association>()
-            + usize::from(limits.paths_per_peer) * size_of::<Endpoint>()
-            + PathNumbers::SENDERS * window
-            + papers
-            + 4 * (size_of::<Keys>() + 32)
+    pub fn worst_case_bytes(limits: &Limits) -> u64 {
+        const HANDSHAKE: u64 = MAX_HANDSHAKE_BYTES as u64;
+        const PAPERS: u64 = crate::identity::MAX_CERTIFICATE_BYTES as u64;
+        // Those of the papers, and those of the slot.
+        const ROOTS: u64 = 32 * (MAX_ROTATIONS as u64 + 1);
+        let window = u64::from(limits.replay_window).div_ceil(64) * 8 + 8;
+        let peer = size::<Peer>()
+            + size::<Association>()
+            + u64::from(limits.paths_per_peer) * size::<Endpoint>()
+            + PathNumbers::SENDERS as u64 * window
+            + PAPERS.min(HANDSHAKE)
+            + 2 * ROOTS
+            + 4 * (size::<Keys>() + 32)
             + 256;
-        let handshake = size_of::<Dial>().max(size_of::<Answer>()) + 2 * MAX_HANDSHAKE_BYTES + 4096;
-        let link = size_of::<Link>() + MAX_HANDSHAKE_BYTES + 256;
-        usize::from(limits.peers) * (peer + size_of::<Known>() + 96)
-            + usize::from(limits.handshakes) * handshake
-            + usize::from(limits.links) * link
-            + limits.outputs as usize * (size_of::<Action>() + 128)
-            + 4096
+        let handshake = size::<Dial>().max(size::<Answer>()) + 2 * HANDSHAKE + 4096;
+        let link = size::<Link>() + HANDSHAKE + 256;
+        let parts = [
+            u64::from(limits.peers).saturating_mul(peer + size::<Known>() + 96),
+            u64::from(limits.handshakes).saturating_mul(handshake),
+            u64::from(limits.links).saturating_mul(link),
+            u64::from(limits.outputs).saturating_mul(size::<Action>() + 128),
+            4096,
+        ];
+        parts.into_iter().fold(0, u64::saturating_add)
     }
+}
+
+const fn size<T>() -> u64 {
+    size_of::<T>() as u64
 }

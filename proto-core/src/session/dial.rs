@@ -111,10 +111,12 @@ impl Sessions {
         }
         let Some(peer) = self.peers.get_mut(slot) else { return };
         peer.wanted = true;
+        peer.named |= spec.node.is_some();
         peer.key = peer.key.or(spec.key);
         for (link, addr) in spec.endpoints {
             peer.add_endpoint(cx.now, Place { link, addr }, true, usize::from(cx.limits.paths_per_peer));
         }
+        self.keep_roots(cx, slot);
         self.encourage(cx, slot, None);
     }
 

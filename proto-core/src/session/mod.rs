@@ -39,6 +39,7 @@ mod payload;
 mod peers;
 mod service;
 mod settle;
+mod statements;
 mod transport;
 mod trust;
 mod unite;
@@ -56,15 +57,11 @@ use crate::bounded::Deadlines;
 use crate::crypto::hash;
 use crate::crypto::secret::Secret;
 use crate::drops::Drop;
-use crate::identity::{
-    DeviceCertificate, IdentityError, Installed, LocalIdentity, Network, Revocations, Taken,
-};
+use crate::identity::{DeviceCertificate, LocalIdentity, Network, Revocations};
 use crate::ids::{Addr, DeviceId, LinkId, NodeId, PeerSlot};
 use crate::machine::{Cx, Machine};
 use crate::node::input::{LinkInfo, PeerSpec};
-use crate::node::output::DownReason;
 use crate::params::PeerParams;
-use crate::store::record::{Key, Record};
 use crate::time::WallTime;
 use crate::wake::Wake;
 use crate::zoo::Bug;
@@ -212,6 +209,8 @@ impl Sessions {
                 let verified =
                     DeviceCertificate::verify(&certificate).ok().filter(|verified| verified.node == node);
                 let device = verified.as_ref().map(|verified| verified.device);
+                // Without the device whose starts they are, so many starts say nothing.
+                let boot = if device.is_some() { boot } else { 0 };
                 (node, Known { device, boot, forgot: 0, dh_key: verified.map(|verified| verified.dh_key) })
             });
         let indices = usize::from(cx.limits.peers) * 4 + usize::from(cx.limits.handshakes) * 2;
@@ -275,44 +274,6 @@ impl Sessions {
     #[must_use]
     pub fn network(&self) -> &Network {
         &self.trust.network
-    }
-
-    /// Verifies a signed statement, takes it over, asks to store it, and ends sessions that it voids.
-    ///
-    /// # Errors
-    /// Why it was refused; nothing has changed then.
-    pub fn install(&mut self, cx: &mut Cx<'_>, bytes: &[u8]) -> Result<Installed, IdentityError> {
-        let installed = self.trust.install(bytes)?;
-        match installed.taken {
-            Taken::Known => return Ok(installed),
-            Taken::Rotated(node) | Taken::Revoked(node) | Taken::Excluded(node) => {
-                self.recheck(cx, Some(node))
-            }
-            Taken::Membership | Taken::NetworkKey(_) => {}
-        }
-        self.push(Action::Store(Record::Statement { bytes: Bytes::copy_from_slice(bytes) }));
-        if let Some(old) = installed.replaces {
-            self.push(Action::Store(Record::Erased { key: Key::Statement(old) }));
-        }
-        Ok(installed)
-    }
-
-    /// Ends sessions whose papers no longer hold: those of one node, or all that may have expired.
-    fn recheck(&mut self, cx: &mut Cx<'_>, node: Option<NodeId>) {
-        let bad = |peer: &Peer| {
-            peer.papers.as_ref().is_some_and(|papers| match node {
-                Some(node) => papers.node == node && !self.trust.still_valid(papers),
-                None => self.trust.has_expired(papers),
-            })
-        };
-        let void: Vec<PeerSlot> =
-            self.peers.iter().filter(|(_, peer)| bad(peer)).map(|(slot, _)| slot).collect();
-        for slot in void {
-            if let Some(peer) = self.peers.get_mut(slot) {
-                peer.papers = None;
-            }
-            self.close(cx, slot, DownReason::Revoked);
-        }
     }
 
     fn link_up(&mut self, cx: &mut Cx<'_>, link: LinkId, info: LinkInfo) {

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use super::trust::Papers;
 use crate::bounded::Window;
+use crate::identity::Roots;
 use crate::ids::{Addr, DeviceId, LinkId, NodeId, PathId, PeerSlot};
 use crate::params::PeerParams;
 use crate::time::Instant;
@@ -88,6 +89,10 @@ pub(super) struct Peer {
     pub(super) node: Option<NodeId>,
     /// The application wants a session with it.
     pub(super) wanted: bool,
+    /// The application named its node: what is known of its root keys is kept for good.
+    pub(super) named: bool,
+    /// The root keys that it has shown since it has its slot, whichever device did.
+    pub(super) roots: Roots,
     /// Its X25519 key, once known.
     pub(super) key: Option<[u8; 32]>,
     pub(super) papers: Option<Papers>,
@@ -119,6 +124,8 @@ impl Peer {
         Peer {
             node,
             wanted: false,
+            named: false,
+            roots: Roots::default(),
             key: None,
             papers: None,
             device: None,

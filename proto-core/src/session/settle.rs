@@ -49,8 +49,6 @@ pub(super) const KEEP_OLD: Duration = Duration::from_secs(60);
 /// Who the other side of a handshake is, proved, and what it says.
 pub(super) struct Claim {
     pub(super) papers: Papers,
-    /// Rotations of its root that were news to us.
-    pub(super) news: Option<Bytes>,
     pub(super) boot: u32,
     pub(super) instance: u64,
     /// How often it has forgotten a peer, and the life in which it last forgot us.
@@ -133,10 +131,12 @@ impl Sessions {
             let mut papers = self.peers.iter().filter_map(|(_, peer)| peer.papers.as_ref());
             papers.find(|papers| papers.hash() == hash).cloned()
         };
-        let (papers, news) = self.trust.verify(payload, static_key, cached)?;
+        let papers = self.trust.verify(payload, static_key, cached)?;
+        if !self.is_latest(&papers) {
+            return Err(Drop::CertificateInvalid);
+        }
         Ok(Claim {
             papers,
-            news,
             boot: payload.boot,
             instance: payload.instance,
             life: payload.life,
@@ -145,6 +145,11 @@ impl Sessions {
             version,
             params: payload.params,
         })
+    }
+
+    /// Whether papers go on from the root keys that their node has shown since it has its slot.
+    pub(super) fn is_latest(&self, papers: &Papers) -> bool {
+        self.peers.of_node(&papers.node).is_none_or(|peer| peer.roots.check_latest(&papers.roots).is_ok())
     }
 
     /// Whether we met ourselves: our own echo, or a second instance of this very device.
@@ -305,10 +310,7 @@ impl Sessions {
             link: place.link,
             addr: place.addr,
         });
-        if let Some(news) = claim.news {
-            // Verified with the certificate; taking it over can only fail for want of room.
-            let _ = self.install(cx, &news);
-        }
+        self.keep_roots(cx, slot);
         self.arm(cx, slot);
     }
 
@@ -395,7 +397,8 @@ impl Sessions {
         let Some(peer) = self.peers.get_mut(slot) else { return };
         peer.forgot = life;
         peer.parted |= peer.association.take().is_some();
-        (peer.device, peer.instance, peer.papers) = (None, None, None);
+        // A start count is that of a device: the next one begins its own.
+        (peer.device, peer.boot, peer.instance, peer.papers) = (None, 0, None, None);
     }
 
     pub(super) fn forget(&mut self, cx: &mut Cx<'_>, slot: PeerSlot) {
@@ -467,6 +470,7 @@ impl Peer {
         self.instance = Some(claim.instance);
         self.device = Some(claim.papers.device);
         self.key = Some(claim.papers.dh_key);
+        self.roots.clone_from(&claim.papers.roots);
         self.papers = Some(claim.papers.clone());
         self.since = now;
         for endpoint in self.endpoints.iter_mut().filter(|endpoint| endpoint.place == place) {

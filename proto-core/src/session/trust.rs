@@ -10,7 +10,7 @@ use crate::crypto::hash;
 use crate::crypto::noise::{self, Handshake, NoiseError, Pattern};
 use crate::crypto::secret::Secret;
 use crate::drops::Drop;
-use crate::identity::{self, IdentityError, Installed, LocalIdentity, Network, Revocations};
+use crate::identity::{self, IdentityError, Installed, LocalIdentity, Network, Revocations, Roots};
 use crate::ids::{DeviceId, NodeId};
 use crate::time::WallTime;
 
@@ -29,6 +29,8 @@ pub(super) struct Papers {
     pub(super) node: NodeId,
     pub(super) device: DeviceId,
     pub(super) dh_key: [u8; 32],
+    /// The root keys that led to the certificate.
+    pub(super) roots: Roots,
     /// Certificate and membership, by hash.
     hash: [u8; 32],
     pub(super) certificate: Bytes,
@@ -103,13 +105,13 @@ impl Trust {
         payload: &Payload<'_>,
         static_key: Option<[u8; 32]>,
         known: impl Fn(&[u8; 32]) -> Option<Papers>,
-    ) -> Result<(Papers, Option<Bytes>), Drop> {
+    ) -> Result<Papers, Drop> {
         let hash = papers_hash(payload.certificate, payload.membership);
         if let Some(papers) = known(&hash)
             && static_key == Some(papers.dh_key)
             && !self.has_expired(&papers)
         {
-            return Ok((papers, None));
+            return Ok(papers);
         }
         let verified =
             self.verify_bytes(payload.certificate, payload.membership).map_err(|error| match error {
@@ -119,16 +121,16 @@ impl Trust {
         if static_key != Some(verified.dh_key) {
             return Err(Drop::CertificateInvalid);
         }
-        let papers = Papers {
+        Ok(Papers {
             node: verified.node,
             device: verified.device,
             dh_key: verified.dh_key,
+            roots: verified.roots,
             hash,
             certificate: Bytes::copy_from_slice(payload.certificate),
             membership: Bytes::copy_from_slice(payload.membership),
             not_after_s: verified.not_after_s,
-        };
-        Ok((papers, verified.news))
+        })
     }
 
     fn verify_bytes(
@@ -143,6 +145,14 @@ impl Trust {
     /// Whether papers that were in order still are.
     pub(super) fn still_valid(&self, papers: &Papers) -> bool {
         self.verify_bytes(&papers.certificate, &papers.membership).is_ok()
+    }
+
+    /// The rotations in papers as a statement, when they are news. It costs the signatures once more.
+    pub(super) fn news(&self, papers: &Papers) -> Option<Bytes> {
+        if !self.revocations.is_news(&papers.node, &papers.roots) {
+            return None;
+        }
+        self.verify_bytes(&papers.certificate, &papers.membership).ok()?.news
     }
 
     /// Whether the clock shows that they have ended.

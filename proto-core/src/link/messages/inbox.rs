@@ -259,7 +259,7 @@ impl Inbox {
             self.look_at.get_or_insert(cx.now + REASSEMBLY_IDLE);
         }
         let Some(part) = self.parts.get_mut(&key) else { return true };
-        let payload = match part.take(fragment, data, cx.now) {
+        let payload = match part.take(fragment, data, cx.limits.params().fountain, cx.now) {
             Progress::More => return true,
             Progress::Contradiction => {
                 cx.drops.count(Drop::ProtocolViolation);

@@ -88,8 +88,9 @@ impl Reassembly {
         size_of::<Reassembly>() + self.whole.capacity() + self.blocks.values().map(block).sum::<usize>()
     }
 
-    /// Takes one symbol.
-    pub(super) fn take(&mut self, header: &Fragment, data: &[u8], now: Instant) -> Progress {
+    /// Takes one symbol. Without `fountain`, which we did not announce then, only a source symbol: who
+    /// sends another makes a node decode that has no memory for it.
+    pub(super) fn take(&mut self, header: &Fragment, data: &[u8], fountain: bool, now: Instant) -> Progress {
         if header.total_len != self.total {
             return Progress::Contradiction;
         }
@@ -105,7 +106,8 @@ impl Reassembly {
         let size = usize::from(self.size);
         let at = usize::from(header.symbol) * size;
         let expected = if header.symbol < source { size.min(len - at) } else { size };
-        if data.len() != expected || header.symbol >= SYMBOL_NUMBERS {
+        let numbers = if fountain { SYMBOL_NUMBERS } else { source };
+        if data.len() != expected || header.symbol >= numbers {
             return Progress::Contradiction;
         }
         if header.block < self.first || header.block - self.first >= REACH {

@@ -4,3 +4,4 @@ mod bench;
 mod full;
 mod kept;
 mod pair;
+mod recovered;

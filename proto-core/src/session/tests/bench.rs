@@ -66,6 +66,22 @@ impl Make {
         Make { seed: device, address, identity: identity(self.who, device), ..self.clone() }
     }
 
+    /// A device of the same node, elsewhere, certified after so many rotations of the root key.
+    pub(super) fn device_after(&self, device: u8, rotations: u8) -> Make {
+        self.device_by(device, rotations, 0x30)
+    }
+
+    /// The same, where the first root key was replaced by another one than in `device_after`.
+    pub(super) fn device_of_fork(&self, device: u8, rotations: u8) -> Make {
+        self.device_by(device, rotations, 0x40)
+    }
+
+    fn device_by(&self, device: u8, rotations: u8, keys: u8) -> Make {
+        let rotate = |root: RootKey, nth: u8| root.rotate(&Secret::new([keys | nth; 32])).unwrap();
+        let root = (0..rotations).fold(root(self.who), rotate);
+        Make { identity: identity_of(&root, device), ..self.other_device(device) }
+    }
+
     /// The node's own word that its first devices are void.
     pub(super) fn revocation(&self) -> Bytes {
         let list =
@@ -138,13 +154,16 @@ impl Make {
     }
 }
 
-fn root(who: u8) -> RootKey {
+pub(super) fn root(who: u8) -> RootKey {
     RootKey::new(&Secret::new([who ^ 0xaa; 32]))
 }
 
 fn identity(who: u8, device: u8) -> LocalIdentity {
+    identity_of(&root(who), device)
+}
+
+fn identity_of(root: &RootKey, device: u8) -> LocalIdentity {
     let secrets = DeviceSecrets::new(&Secret::new([device; 32]), &Secret::new([device ^ 0x55; 32]));
-    let root = root(who);
     let certificate = root.certify(secrets.sign.public(), secrets.dh.public(), 1, Validity::ALWAYS);
     LocalIdentity::new(secrets, certificate).unwrap()
 }

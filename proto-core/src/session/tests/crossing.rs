@@ -270,7 +270,9 @@ fn foundings_that_only_one_side_knows_are_one_association() {
 #[test]
 fn devices_of_one_node_take_over_from_each_other() {
     let (a, first) = pair();
-    let second = first.other_device(3);
+    // The first has started often, the second is new.
+    let first = Make { boot: 50, ..first };
+    let second = Make { boot: 1, ..first.other_device(3) };
     let makes = [&a, &first, &second];
     let mut world = World::new(1, makes.iter().map(|make| make.start(Instant::ZERO)).collect());
     world.jitter_us = 20_000;
@@ -288,6 +290,23 @@ fn devices_of_one_node_take_over_from_each_other() {
         assert_eq!(sending, world.sides[device].sending(&a), "turn {turn}: with the device that came last");
     }
     assert_eq!(world.sides[0].clones(), 0);
+}
+
+/// The device of a node is lost, its successor has never been started before, and we have restarted. The
+/// count on our disk is that of the device in the certificate beside it; when that cannot be read, of nobody.
+#[test]
+fn a_new_device_is_no_clone_of_one_known_from_the_disk() {
+    let (a, lost) = pair();
+    let new = Make { boot: 1, ..lost.other_device(3) };
+    let certificate = lost.identity().certificate_bytes().clone();
+    for (certificate, named) in [(certificate, false), (Bytes::from_static(b"of a later version"), true)] {
+        let a = Make { boot: 2, known: vec![(lost.node(), certificate, 50)], ..a.clone() };
+        let mut world = World::new(1, vec![a.start(Instant::ZERO), new.start(Instant::ZERO)]);
+        world.sides[usize::from(!named)].connect(Instant::ZERO, if named { &new } else { &a }, true);
+        world.run_for(Duration::from_secs(5));
+        assert!(agree(&world.sides[0], &world.sides[1]), "{}", world.sides[0].describe());
+        assert_eq!(world.sides[0].clones(), 0);
+    }
 }
 
 /// A revocation that comes while a handshake is open ends it.

@@ -6,3 +6,4 @@ mod crossing;
 mod figures;
 mod golden;
 mod handshake;
+mod statements;

@@ -354,3 +354,24 @@ fn planted_bugs_of_delivery_show() {
     assert_eq!(live(Bug::ReassemblyLeak).2, 1);
     assert!(!live(Bug::LossForgotten).3);
 }
+
+/// A packet of empty datagrams sets off an action for every two bytes of it, as far as the outputs go.
+#[test]
+fn actions_of_one_packet_are_within_the_worst_case() {
+    for packet_bytes in [64, 1_500, 40_000, 65_507] {
+        let limits = Limits { packet_bytes, message_bytes: 0, ..Limits::TINY };
+        let mut end = End::new(limits.clone(), 1);
+        let mut most = 0;
+        for _ in 0..packet_bytes / 2 {
+            let before = end.inbox.actions.capacity();
+            end.inbox.on_datagram(cx!(end), &[]);
+            let after = end.inbox.actions.capacity();
+            // While it grows, both are there.
+            most = most.max(after + if after > before { before } else { 0 });
+        }
+        let bytes = (most * size_of::<InboxAction>()) as u64;
+        let bound = crate::link::Links::worst_case_bytes(&limits);
+        let rest = crate::link::Links::worst_case_bytes(&Limits { packet_bytes: 0, ..limits });
+        assert!(bytes <= bound - rest, "{packet_bytes}: {bytes} bytes of {bound} less {rest}");
+    }
+}

@@ -311,3 +311,27 @@ fn a_packet_of_empty_messages_does_not_fill_the_memory() {
         assert_eq!(b.delivered.len(), 16 + 16 * taken);
     }
 }
+
+/// A node that announced no fountain code holds no block twice to decode it: a repair symbol is a
+/// violation, however many of them would make the message.
+#[test]
+fn repair_symbols_are_nothing_to_a_node_without_fountain_code() {
+    use crate::drops::Drop;
+    use crate::link::frame::{Fragment, MessageHeader};
+    let data: Vec<u8> = (0..2_000).map(|at| (at % 251) as u8).collect();
+    let repair = super::super::fountain::Encoder::new(&data, 2, 1_000).repair(2);
+    for (limits, delivered, violations) in [(Limits::SMALL, 1, 0), (Limits::TINY, 0, 1)] {
+        assert_eq!(limits.params().fountain, delivered == 1);
+        let (_, mut b) = pair(&limits, true);
+        let mut symbol = |symbol: u16, data: &[u8]| {
+            let fragment = Fragment { total_len: 2_000, symbol_size: 1_000, block: 0, symbol };
+            let header = MessageHeader { space: 0, seq: 3, back: None, fragment: Some(fragment) };
+            assert!(b.inbox.on_message(cx!(b), &mut b.receiving, &header, data));
+            b.settle();
+            (b.delivered.len(), b.drops.get(Drop::ProtocolViolation))
+        };
+        symbol(1, &data[1_000..]);
+        assert_eq!(symbol(2, &repair), (delivered, violations));
+        assert_eq!(symbol(0, &data[..1_000]), (1, violations), "the source symbols make it whole");
+    }
+}
