@@ -127,6 +127,8 @@ fn wrong_plans_are_refused_with_line_and_column() {
         refused(&[command, &nobody], &["nobody.toml:6:", "no node 2"]);
         let empty = folder.file("empty.toml", "");
         refused(&[command, &empty], &["empty.toml:1:1"]);
+        let elsewhere = folder.file("elsewhere.toml", &good.replace("\"x\"", "\"../../evil\""));
+        refused(&[command, &elsewhere], &["elsewhere.toml:1:8", "a plan's name"]);
         refused(&[command, "no-such.toml"], &["cannot read the plan", "no-such.toml"]);
         std::fs::write(folder.0.join("bytes.toml"), b"name = \"\xff\"").unwrap();
         refused(&[command, &folder.0.join("bytes.toml").display().to_string()], &["not UTF-8 at byte 8"]);
