@@ -71,6 +71,14 @@ fn refuse(error: &clap::Error) -> ExitCode {
             let _ = error.print();
             ExitCode::SUCCESS
         }
+        // What clap has to say then is the help, with no word of what is wrong.
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            eprintln!(
+                "error: no command given; on the command line; give one of these\n\n{}",
+                error.render()
+            );
+            ExitCode::from(USAGE)
+        }
         _ => {
             let text = error.render().to_string();
             let mut parts = text.trim().splitn(2, "\n\n");
