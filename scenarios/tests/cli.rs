@@ -288,17 +288,15 @@ fn a_plan_can_be_saved_and_replayed_with_the_same_steps() {
     assert_eq!(replay["steps"].as_u64(), Some(lines));
 }
 
+/// Nobody keeps this promise: the calm ends before a packet can arrive.
+const HOPELESS: &str = "name = \"hopeless\"\nseed = 3\nduration = \"1s\"\ncalm = \"5s\"\n[[node]]\ncount = 2\n\
+     [[link]]\nmembers = [0, 1]\ndelay = \"20s\"\n\
+     [[peer]]\nnode = 0\nto = 1\n[[flow]]\nfrom = 0\nto = 1\ncount = 1\nsize = [1, 1]\n";
+
 #[test]
 fn a_failing_run_says_how_to_repeat_it_and_saves_its_plan() {
     let folder = Folder::new("failing");
-    // Nobody keeps this promise: the calm ends before a packet can arrive.
-    let plan = folder.file(
-        "hopeless.toml",
-        "name = \"hopeless\"\nseed = 3\nduration = \"1s\"\ncalm = \"5s\"\n[[node]]\ncount = 2\n\
-         [[link]]\nmembers = [0, 1]\ndelay = \"20s\"\n\
-         [[peer]]\nnode = 0\nto = 1\n[[flow]]\nfrom = 0\nto = 1\ncount = 1\nsize = [1, 1]\n\
-         ",
-    );
+    let plan = folder.file("hopeless.toml", HOPELESS);
     let output = sim_in(&folder.0, &["replay", &plan]);
     let text = out(&output);
     assert_eq!(output.status.code(), Some(11), "{text}{}", err(&output));
@@ -357,6 +355,44 @@ fn a_full_disk_is_an_error_with_its_place() {
         [&["run", "two-nodes-ninety-percent-loss", "--seed", "1", "--save-plan", "/dev/full"], &few[..]]
             .concat();
     refused(&run, &["cannot write", "/dev/full"]);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_standard_output_is_an_error_and_a_closed_one_is_none() {
+    let to = |args: &[&str], out: std::process::Stdio| {
+        Command::new(env!("CARGO_BIN_EXE_thallus-sim")).args(args).stdout(out).output().unwrap()
+    };
+    let full =
+        || -> std::process::Stdio { std::fs::File::options().write(true).open("/dev/full").unwrap().into() };
+    let run =
+        ["run", "two-nodes-ninety-percent-loss", "--seed", "1", "--set", "loss=0", "--set", "messages=1"];
+    let with_json = [&run[..], &["--json"]].concat();
+    for args in [&["list"][..], &["list", "--json"], &run, &with_json, &["--help"], &["--version"]] {
+        let output = to(args, full());
+        let text = err(&output);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {text}");
+        let wanted = "error: cannot write all that there is to say: ";
+        assert!(
+            text.lines().any(|line| line.starts_with(wanted) && line.contains("; standard output; ")),
+            "{text}"
+        );
+    }
+    // What failed for another reason has that reason's exit code.
+    let folder = Folder::new("full");
+    let plan = folder.file("hopeless.toml", HOPELESS);
+    let failing = Command::new(env!("CARGO_BIN_EXE_thallus-sim"))
+        .args(["replay", &plan])
+        .current_dir(&folder.0)
+        .stdout(full())
+        .output()
+        .unwrap();
+    assert_eq!(failing.status.code(), Some(11), "{}", err(&failing));
+    // Nobody reads any more, as after `| head -1`.
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = to(&["list"], writer.into());
+    assert_eq!((output.status.code(), err(&output).as_str()), (Some(0), ""));
 }
 
 #[test]

@@ -7,12 +7,12 @@ mod args;
 mod bench;
 mod golden;
 mod plans;
+mod print;
 mod run;
 mod sweep;
 #[cfg(feature = "zoo")]
 mod zoo;
 
-use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -20,6 +20,7 @@ use clap::Parser;
 
 use crate::fail::Usage;
 use args::{Cli, Command};
+use print::{decorated, paint, print, print_json};
 
 /// The exit code of a mistake in what was asked.
 const USAGE: u8 = 2;
@@ -44,11 +45,20 @@ pub fn main() -> ExitCode {
         #[cfg(feature = "zoo")]
         Command::Zoo(zoo) => zoo::zoo(&zoo),
     };
-    match done {
-        Ok(code) => ExitCode::from(code),
+    let code = done.unwrap_or_else(|usage| {
+        eprintln!("error: {usage}");
+        USAGE
+    });
+    ExitCode::from(heard(code))
+}
+
+/// The exit code `code`, unless it says that all is well and standard output does not hold what was said.
+fn heard(code: u8) -> u8 {
+    match print::finish() {
+        Ok(()) => code,
         Err(usage) => {
             eprintln!("error: {usage}");
-            ExitCode::from(USAGE)
+            if code == 0 { USAGE } else { code }
         }
     }
 }
@@ -68,8 +78,8 @@ fn refuse(error: &clap::Error) -> ExitCode {
     use clap::error::ErrorKind;
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            let _ = error.print();
-            ExitCode::SUCCESS
+            print::note(error.print());
+            ExitCode::from(heard(0))
         }
         // What clap has to say then is the help, with no word of what is wrong.
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
@@ -90,31 +100,6 @@ fn refuse(error: &clap::Error) -> ExitCode {
             }
             ExitCode::from(USAGE)
         }
-    }
-}
-
-/// Prints one line on standard output. A reader that has gone away is no error.
-fn print(line: &str) {
-    let _ = writeln!(std::io::stdout().lock(), "{line}");
-}
-
-/// Prints one JSON document on standard output.
-fn print_json(value: &impl serde::Serialize) {
-    // Every type given here has string keys and finite numbers.
-    print(&serde_json::to_string_pretty(value).unwrap_or_else(|error| format!("{{\"error\": \"{error}\"}}")));
-}
-
-/// Whether standard error may carry colour and bars.
-fn decorated() -> bool {
-    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
-}
-
-/// The word, coloured when that is seen by a person.
-fn paint(word: &str, good: bool) -> String {
-    if std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() {
-        format!("\x1b[{}m{word}\x1b[0m", if good { 32 } else { 31 })
-    } else {
-        word.to_owned()
     }
 }
 
