@@ -107,15 +107,23 @@ impl Sweep<'_> {
         self.len() == 0
     }
 
+    /// Whether every scenario can use the choices.
+    ///
+    /// # Errors
+    /// The first choice that one of them cannot use.
+    pub fn check(&self) -> Result<(), Usage> {
+        self.scenarios
+            .iter()
+            .try_for_each(|scenario| scenario.make(&self.params.with_seed(self.seeds.start)).map(|_| ()))
+    }
+
     /// Runs everything; `done` is told after each run, from whichever thread made it. When it answers
     /// `false`, no further run is begun.
     ///
     /// # Errors
     /// A choice that a scenario cannot use. Nothing has run then.
     pub fn run(&self, done: impl Fn(&Report) -> bool + Sync) -> Result<Vec<Line>, Usage> {
-        for scenario in &self.scenarios {
-            scenario.make(&self.params.with_seed(self.seeds.start))?;
-        }
+        self.check()?;
         let (next, go_on) = (AtomicU64::new(0), AtomicBool::new(true));
         let lines: Mutex<Vec<(u64, Line)>> = Mutex::new(Vec::new());
         let work = self.jobs_of_shard();

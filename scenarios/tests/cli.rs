@@ -109,6 +109,12 @@ fn wrong_sweeps_and_merges_are_refused() {
         &["sweep", "soak-72h", "--seeds", "0..2", "--json-lines", "no/such/folder/lines"],
         &["cannot write", "no/such/folder/lines"],
     );
+    let kept = folder.file("kept.jsonl", "a night's work\n");
+    refused(
+        &["sweep", "soak-72h", "--seeds", "0..1", "--set", "bad=1", "--json-lines", &kept],
+        &["no key `bad`"],
+    );
+    assert_eq!(std::fs::read_to_string(&kept).unwrap(), "a night's work\n");
     let wrong = folder.file("wrong.jsonl", "{\"scenario\": 3}\n");
     refused(&["merge", &wrong], &["wrong.jsonl:1:", "sweep --json-lines"]);
     refused(&["merge", "nowhere.jsonl"], &["cannot read", "nowhere.jsonl"]);
@@ -339,6 +345,62 @@ fn shards_of_a_sweep_merge_into_the_whole() {
     }
     assert!(merged.get("wall_seconds").is_some());
     assert_eq!(sim_in(&folder.0, &["merge", "0.jsonl", "0.jsonl"]).status.code(), Some(2));
+}
+
+/// Under no spelling.
+#[test]
+#[cfg(unix)]
+fn no_file_is_written_over_that_the_command_reads_or_writes() {
+    let folder = Folder::new("apart");
+    let text = "name = \"x\"\nduration = \"1s\"\n[[node]]\ncount = 2\n[[link]]\nmembers = [0, 1]\n";
+    let plan = folder.file("t.toml", text);
+    std::os::unix::fs::symlink(&plan, folder.0.join("soft.toml")).unwrap();
+    std::fs::hard_link(&plan, folder.0.join("hard.toml")).unwrap();
+    std::fs::create_dir_all(folder.0.join("sub")).unwrap();
+    let path = |name: &str| folder.0.join(name).display().to_string();
+    for other in ["t.toml", "sub/../t.toml", "soft.toml", "hard.toml"] {
+        refused(&["replay", &plan, "--trace", &path(other)], &["--trace would write over the plan"]);
+        assert_eq!(std::fs::read_to_string(&plan).unwrap(), text, "{other}");
+    }
+    let run = ["run", "two-nodes-ninety-percent-loss", "--seed", "1", "--set", "messages=1"];
+    let both = ["--trace", &path("new"), "--save-plan", &path("sub/../new")];
+    refused(&[&run[..], &both].concat(), &["--trace would write over --save-plan"]);
+    assert!(!folder.0.join("new").exists());
+    // The trace has no place: the plan that was there stays.
+    let nowhere = ["--trace", &path("no/such/trace"), "--save-plan", &plan];
+    refused(&[&run[..], &nowhere].concat(), &["cannot write", "no/such/trace"]);
+    assert_eq!(std::fs::read_to_string(&plan).unwrap(), text);
+    let net = folder.file("net.json", "{\"links\": [{\"source\": 1, \"target\": 2}]}");
+    let real = ["freifunk-neighbours", "--topology", &net];
+    refused(&[&["run", "--seed", "1", "--trace", &net][..], &real].concat(), &["--topology"]);
+    refused(&[&["run", "--seed", "1", "--save-plan", &net][..], &real].concat(), &["--topology"]);
+    refused(&[&["sweep", "--seeds", "0..1", "--json-lines", &net][..], &real].concat(), &["--topology"]);
+    assert!(std::fs::read_to_string(&net).unwrap().starts_with("{\"links\""));
+    // A device keeps nothing that could be lost.
+    let output = sim(&[&run[..], &["--trace", "/dev/null", "--save-plan", "/dev/null"]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    // Standard output is one more thing that is written.
+    let out_file = std::fs::File::create(folder.0.join("out.txt")).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_thallus-sim"))
+        .args([&run[..], &["--json", "--trace", &path("out.txt")]].concat())
+        .stdout(out_file)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(err(&output).contains("--trace and standard output are one file"), "{}", err(&output));
+}
+
+/// A failing plan that was saved, and then explained by hand, keeps what was written into it.
+#[test]
+fn a_failing_plan_is_not_written_over_by_its_own_replay() {
+    let folder = Folder::new("own");
+    std::fs::create_dir_all(folder.0.join("target/thallus-sim")).unwrap();
+    let text = "# Seen in the hut on the hill.\n".to_owned() + HOPELESS;
+    let plan = folder.file("target/thallus-sim/hopeless-3.toml", &text);
+    let output = sim_in(&folder.0, &["replay", &plan]);
+    assert_eq!(output.status.code(), Some(11), "{}{}", out(&output), err(&output));
+    assert_eq!(std::fs::read_to_string(&plan).unwrap(), text);
+    assert!(folder.0.join("target/thallus-sim/hopeless-3.trace").is_file());
 }
 
 #[test]

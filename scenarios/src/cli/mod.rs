@@ -5,6 +5,7 @@
 
 mod args;
 mod bench;
+mod files;
 mod golden;
 mod plans;
 mod print;
@@ -13,13 +14,13 @@ mod sweep;
 #[cfg(feature = "zoo")]
 mod zoo;
 
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
 
 use crate::fail::Usage;
 use args::{Cli, Command};
+use files::{cannot_write, open_file, read_file, read_text, write_file};
 use print::{decorated, paint, print, print_json};
 
 /// The exit code of a mistake in what was asked.
@@ -101,54 +102,6 @@ fn refuse(error: &clap::Error) -> ExitCode {
             ExitCode::from(USAGE)
         }
     }
-}
-
-fn read_file(path: &Path, what: &str) -> Result<Vec<u8>, Usage> {
-    std::fs::read(path).map_err(|error| {
-        Usage::new(
-            format!("cannot read the {what}: {error}"),
-            path.display().to_string(),
-            "give a file that exists and can be read",
-        )
-    })
-}
-
-fn read_text(path: &Path, what: &str) -> Result<String, Usage> {
-    String::from_utf8(read_file(path, what)?).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        Usage::new(
-            format!("the {what} is not UTF-8 at byte {at}"),
-            path.display().to_string(),
-            "save it as UTF-8 text",
-        )
-    })
-}
-
-fn cannot_write(path: &Path, error: &std::io::Error) -> Usage {
-    let remedy = "choose a place that can be written and has room";
-    Usage::new(format!("cannot write: {error}"), path.display().to_string(), remedy)
-}
-
-fn create_file(path: &Path) -> Result<std::fs::File, Usage> {
-    std::fs::File::create(path).map_err(|error| cannot_write(path, &error))
-}
-
-/// Writes a file that must appear whole or not at all.
-fn write_file(path: &Path, text: &str) -> Result<(), Usage> {
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder).map_err(|error| cannot_write(path, &error))?;
-    }
-    if path.metadata().is_ok_and(|kind| !kind.is_file()) {
-        // A pipe or a device is written as it is; a folder refuses by itself.
-        return std::fs::write(path, text).map_err(|error| cannot_write(path, &error));
-    }
-    let mut partial = path.as_os_str().to_owned();
-    partial.push(".partial");
-    let partial = PathBuf::from(partial);
-    std::fs::write(&partial, text).and_then(|()| std::fs::rename(&partial, path)).map_err(|error| {
-        let _ = std::fs::remove_file(&partial);
-        cannot_write(path, &error)
-    })
 }
 
 /// Where failing plans and traces are saved, relative to where the command was started.

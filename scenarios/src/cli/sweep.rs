@@ -1,12 +1,15 @@
 //! `sweep` and `merge`: many runs, the failing ones at the end with their commands.
 
+use std::fs::File;
 use std::io::{BufWriter, Write};
+use std::path::Path;
 use std::sync::Mutex;
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::args::{MergeArgs, SweepArgs};
+use super::files::{Part, apart, empty};
 use crate::fail::Usage;
 use crate::report::{Line, Report};
 use crate::sweep::{Excused, Summary, Sweep, summary};
@@ -27,11 +30,8 @@ pub(super) fn sweep(args: &SweepArgs) -> Result<u8, Usage> {
         params: &params,
         verify: args.verify.then_some(crate::engine::Elsewhere::Process),
     };
-    let file = args
-        .json_lines
-        .as_deref()
-        .map(|path| super::create_file(path).map(|file| Mutex::new(BufWriter::new(file))))
-        .transpose()?;
+    sweep.check()?;
+    let file = args.json_lines.as_deref().map(|path| begin_lines(path, args)).transpose()?;
     let bar = progress(sweep.len());
     let start = Instant::now();
     let lines = sweep.run(|report| {
@@ -56,6 +56,15 @@ pub(super) fn sweep(args: &SweepArgs) -> Result<u8, Usage> {
     let summary = summary(&lines, start.elapsed().as_secs_f64());
     tell(&summary, &lines, args.json);
     Ok(summary.exit_code)
+}
+
+/// A file of lines, without any yet.
+fn begin_lines(path: &Path, args: &SweepArgs) -> Result<Mutex<BufWriter<File>>, Usage> {
+    let read: Vec<Part<'_>> = args.choices.topology().map(|path| ("--topology", path)).into_iter().collect();
+    apart(&read, &[("--json-lines", path)])?;
+    let file = super::open_file(path)?;
+    empty(path, &file)?;
+    Ok(Mutex::new(BufWriter::new(file)))
 }
 
 /// Adds up shards.
@@ -88,7 +97,7 @@ pub(super) fn merge(args: &MergeArgs) -> Result<u8, Usage> {
 }
 
 /// Whether the line could be written.
-fn write_line(file: &Mutex<BufWriter<std::fs::File>>, report: &Report) -> bool {
+fn write_line(file: &Mutex<BufWriter<File>>, report: &Report) -> bool {
     let Ok(line) = serde_json::to_string(&report.line()) else { return false };
     let mut file = file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     writeln!(file, "{line}").and_then(|()| file.flush()).is_ok()
