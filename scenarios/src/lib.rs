@@ -15,6 +15,7 @@ pub mod params;
 pub mod report;
 pub mod scenario;
 pub mod scenarios;
+pub mod shards;
 pub mod sweep;
 pub mod topology;
 mod witness;

@@ -344,7 +344,19 @@ fn shards_of_a_sweep_merge_into_the_whole() {
         assert_eq!(whole[field], merged[field], "{field}");
     }
     assert!(merged.get("wall_seconds").is_some());
-    assert_eq!(sim_in(&folder.0, &["merge", "0.jsonl", "0.jsonl"]).status.code(), Some(2));
+    let lines = |name: &str| std::fs::read_to_string(folder.0.join(name)).unwrap();
+    let (zero, one) = (folder.0.join("0.jsonl").display().to_string(), lines("1.jsonl"));
+    refused(&["merge", &zero, &zero], &["shard 0/2 is there twice"]);
+    refused(&["merge", &zero], &["1 of 2 shards are missing", "1/2"]);
+    let cut: String = one.split_inclusive('\n').take(2).collect();
+    refused(&["merge", &zero, &folder.file("cut.jsonl", &cut)], &["1 of 2 runs of shard 1/2", "seed 3"]);
+    let word = folder.file("word.jsonl", &one.replacen("\"pass\"", "\"passed\"", 1));
+    refused(&["merge", &zero, &word], &["no verdict `passed`", "word.jsonl:2:1"]);
+    refused(&["merge", &folder.file("none.jsonl", "")], &["empty", "none.jsonl"]);
+    folder.file("bad.jsonl", &one.replacen("\"pass\"", "\"resource\"", 1));
+    let failed = sim_in(&folder.0, &["merge", "0.jsonl", "bad.jsonl"]);
+    assert_eq!(failed.status.code(), Some(13), "{}{}", out(&failed), err(&failed));
+    assert!(out(&failed).contains("5 runs, 4 passed, 1 failed"), "{}", out(&failed));
 }
 
 /// Under no spelling.
