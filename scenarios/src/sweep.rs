@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::engine::{Elsewhere, How};
 use crate::fail::Usage;
 use crate::params::Params;
-use crate::report::{self, Line, Origin, Report};
+use crate::report::{self, Line, Report};
 use crate::scenario::Scenario;
 use crate::shards::{Header, Part, verdict};
 
@@ -161,13 +161,7 @@ impl Sweep<'_> {
     }
 
     fn one(&self, scenario: &'static Scenario, seed: u64) -> Report {
-        let params = self.params.with_seed(seed);
-        let how = How { verify: self.verify };
-        match scenario.make(&params) {
-            Ok(plan) => report::run(&plan, Origin::Named(scenario, &params), how),
-            // A plan that is good for the first seed is good for all: choices are checked, draws are in range.
-            Err(usage) => unreachable!("the plan of {} for seed {seed} was refused: {usage}", scenario.name),
-        }
+        report::make_and_run(scenario, &self.params.with_seed(seed), How { verify: self.verify })
     }
 }
 
@@ -232,6 +226,7 @@ fn exit_code(word: &str) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use simulator::plan::Plan;
 
     fn line(seed: u64, verdict: &str, excusable: &[&str]) -> Line {
         Line {
@@ -264,5 +259,65 @@ mod tests {
         assert_eq!((all.runs, all.passed, all.failed.len(), all.exit_code), (3, 1, 2, 13));
         assert_eq!(all.failed[0].replay, "replay 2");
         assert_eq!(summary(&[line(1, "fine", &[])], 1.0).exit_code, 10, "an unknown word is no pass");
+    }
+
+    /// Two nodes that have nothing to say to each other.
+    fn quiet(params: &Params) -> Result<Plan, Usage> {
+        let text = "name = \"odd\"\nduration = \"1s\"\n[[node]]\ncount = 2\n[[link]]\nmembers = [0, 1]\n";
+        let plan = Plan::from_toml(text).map_err(|error| Usage::new(error.message, "the test", "mend it"))?;
+        Ok(Plan { seed: params.seed, ..plan })
+    }
+
+    /// For odd seeds one of the three who serve a run is broken.
+    static ODD: [Scenario; 3] = [
+        Scenario {
+            judge: |case, _| assert_eq!(case.plan.seed % 2, 0, "an odd seed"),
+            ..scenario("odd-judge", quiet)
+        },
+        scenario("odd-plan", |params| {
+            assert_eq!(params.seed % 2, 0, "an odd seed");
+            quiet(params)
+        }),
+        scenario("odd-choice", |params| match params.seed % 2 {
+            0 => quiet(params),
+            _ => Err(Usage::new("an odd seed", "--seed", "give an even one")),
+        }),
+    ];
+
+    const fn scenario(name: &'static str, plan: fn(&Params) -> Result<Plan, Usage>) -> Scenario {
+        Scenario {
+            name,
+            shows: "",
+            keys: &[],
+            takes_nodes: false,
+            takes_duration: false,
+            takes_topology: false,
+            plan,
+            judge: |_, _| {},
+            quick: |params| params,
+        }
+    }
+
+    #[test]
+    fn a_panic_around_the_nodes_is_one_failed_run() {
+        for (odd, verdict, said) in [
+            (&ODD[0], "panic", "the judge of odd-judge panicked: "),
+            (&ODD[1], "panic", "the plan could not be made: "),
+            (&ODD[2], "panic", "the plan was refused: "),
+        ] {
+            let params = Params::default();
+            let scenarios = vec![odd];
+            let sweep =
+                Sweep { scenarios, seeds: 0..4, shard: (0, 1), jobs: 2, params: &params, verify: None };
+            let lines = sweep.run(|_| true).unwrap();
+            let seen: Vec<(u64, &str)> =
+                lines.iter().map(|line| (line.seed, line.verdict.as_str())).collect();
+            assert_eq!(seen, [(0, "pass"), (1, verdict), (2, "pass"), (3, verdict)], "{}", odd.name);
+            let all = summary(&lines, 1.0);
+            assert_eq!((all.runs, all.passed, all.exit_code), (4, 2, 101));
+            assert!(all.failed[0].reason.starts_with(said), "{}", all.failed[0].reason);
+            assert!(all.failed[0].reason.contains("an odd seed"), "{}", all.failed[0].reason);
+            assert!(all.failed[0].replay.ends_with(&format!("-- run {} --seed 1", odd.name)));
+        }
     }
 }
