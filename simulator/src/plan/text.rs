@@ -199,7 +199,7 @@ what.burst = { enter = "1%", leave = "10%", loss = "100%" }
             assert_eq!(named(good).map(|plan| plan.name), Ok(good.to_owned()));
         }
         let too_long = "x".repeat(65);
-        let bad = ["", ".", "..", ".hidden", "../evil", "/tmp/x", "a/b", r"a\b", "a b", "a:b", "h\u{fc}tte"];
+        let bad = ["", ".", "..", ".hidden", "../evil", "/x", "a/b", r"a\b", "a b", "a:b", "h\u{fc}tte"];
         for bad in bad.into_iter().chain([too_long.as_str()]) {
             let wrong = named(bad).expect_err(bad);
             assert_eq!((wrong.line, wrong.column), (2, 8), "{bad}: {wrong}");
