@@ -12,6 +12,7 @@ pub mod fail;
 pub mod golden;
 pub mod memory;
 pub mod params;
+mod processor;
 pub mod report;
 pub mod scenario;
 pub mod scenarios;

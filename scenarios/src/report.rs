@@ -11,6 +11,7 @@ use simulator::{Outcome, Verdict};
 
 use crate::engine::{self, How, Ran};
 use crate::params::Params;
+use crate::processor;
 use crate::scenario::{Broken, Case, Findings, Scenario, decimal};
 use crate::topology::Topology;
 
@@ -57,6 +58,9 @@ pub struct Report {
     pub virtual_seconds: Value,
     /// What it took here.
     pub wall_seconds: f64,
+    /// What the run took of one core (with `--verify`: what this process ran of it), where there is a clock for that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub processor_seconds: Option<f64>,
     /// Messages given to nodes.
     pub sent: u64,
     /// Messages that arrived, each once.
@@ -139,8 +143,9 @@ impl Origin<'_> {
 /// of a node is: in a sweep the others still count.
 #[must_use]
 pub fn run(plan: &Plan, origin: Origin<'_>, how: How) -> Report {
-    let start = Instant::now();
+    let (start, processor) = (Instant::now(), processor::Start::now());
     let ran = catching(|| engine::run(plan, how));
+    let processor_seconds = processor.seconds();
     let Ran { outcome, memory, difference } = match ran {
         Ok(ran) => ran,
         Err(message) => return failed(plan, &message, origin, how),
@@ -153,9 +158,13 @@ pub fn run(plan: &Plan, origin: Origin<'_>, how: How) -> Report {
             findings.broken.push(Broken { verdict: Verdict::Panic, reason });
         }
     }
+    // What is promised is promised of a build that people use.
+    if !cfg!(debug_assertions) {
+        findings.demand_processor_seconds(processor_seconds);
+    }
     findings.said.extend(difference.map(|difference| difference.to_string()));
-    let wall_seconds = start.elapsed().as_secs_f64();
-    report(&outcome, findings, origin.replay(), wall_seconds, how)
+    let taken = Taken { wall_seconds: start.elapsed().as_secs_f64(), processor_seconds };
+    report(&outcome, findings, origin.replay(), taken, how)
 }
 
 /// What there is to say when no plan could be made for a seed, or not be run.
@@ -165,7 +174,7 @@ fn failed(plan: &Plan, message: &str, origin: Origin<'_>, how: How) -> Report {
     outcome.verdict = Verdict::Panic;
     outcome.checker = "panic".to_owned();
     outcome.reason = message.to_owned();
-    let mut report = report(&outcome, Findings::default(), origin.replay(), 0.0, how);
+    let mut report = report(&outcome, Findings::default(), origin.replay(), Taken::default(), how);
     report.verified = None;
     report
 }
@@ -191,7 +200,14 @@ fn catching<T>(what: impl FnOnce() -> T) -> Result<T, String> {
     })
 }
 
-fn report(outcome: &Outcome, mut findings: Findings, replay: String, wall_seconds: f64, how: How) -> Report {
+/// What a run took, in seconds.
+#[derive(Clone, Copy, Default)]
+struct Taken {
+    wall_seconds: f64,
+    processor_seconds: Option<f64>,
+}
+
+fn report(outcome: &Outcome, mut findings: Findings, replay: String, taken: Taken, how: How) -> Report {
     let (mut verdict, mut checker, mut reason) =
         (outcome.verdict, outcome.checker.clone(), outcome.reason.clone());
     if let (true, Some(first)) = (outcome.passed(), findings.broken.first()) {
@@ -218,7 +234,8 @@ fn report(outcome: &Outcome, mut findings: Findings, replay: String, wall_second
         steps: outcome.steps,
         nodes: outcome.nodes,
         virtual_seconds: decimal(outcome.virtual_us),
-        wall_seconds,
+        wall_seconds: taken.wall_seconds,
+        processor_seconds: taken.processor_seconds,
         sent: outcome.sent,
         delivered: outcome.delivered,
         duplicates: outcome.duplicates,

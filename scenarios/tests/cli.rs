@@ -227,6 +227,8 @@ fn a_run_prints_one_document_with_every_promised_field() {
         "nodes",
         "virtual_seconds",
         "wall_seconds",
+        #[cfg(unix)]
+        "processor_seconds",
         "sent",
         "delivered",
         "duplicates",
