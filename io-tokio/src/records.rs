@@ -71,6 +71,12 @@ pub enum RecordsError {
         /// Which file.
         path: PathBuf,
     },
+    /// Its name is one that copies of files of records bear: such a file would be overwritten.
+    #[error("{path}: names that end in .new are for copies of records; choose another name")]
+    NameOfCopy {
+        /// Which file.
+        path: PathBuf,
+    },
     /// Damaged before its end, so not by a power cut.
     #[error("{path}: damaged at byte {offset}; restore it from a copy, or move it away to start anew")]
     Corrupt {
@@ -102,15 +108,23 @@ pub struct FileRecords {
 /// A ledger is copied once it is this many bytes longer than four times what counts in it.
 const SLACK_BYTES: u64 = 1 << 20;
 
+/// What the name of a ledger's copy has more than the ledger's, until it takes the ledger's place.
+const COPY_SUFFIX: &str = ".new";
+
 /// Before each write: its length and the length's complement.
 const HEADER_BYTES: usize = 8;
 
 impl FileRecords {
-    /// Opens the file, or makes an empty one that only its owner may read.
+    /// Opens the file, or makes an empty one that only its owner may read. Now and then it is copied to a
+    /// file of the same name with `.new` behind it, which then takes its place; whatever a power cut left
+    /// under that name is written over, so no file of records can be called that.
     ///
     /// # Errors
     /// See [`RecordsError`]. A half-written last record is no error: it was never reported durable.
     pub fn open(path: &Path) -> Result<FileRecords, RecordsError> {
+        if path.as_os_str().as_encoded_bytes().ends_with(COPY_SUFFIX.as_bytes()) {
+            return Err(RecordsError::NameOfCopy { path: path.to_owned() });
+        }
         let io = |source| RecordsError::Io { path: path.to_owned(), source };
         let mut file = open_private(path).map_err(io)?;
         if file.try_lock().is_err() {
@@ -143,10 +157,14 @@ impl FileRecords {
         if self.len <= SLACK_BYTES + 4 * bytes.len() as u64 {
             return Ok(());
         }
-        let fresh = self.path.with_extension("new");
+        let fresh = copy_path(&self.path);
         let mut file = open_private(&fresh)?;
+        // What somebody else has open is not ours to empty.
+        if file.try_lock().is_err() {
+            let in_use = RecordsError::InUse { path: fresh };
+            return Err(io::Error::new(io::ErrorKind::ResourceBusy, in_use));
+        }
         file.set_len(0)?;
-        file.try_lock().map_err(io::Error::from)?;
         file.write_all(&bytes)?;
         file.sync_all()?;
         std::fs::rename(&fresh, &self.path)?;
@@ -255,6 +273,13 @@ fn open_private(path: &Path) -> io::Result<File> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path)
+}
+
+/// The copy's name: all of the ledger's, so that no two ledgers of a folder share it.
+fn copy_path(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(COPY_SUFFIX);
+    PathBuf::from(name)
 }
 
 /// A new name is durable once its folder is.

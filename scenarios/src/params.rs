@@ -111,7 +111,13 @@ impl Params {
     /// The choices as they are given on a command line, seed included.
     #[must_use]
     pub fn as_args(&self) -> String {
-        let mut args = format!(" --seed {}", self.seed);
+        format!(" --seed {}{}", self.seed, self.choices_as_args())
+    }
+
+    /// The same without the seed: what all runs of a sweep have in common.
+    #[must_use]
+    pub fn choices_as_args(&self) -> String {
+        let mut args = String::new();
         for (key, value) in &self.set {
             args += &format!(" --set {}", quote(&format!("{key}={value}")));
         }

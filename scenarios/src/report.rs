@@ -1,6 +1,7 @@
 //! One run, judged, as people and programs read it.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
@@ -10,7 +11,8 @@ use simulator::{Outcome, Verdict};
 
 use crate::engine::{self, How, Ran};
 use crate::params::Params;
-use crate::scenario::{Case, Findings, Scenario, decimal};
+use crate::processor;
+use crate::scenario::{Broken, Case, Findings, Scenario, decimal};
 use crate::topology::Topology;
 
 /// Latencies of delivered messages in milliseconds.
@@ -56,6 +58,9 @@ pub struct Report {
     pub virtual_seconds: Value,
     /// What it took here.
     pub wall_seconds: f64,
+    /// What the run took of one core (with `--verify`: what this process ran of it), where there is a clock for that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub processor_seconds: Option<f64>,
     /// Messages given to nodes.
     pub sent: u64,
     /// Messages that arrived, each once.
@@ -134,22 +139,75 @@ impl Origin<'_> {
     }
 }
 
-/// Runs a plan and judges it.
+/// Runs a plan and judges it. A panic, of whatever is around the nodes or of the judge, is a failed run as one
+/// of a node is: in a sweep the others still count.
 #[must_use]
 pub fn run(plan: &Plan, origin: Origin<'_>, how: How) -> Report {
-    let start = Instant::now();
-    let Ran { outcome, memory, difference } = engine::run(plan, how);
+    let (start, processor) = (Instant::now(), processor::Start::now());
+    let ran = catching(|| engine::run(plan, how));
+    let processor_seconds = processor.seconds();
+    let Ran { outcome, memory, difference } = match ran {
+        Ok(ran) => ran,
+        Err(message) => return failed(plan, &message, origin, how),
+    };
     let mut findings = Findings::default();
     if let Some(scenario) = origin.scenario(plan) {
         let case = Case { plan, outcome: &outcome, memory: &memory, topology: origin.topology() };
-        (scenario.judge)(&case, &mut findings);
+        if let Err(message) = catching(|| (scenario.judge)(&case, &mut findings)) {
+            let reason = format!("the judge of {} panicked: {message}", scenario.name);
+            findings.broken.push(Broken { verdict: Verdict::Panic, reason });
+        }
+    }
+    // What is promised is promised of a build that people use.
+    if !cfg!(debug_assertions) {
+        findings.demand_processor_seconds(processor_seconds);
     }
     findings.said.extend(difference.map(|difference| difference.to_string()));
-    let wall_seconds = start.elapsed().as_secs_f64();
-    report(&outcome, findings, origin.replay(), wall_seconds, how)
+    let taken = Taken { wall_seconds: start.elapsed().as_secs_f64(), processor_seconds };
+    report(&outcome, findings, origin.replay(), taken, how)
 }
 
-fn report(outcome: &Outcome, mut findings: Findings, replay: String, wall_seconds: f64, how: How) -> Report {
+/// What there is to say when no plan could be made for a seed, or not be run.
+fn failed(plan: &Plan, message: &str, origin: Origin<'_>, how: How) -> Report {
+    // A plan of no length is never run, so this is an outcome in which nothing happened.
+    let mut outcome = simulator::run(&Plan::new(&plan.name, plan.seed, 0));
+    outcome.verdict = Verdict::Panic;
+    outcome.checker = "panic".to_owned();
+    outcome.reason = message.to_owned();
+    let mut report = report(&outcome, Findings::default(), origin.replay(), Taken::default(), how);
+    report.verified = None;
+    report
+}
+
+/// Makes the plan of a scenario for these choices, runs it and judges it. Choices that were good for another seed
+/// and are refused for this one are a failed run.
+#[must_use]
+pub fn make_and_run(scenario: &'static Scenario, params: &Params, how: How) -> Report {
+    let origin = Origin::Named(scenario, params);
+    let message = match catching(|| scenario.make(params)) {
+        Ok(Ok(plan)) => return run(&plan, origin, how),
+        Ok(Err(usage)) => format!("the plan was refused: {usage}"),
+        Err(message) => format!("the plan could not be made: {message}"),
+    };
+    failed(&Plan::new(scenario.name, params.seed, 0), &message, origin, how)
+}
+
+/// Runs `what`; a panic in it becomes its message. Its place is printed by the usual hook.
+fn catching<T>(what: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(what)).map_err(|payload| {
+        let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_default()
+    })
+}
+
+/// What a run took, in seconds.
+#[derive(Clone, Copy, Default)]
+struct Taken {
+    wall_seconds: f64,
+    processor_seconds: Option<f64>,
+}
+
+fn report(outcome: &Outcome, mut findings: Findings, replay: String, taken: Taken, how: How) -> Report {
     let (mut verdict, mut checker, mut reason) =
         (outcome.verdict, outcome.checker.clone(), outcome.reason.clone());
     if let (true, Some(first)) = (outcome.passed(), findings.broken.first()) {
@@ -176,7 +234,8 @@ fn report(outcome: &Outcome, mut findings: Findings, replay: String, wall_second
         steps: outcome.steps,
         nodes: outcome.nodes,
         virtual_seconds: decimal(outcome.virtual_us),
-        wall_seconds,
+        wall_seconds: taken.wall_seconds,
+        processor_seconds: taken.processor_seconds,
         sent: outcome.sent,
         delivered: outcome.delivered,
         duplicates: outcome.duplicates,

@@ -65,6 +65,8 @@ pub struct Findings {
     pub excusable: Vec<String>,
     /// Sentences for people.
     pub said: Vec<String>,
+    /// How many seconds of one core the run may take.
+    pub processor_limit_s: Option<u64>,
 }
 
 impl Findings {
@@ -81,6 +83,22 @@ impl Findings {
     /// Notes anything else.
     pub fn note(&mut self, name: &'static str, value: impl Into<Value>) {
         self.metrics.insert(name, value.into());
+    }
+
+    /// Holds the run to a length: at most this many seconds of one core, in a build without debug assertions.
+    /// A judge asks for it when the run has the full length for which it is promised.
+    pub fn allow_processor_seconds(&mut self, limit_s: u64) {
+        self.processor_limit_s = Some(limit_s);
+    }
+
+    /// Compares what the run took with what it may take. That is no part of the trace: it differs from machine
+    /// to machine and from run to run.
+    pub(crate) fn demand_processor_seconds(&mut self, taken_s: Option<f64>) {
+        if let (Some(limit_s), Some(taken_s)) = (self.processor_limit_s, taken_s) {
+            self.demand(taken_s <= limit_s as f64, Verdict::Resource, || {
+                format!("the run took {taken_s:.1} s of one core; at most {limit_s} s are promised")
+            });
+        }
     }
 
     /// Holds the run to a promise.
@@ -155,5 +173,26 @@ impl Scenario {
             (None, true) => "this scenario has no keys; leave --set out".to_owned(),
         };
         Usage::new(format!("scenario {} has no key `{given}`", self.name), format!("--set {given}"), remedy)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_that_takes_longer_than_promised_is_a_failure_of_resources() {
+        let taken = |limit_s: Option<u64>, taken_s: Option<f64>| {
+            let mut findings = Findings { processor_limit_s: limit_s, ..Findings::default() };
+            findings.demand_processor_seconds(taken_s);
+            findings.broken
+        };
+        for kept in [(Some(600), Some(600.0)), (Some(600), None), (None, Some(9e9)), (None, None)] {
+            assert_eq!(taken(kept.0, kept.1), [], "{kept:?}");
+        }
+        let broken = taken(Some(600), Some(600.25));
+        assert_eq!(broken.len(), 1);
+        assert_eq!(broken[0].verdict, Verdict::Resource);
+        assert_eq!(broken[0].reason, "the run took 600.2 s of one core; at most 600 s are promised");
     }
 }

@@ -13,8 +13,9 @@ use serde::Serialize;
 use crate::engine::{Elsewhere, How};
 use crate::fail::Usage;
 use crate::params::Params;
-use crate::report::{self, Line, Origin, Report};
+use crate::report::{self, Line, Report};
 use crate::scenario::Scenario;
+use crate::shards::{Header, Part, verdict};
 
 /// Of this many runs of one scenario, one may need a rare excuse (99.9 % is promised).
 const RUNS_PER_EXCUSE: u64 = 1_000;
@@ -83,22 +84,26 @@ pub struct Summary {
 }
 
 impl Sweep<'_> {
-    /// Every run of this shard, scenario after scenario within each seed.
-    fn jobs_of_shard(&self) -> impl Fn(u64) -> Option<(&'static Scenario, u64)> + '_ {
-        let count = self.scenarios.len() as u64;
-        let total = (self.seeds.end - self.seeds.start) * count;
-        move |n| {
-            let at = n.checked_mul(self.shard.1)?.checked_add(self.shard.0)?;
-            let scenario = self.scenarios.get(usize::try_from(at % count.max(1)).ok()?)?;
-            (at < total).then(|| (*scenario, self.seeds.start + at / count))
+    fn part(&self) -> Part {
+        Part { scenarios: self.scenarios.len() as u64, seeds: self.seeds.clone(), shard: self.shard }
+    }
+
+    /// The first line of this shard's file of lines.
+    #[must_use]
+    pub fn header(&self) -> Header {
+        Header {
+            scenarios: self.scenarios.iter().map(|scenario| scenario.name.to_owned()).collect(),
+            seeds: (self.seeds.start, self.seeds.end),
+            shard: self.shard,
+            choices: self.params.choices_as_args().trim_start().to_owned(),
+            verify: self.verify.is_some(),
         }
     }
 
     /// How many runs this shard has.
     #[must_use]
     pub fn len(&self) -> u64 {
-        let total = (self.seeds.end - self.seeds.start) * self.scenarios.len() as u64;
-        total.saturating_sub(self.shard.0).div_ceil(self.shard.1.max(1))
+        self.part().len()
     }
 
     /// Whether it has none.
@@ -107,24 +112,36 @@ impl Sweep<'_> {
         self.len() == 0
     }
 
+    /// Whether every scenario can use the choices.
+    ///
+    /// # Errors
+    /// The first choice that one of them cannot use.
+    pub fn check(&self) -> Result<(), Usage> {
+        self.scenarios
+            .iter()
+            .try_for_each(|scenario| scenario.make(&self.params.with_seed(self.seeds.start)).map(|_| ()))
+    }
+
     /// Runs everything; `done` is told after each run, from whichever thread made it. When it answers
     /// `false`, no further run is begun.
     ///
     /// # Errors
     /// A choice that a scenario cannot use. Nothing has run then.
     pub fn run(&self, done: impl Fn(&Report) -> bool + Sync) -> Result<Vec<Line>, Usage> {
-        for scenario in &self.scenarios {
-            scenario.make(&self.params.with_seed(self.seeds.start))?;
-        }
+        self.check()?;
         let (next, go_on) = (AtomicU64::new(0), AtomicBool::new(true));
         let lines: Mutex<Vec<(u64, Line)>> = Mutex::new(Vec::new());
-        let work = self.jobs_of_shard();
+        let part = self.part();
         std::thread::scope(|threads| {
             for _ in 0..self.jobs.max(1) {
                 threads.spawn(|| {
                     while go_on.load(Ordering::Relaxed) {
                         let n = next.fetch_add(1, Ordering::Relaxed);
-                        let Some((scenario, seed)) = work(n) else { break };
+                        let Some((at, seed)) = part.run(n) else { break };
+                        let Some(scenario) = usize::try_from(at).ok().and_then(|at| self.scenarios.get(at))
+                        else {
+                            break;
+                        };
                         let report = self.one(scenario, seed);
                         if !done(&report) {
                             go_on.store(false, Ordering::Relaxed);
@@ -144,13 +161,7 @@ impl Sweep<'_> {
     }
 
     fn one(&self, scenario: &'static Scenario, seed: u64) -> Report {
-        let params = self.params.with_seed(seed);
-        let how = How { verify: self.verify };
-        match scenario.make(&params) {
-            Ok(plan) => report::run(&plan, Origin::Named(scenario, &params), how),
-            // A plan that is good for the first seed is good for all: choices are checked, draws are in range.
-            Err(usage) => unreachable!("the plan of {} for seed {seed} was refused: {usage}", scenario.name),
-        }
+        report::make_and_run(scenario, &self.params.with_seed(seed), How { verify: self.verify })
     }
 }
 
@@ -206,18 +217,16 @@ pub fn summary(lines: &[Line], wall_seconds: f64) -> Summary {
     summary
 }
 
-/// The exit code that belongs to a verdict's word.
+/// The exit code that belongs to a failure's word. What nobody knows cannot be called harmless.
 fn exit_code(word: &str) -> u8 {
     use simulator::Verdict;
-    [Verdict::Safety, Verdict::Liveness, Verdict::Determinism, Verdict::Resource, Verdict::Panic]
-        .into_iter()
-        .find(|verdict| verdict.word() == word)
-        .map_or(0, Verdict::exit_code)
+    verdict(word).filter(|verdict| *verdict != Verdict::Pass).unwrap_or(Verdict::Safety).exit_code()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use simulator::plan::Plan;
 
     fn line(seed: u64, verdict: &str, excusable: &[&str]) -> Line {
         Line {
@@ -235,33 +244,6 @@ mod tests {
     }
 
     #[test]
-    fn shards_cut_the_work_without_gap_or_overlap() {
-        let params = Params::default();
-        let scenarios = vec![crate::scenarios::ALL[0], crate::scenarios::ALL[1]];
-        let mut seen = Vec::new();
-        for shard in 0..3 {
-            let sweep = Sweep {
-                scenarios: scenarios.clone(),
-                seeds: 5..10,
-                shard: (shard, 3),
-                jobs: 1,
-                params: &params,
-                verify: None,
-            };
-            let job = sweep.jobs_of_shard();
-            let mine: Vec<_> =
-                (0..).map_while(|n| job(n).map(|(scenario, seed)| (seed, scenario.name))).collect();
-            assert_eq!(mine.len() as u64, sweep.len());
-            seen.extend(mine);
-        }
-        seen.sort_unstable();
-        let mut all: Vec<_> =
-            (5..10).flat_map(|seed| scenarios.iter().map(move |s| (seed, s.name))).collect();
-        all.sort_unstable();
-        assert_eq!(seen, all);
-    }
-
-    #[test]
     fn one_excuse_in_a_thousand_is_allowed() {
         let mut lines: Vec<Line> = (0..1_000).map(|seed| line(seed, "pass", &[])).collect();
         lines[7] = line(7, "pass", &["late"]);
@@ -276,5 +258,66 @@ mod tests {
         let all = summary(&[line(1, "pass", &[]), line(2, "resource", &[]), line(3, "safety", &[])], 1.0);
         assert_eq!((all.runs, all.passed, all.failed.len(), all.exit_code), (3, 1, 2, 13));
         assert_eq!(all.failed[0].replay, "replay 2");
+        assert_eq!(summary(&[line(1, "fine", &[])], 1.0).exit_code, 10, "an unknown word is no pass");
+    }
+
+    /// Two nodes that have nothing to say to each other.
+    fn quiet(params: &Params) -> Result<Plan, Usage> {
+        let text = "name = \"odd\"\nduration = \"1s\"\n[[node]]\ncount = 2\n[[link]]\nmembers = [0, 1]\n";
+        let plan = Plan::from_toml(text).map_err(|error| Usage::new(error.message, "the test", "mend it"))?;
+        Ok(Plan { seed: params.seed, ..plan })
+    }
+
+    /// For odd seeds one of the three who serve a run is broken.
+    static ODD: [Scenario; 3] = [
+        Scenario {
+            judge: |case, _| assert_eq!(case.plan.seed % 2, 0, "an odd seed"),
+            ..scenario("odd-judge", quiet)
+        },
+        scenario("odd-plan", |params| {
+            assert_eq!(params.seed % 2, 0, "an odd seed");
+            quiet(params)
+        }),
+        scenario("odd-choice", |params| match params.seed % 2 {
+            0 => quiet(params),
+            _ => Err(Usage::new("an odd seed", "--seed", "give an even one")),
+        }),
+    ];
+
+    const fn scenario(name: &'static str, plan: fn(&Params) -> Result<Plan, Usage>) -> Scenario {
+        Scenario {
+            name,
+            shows: "",
+            keys: &[],
+            takes_nodes: false,
+            takes_duration: false,
+            takes_topology: false,
+            plan,
+            judge: |_, _| {},
+            quick: |params| params,
+        }
+    }
+
+    #[test]
+    fn a_panic_around_the_nodes_is_one_failed_run() {
+        for (odd, verdict, said) in [
+            (&ODD[0], "panic", "the judge of odd-judge panicked: "),
+            (&ODD[1], "panic", "the plan could not be made: "),
+            (&ODD[2], "panic", "the plan was refused: "),
+        ] {
+            let params = Params::default();
+            let scenarios = vec![odd];
+            let sweep =
+                Sweep { scenarios, seeds: 0..4, shard: (0, 1), jobs: 2, params: &params, verify: None };
+            let lines = sweep.run(|_| true).unwrap();
+            let seen: Vec<(u64, &str)> =
+                lines.iter().map(|line| (line.seed, line.verdict.as_str())).collect();
+            assert_eq!(seen, [(0, "pass"), (1, verdict), (2, "pass"), (3, verdict)], "{}", odd.name);
+            let all = summary(&lines, 1.0);
+            assert_eq!((all.runs, all.passed, all.exit_code), (4, 2, 101));
+            assert!(all.failed[0].reason.starts_with(said), "{}", all.failed[0].reason);
+            assert!(all.failed[0].reason.contains("an odd seed"), "{}", all.failed[0].reason);
+            assert!(all.failed[0].replay.ends_with(&format!("-- run {} --seed 1", odd.name)));
+        }
     }
 }

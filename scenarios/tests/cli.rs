@@ -67,7 +67,7 @@ fn refused(args: &[&str], parts: &[&str]) {
 
 #[test]
 fn wrong_command_lines_are_refused() {
-    refused(&[], &["--help"]);
+    refused(&[], &["error: no command given; ", "Usage: thallus-sim", "sweep", "replay"]);
     refused(&["swep"], &["sweep"]);
     refused(&["run"], &["NAME"]);
     refused(&["run", "soak-72"], &["no scenario `soak-72`", "did you mean `soak-72h`"]);
@@ -109,6 +109,12 @@ fn wrong_sweeps_and_merges_are_refused() {
         &["sweep", "soak-72h", "--seeds", "0..2", "--json-lines", "no/such/folder/lines"],
         &["cannot write", "no/such/folder/lines"],
     );
+    let kept = folder.file("kept.jsonl", "a night's work\n");
+    refused(
+        &["sweep", "soak-72h", "--seeds", "0..1", "--set", "bad=1", "--json-lines", &kept],
+        &["no key `bad`"],
+    );
+    assert_eq!(std::fs::read_to_string(&kept).unwrap(), "a night's work\n");
     let wrong = folder.file("wrong.jsonl", "{\"scenario\": 3}\n");
     refused(&["merge", &wrong], &["wrong.jsonl:1:", "sweep --json-lines"]);
     refused(&["merge", "nowhere.jsonl"], &["cannot read", "nowhere.jsonl"]);
@@ -127,6 +133,8 @@ fn wrong_plans_are_refused_with_line_and_column() {
         refused(&[command, &nobody], &["nobody.toml:6:", "no node 2"]);
         let empty = folder.file("empty.toml", "");
         refused(&[command, &empty], &["empty.toml:1:1"]);
+        let elsewhere = folder.file("elsewhere.toml", &good.replace("\"x\"", "\"../../evil\""));
+        refused(&[command, &elsewhere], &["elsewhere.toml:1:8", "a plan's name"]);
         refused(&[command, "no-such.toml"], &["cannot read the plan", "no-such.toml"]);
         std::fs::write(folder.0.join("bytes.toml"), b"name = \"\xff\"").unwrap();
         refused(&[command, &folder.0.join("bytes.toml").display().to_string()], &["not UTF-8 at byte 8"]);
@@ -219,6 +227,8 @@ fn a_run_prints_one_document_with_every_promised_field() {
         "nodes",
         "virtual_seconds",
         "wall_seconds",
+        #[cfg(unix)]
+        "processor_seconds",
         "sent",
         "delivered",
         "duplicates",
@@ -286,17 +296,15 @@ fn a_plan_can_be_saved_and_replayed_with_the_same_steps() {
     assert_eq!(replay["steps"].as_u64(), Some(lines));
 }
 
+/// Nobody keeps this promise: the calm ends before a packet can arrive.
+const HOPELESS: &str = "name = \"hopeless\"\nseed = 3\nduration = \"1s\"\ncalm = \"5s\"\n[[node]]\ncount = 2\n\
+     [[link]]\nmembers = [0, 1]\ndelay = \"20s\"\n\
+     [[peer]]\nnode = 0\nto = 1\n[[flow]]\nfrom = 0\nto = 1\ncount = 1\nsize = [1, 1]\n";
+
 #[test]
 fn a_failing_run_says_how_to_repeat_it_and_saves_its_plan() {
     let folder = Folder::new("failing");
-    // Nobody keeps this promise: the calm ends before a packet can arrive.
-    let plan = folder.file(
-        "hopeless.toml",
-        "name = \"hopeless\"\nseed = 3\nduration = \"1s\"\ncalm = \"5s\"\n[[node]]\ncount = 2\n\
-         [[link]]\nmembers = [0, 1]\ndelay = \"20s\"\n\
-         [[peer]]\nnode = 0\nto = 1\n[[flow]]\nfrom = 0\nto = 1\ncount = 1\nsize = [1, 1]\n\
-         ",
-    );
+    let plan = folder.file("hopeless.toml", HOPELESS);
     let output = sim_in(&folder.0, &["replay", &plan]);
     let text = out(&output);
     assert_eq!(output.status.code(), Some(11), "{text}{}", err(&output));
@@ -338,7 +346,75 @@ fn shards_of_a_sweep_merge_into_the_whole() {
         assert_eq!(whole[field], merged[field], "{field}");
     }
     assert!(merged.get("wall_seconds").is_some());
-    assert_eq!(sim_in(&folder.0, &["merge", "0.jsonl", "0.jsonl"]).status.code(), Some(2));
+    let lines = |name: &str| std::fs::read_to_string(folder.0.join(name)).unwrap();
+    let (zero, one) = (folder.0.join("0.jsonl").display().to_string(), lines("1.jsonl"));
+    refused(&["merge", &zero, &zero], &["shard 0/2 is there twice"]);
+    refused(&["merge", &zero], &["1 of 2 shards are missing", "1/2"]);
+    let cut: String = one.split_inclusive('\n').take(2).collect();
+    refused(&["merge", &zero, &folder.file("cut.jsonl", &cut)], &["1 of 2 runs of shard 1/2", "seed 3"]);
+    let word = folder.file("word.jsonl", &one.replacen("\"pass\"", "\"passed\"", 1));
+    refused(&["merge", &zero, &word], &["no verdict `passed`", "word.jsonl:2:1"]);
+    refused(&["merge", &folder.file("none.jsonl", "")], &["empty", "none.jsonl"]);
+    folder.file("bad.jsonl", &one.replacen("\"pass\"", "\"resource\"", 1));
+    let failed = sim_in(&folder.0, &["merge", "0.jsonl", "bad.jsonl"]);
+    assert_eq!(failed.status.code(), Some(13), "{}{}", out(&failed), err(&failed));
+    assert!(out(&failed).contains("5 runs, 4 passed, 1 failed"), "{}", out(&failed));
+}
+
+/// Under no spelling.
+#[test]
+#[cfg(unix)]
+fn no_file_is_written_over_that_the_command_reads_or_writes() {
+    let folder = Folder::new("apart");
+    let text = "name = \"x\"\nduration = \"1s\"\n[[node]]\ncount = 2\n[[link]]\nmembers = [0, 1]\n";
+    let plan = folder.file("t.toml", text);
+    std::os::unix::fs::symlink(&plan, folder.0.join("soft.toml")).unwrap();
+    std::fs::hard_link(&plan, folder.0.join("hard.toml")).unwrap();
+    std::fs::create_dir_all(folder.0.join("sub")).unwrap();
+    let path = |name: &str| folder.0.join(name).display().to_string();
+    for other in ["t.toml", "sub/../t.toml", "soft.toml", "hard.toml"] {
+        refused(&["replay", &plan, "--trace", &path(other)], &["--trace would write over the plan"]);
+        assert_eq!(std::fs::read_to_string(&plan).unwrap(), text, "{other}");
+    }
+    let run = ["run", "two-nodes-ninety-percent-loss", "--seed", "1", "--set", "messages=1"];
+    let both = ["--trace", &path("new"), "--save-plan", &path("sub/../new")];
+    refused(&[&run[..], &both].concat(), &["--trace would write over --save-plan"]);
+    assert!(!folder.0.join("new").exists());
+    // The trace has no place: the plan that was there stays.
+    let nowhere = ["--trace", &path("no/such/trace"), "--save-plan", &plan];
+    refused(&[&run[..], &nowhere].concat(), &["cannot write", "no/such/trace"]);
+    assert_eq!(std::fs::read_to_string(&plan).unwrap(), text);
+    let net = folder.file("net.json", "{\"links\": [{\"source\": 1, \"target\": 2}]}");
+    let real = ["freifunk-neighbours", "--topology", &net];
+    refused(&[&["run", "--seed", "1", "--trace", &net][..], &real].concat(), &["--topology"]);
+    refused(&[&["run", "--seed", "1", "--save-plan", &net][..], &real].concat(), &["--topology"]);
+    refused(&[&["sweep", "--seeds", "0..1", "--json-lines", &net][..], &real].concat(), &["--topology"]);
+    assert!(std::fs::read_to_string(&net).unwrap().starts_with("{\"links\""));
+    // A device keeps nothing that could be lost.
+    let output = sim(&[&run[..], &["--trace", "/dev/null", "--save-plan", "/dev/null"]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    // Standard output is one more thing that is written.
+    let out_file = std::fs::File::create(folder.0.join("out.txt")).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_thallus-sim"))
+        .args([&run[..], &["--json", "--trace", &path("out.txt")]].concat())
+        .stdout(out_file)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(err(&output).contains("--trace and standard output are one file"), "{}", err(&output));
+}
+
+/// A failing plan that was saved, and then explained by hand, keeps what was written into it.
+#[test]
+fn a_failing_plan_is_not_written_over_by_its_own_replay() {
+    let folder = Folder::new("own");
+    std::fs::create_dir_all(folder.0.join("target/thallus-sim")).unwrap();
+    let text = "# Seen in the hut on the hill.\n".to_owned() + HOPELESS;
+    let plan = folder.file("target/thallus-sim/hopeless-3.toml", &text);
+    let output = sim_in(&folder.0, &["replay", &plan]);
+    assert_eq!(output.status.code(), Some(11), "{}{}", out(&output), err(&output));
+    assert_eq!(std::fs::read_to_string(&plan).unwrap(), text);
+    assert!(folder.0.join("target/thallus-sim/hopeless-3.trace").is_file());
 }
 
 #[test]
@@ -355,6 +431,44 @@ fn a_full_disk_is_an_error_with_its_place() {
         [&["run", "two-nodes-ninety-percent-loss", "--seed", "1", "--save-plan", "/dev/full"], &few[..]]
             .concat();
     refused(&run, &["cannot write", "/dev/full"]);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_standard_output_is_an_error_and_a_closed_one_is_none() {
+    let to = |args: &[&str], out: std::process::Stdio| {
+        Command::new(env!("CARGO_BIN_EXE_thallus-sim")).args(args).stdout(out).output().unwrap()
+    };
+    let full =
+        || -> std::process::Stdio { std::fs::File::options().write(true).open("/dev/full").unwrap().into() };
+    let run =
+        ["run", "two-nodes-ninety-percent-loss", "--seed", "1", "--set", "loss=0", "--set", "messages=1"];
+    let with_json = [&run[..], &["--json"]].concat();
+    for args in [&["list"][..], &["list", "--json"], &run, &with_json, &["--help"], &["--version"]] {
+        let output = to(args, full());
+        let text = err(&output);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {text}");
+        let wanted = "error: cannot write all that there is to say: ";
+        assert!(
+            text.lines().any(|line| line.starts_with(wanted) && line.contains("; standard output; ")),
+            "{text}"
+        );
+    }
+    // What failed for another reason has that reason's exit code.
+    let folder = Folder::new("full");
+    let plan = folder.file("hopeless.toml", HOPELESS);
+    let failing = Command::new(env!("CARGO_BIN_EXE_thallus-sim"))
+        .args(["replay", &plan])
+        .current_dir(&folder.0)
+        .stdout(full())
+        .output()
+        .unwrap();
+    assert_eq!(failing.status.code(), Some(11), "{}", err(&failing));
+    // Nobody reads any more, as after `| head -1`.
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = to(&["list"], writer.into());
+    assert_eq!((output.status.code(), err(&output).as_str()), (Some(0), ""));
 }
 
 #[test]

@@ -109,6 +109,58 @@ fn a_long_file_of_little_is_copied() {
     assert_eq!(FileRecords::open(&folder.file()).unwrap().all(), vec![Record::Boot { count: 3 }]);
 }
 
+/// Writes until the file would be copied, and says how the last write went.
+fn write_until_copied(records: &mut FileRecords) -> io::Result<()> {
+    (0..40).try_for_each(|seq| {
+        let erased = Record::Erased { key: Key::Incoming(PEER, seq) };
+        records.append(&[incoming(seq, 60_000), erased])
+    })
+}
+
+#[test]
+fn no_two_ledgers_share_the_name_of_a_copy() {
+    let folder = Folder::new("copies");
+    let (alice, bob) = (folder.0.join("records.alice"), folder.0.join("records.bob"));
+    // What a power cut left of one's copy is nothing to the other.
+    std::fs::write(folder.0.join("records.new"), b"not ours").unwrap();
+    for path in [&alice, &bob] {
+        let mut records = FileRecords::open(path).unwrap();
+        records.append(&[Record::Boot { count: 3 }]).unwrap();
+        write_until_copied(&mut records).unwrap();
+        assert!(std::fs::metadata(path).unwrap().len() < SLACK_BYTES + 200_000);
+    }
+    assert_eq!(std::fs::read(folder.0.join("records.new")).unwrap(), b"not ours");
+    assert_ne!(copy_path(&alice), copy_path(&bob));
+}
+
+#[test]
+fn a_ledger_cannot_have_the_name_of_a_copy() {
+    let folder = Folder::new("named");
+    let path = folder.0.join("records.new");
+    assert!(matches!(FileRecords::open(&path), Err(RecordsError::NameOfCopy { .. })));
+    assert!(!path.exists());
+    FileRecords::open(&folder.0.join("new")).unwrap();
+}
+
+#[test]
+fn a_copy_that_somebody_has_open_is_left_as_it_is() {
+    let folder = Folder::new("taken");
+    let copy = copy_path(&folder.file());
+    std::fs::write(&copy, b"somebody writes here").unwrap();
+    let theirs = File::open(&copy).unwrap();
+    theirs.lock().unwrap();
+    let mut records = FileRecords::open(&folder.file()).unwrap();
+    let error = write_until_copied(&mut records).unwrap_err();
+    assert!(error.to_string().contains("in use by another process"), "{error}");
+    assert_eq!(std::fs::read(&copy).unwrap(), b"somebody writes here");
+    drop(theirs);
+    // Nothing that was reported durable is lost, and the next start copies.
+    drop(records);
+    let mut records = FileRecords::open(&folder.file()).unwrap();
+    write_until_copied(&mut records).unwrap();
+    assert!(!copy.exists());
+}
+
 #[cfg(unix)]
 #[test]
 fn only_the_owner_may_read_it() {

@@ -1,7 +1,7 @@
 //! The command line's grammar.
 
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 use simulator::plan::units::parse_span;
@@ -207,6 +207,11 @@ pub(crate) struct ZooArgs {
 }
 
 impl ChoiceArgs {
+    /// The file of the topology.
+    pub(crate) fn topology(&self) -> Option<&Path> {
+        self.topology.as_deref()
+    }
+
     /// The choices for a scenario, with the topology read from its file.
     pub(crate) fn params(&self, seed: u64) -> Result<Params, Usage> {
         let mut params = Params { seed, nodes: self.nodes, duration_us: self.duration, ..Params::default() };

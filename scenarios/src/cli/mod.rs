@@ -5,21 +5,23 @@
 
 mod args;
 mod bench;
+mod files;
 mod golden;
 mod plans;
+mod print;
 mod run;
 mod sweep;
 #[cfg(feature = "zoo")]
 mod zoo;
 
-use std::io::{IsTerminal, Write};
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
 
 use crate::fail::Usage;
 use args::{Cli, Command};
+use files::{cannot_write, open_file, read_file, read_text, write_file};
+use print::{decorated, paint, print, print_json};
 
 /// The exit code of a mistake in what was asked.
 const USAGE: u8 = 2;
@@ -44,11 +46,20 @@ pub fn main() -> ExitCode {
         #[cfg(feature = "zoo")]
         Command::Zoo(zoo) => zoo::zoo(&zoo),
     };
-    match done {
-        Ok(code) => ExitCode::from(code),
+    let code = done.unwrap_or_else(|usage| {
+        eprintln!("error: {usage}");
+        USAGE
+    });
+    ExitCode::from(heard(code))
+}
+
+/// The exit code `code`, unless it says that all is well and standard output does not hold what was said.
+fn heard(code: u8) -> u8 {
+    match print::finish() {
+        Ok(()) => code,
         Err(usage) => {
             eprintln!("error: {usage}");
-            ExitCode::from(USAGE)
+            if code == 0 { USAGE } else { code }
         }
     }
 }
@@ -68,8 +79,16 @@ fn refuse(error: &clap::Error) -> ExitCode {
     use clap::error::ErrorKind;
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            let _ = error.print();
-            ExitCode::SUCCESS
+            print::note(error.print());
+            ExitCode::from(heard(0))
+        }
+        // What clap has to say then is the help, with no word of what is wrong.
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            eprintln!(
+                "error: no command given; on the command line; give one of these\n\n{}",
+                error.render()
+            );
+            ExitCode::from(USAGE)
         }
         _ => {
             let text = error.render().to_string();
@@ -83,79 +102,6 @@ fn refuse(error: &clap::Error) -> ExitCode {
             ExitCode::from(USAGE)
         }
     }
-}
-
-/// Prints one line on standard output. A reader that has gone away is no error.
-fn print(line: &str) {
-    let _ = writeln!(std::io::stdout().lock(), "{line}");
-}
-
-/// Prints one JSON document on standard output.
-fn print_json(value: &impl serde::Serialize) {
-    // Every type given here has string keys and finite numbers.
-    print(&serde_json::to_string_pretty(value).unwrap_or_else(|error| format!("{{\"error\": \"{error}\"}}")));
-}
-
-/// Whether standard error may carry colour and bars.
-fn decorated() -> bool {
-    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
-}
-
-/// The word, coloured when that is seen by a person.
-fn paint(word: &str, good: bool) -> String {
-    if std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() {
-        format!("\x1b[{}m{word}\x1b[0m", if good { 32 } else { 31 })
-    } else {
-        word.to_owned()
-    }
-}
-
-fn read_file(path: &Path, what: &str) -> Result<Vec<u8>, Usage> {
-    std::fs::read(path).map_err(|error| {
-        Usage::new(
-            format!("cannot read the {what}: {error}"),
-            path.display().to_string(),
-            "give a file that exists and can be read",
-        )
-    })
-}
-
-fn read_text(path: &Path, what: &str) -> Result<String, Usage> {
-    String::from_utf8(read_file(path, what)?).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        Usage::new(
-            format!("the {what} is not UTF-8 at byte {at}"),
-            path.display().to_string(),
-            "save it as UTF-8 text",
-        )
-    })
-}
-
-fn cannot_write(path: &Path, error: &std::io::Error) -> Usage {
-    let remedy = "choose a place that can be written and has room";
-    Usage::new(format!("cannot write: {error}"), path.display().to_string(), remedy)
-}
-
-fn create_file(path: &Path) -> Result<std::fs::File, Usage> {
-    std::fs::File::create(path).map_err(|error| cannot_write(path, &error))
-}
-
-/// Writes a file that must appear whole or not at all.
-fn write_file(path: &Path, text: &str) -> Result<(), Usage> {
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder).map_err(|error| cannot_write(path, &error))?;
-    }
-    if path.metadata().is_ok_and(|kind| !kind.is_file()) {
-        // A pipe or a device is written as it is; a folder refuses by itself.
-        return std::fs::write(path, text).map_err(|error| cannot_write(path, &error));
-    }
-    let mut partial = path.as_os_str().to_owned();
-    partial.push(".partial");
-    let partial = PathBuf::from(partial);
-    std::fs::write(&partial, text).and_then(|()| std::fs::rename(&partial, path)).map_err(|error| {
-        let _ = std::fs::remove_file(&partial);
-        cannot_write(path, &error)
-    })
 }
 
 /// Where failing plans and traces are saved, relative to where the command was started.

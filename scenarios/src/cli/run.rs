@@ -1,10 +1,12 @@
 //! `run` and `replay`: one plan, and everything there is to say about it.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use simulator::plan::Plan;
 
 use super::args::{ReplayArgs, RunArgs};
+use super::files::{Part, apart, empty, same_file};
 use crate::engine::{self, Elsewhere, How};
 use crate::fail::Usage;
 use crate::report::{self, Origin, Report};
@@ -27,19 +29,39 @@ pub(super) fn run(args: &RunArgs) -> Result<u8, Usage> {
     };
     let params = args.choices.params(seed)?;
     let plan = scenario.make(&params)?;
+    let plan_file = args.save_plan.iter().map(|path| ("--save-plan", path.as_path()));
+    let written: Vec<Part<'_>> = plan_file.chain(trace_part(args.trace.as_deref())).collect();
+    let read: Vec<Part<'_>> = args.choices.topology().map(|path| ("--topology", path)).into_iter().collect();
+    apart(&read, &written)?;
+    // Opened before the run, so that hours of it are not lost to a wrong path.
+    let trace = open_trace(args.trace.as_deref())?;
     if let Some(path) = &args.save_plan {
         super::write_file(path, &plan.to_toml())?;
         say(args.json, &format!("plan saved to {}", path.display()));
     }
     let origin = Origin::Named(scenario, &params);
-    finish(&plan, origin, args.verify, args.trace.as_deref(), args.json)
+    finish(&plan, origin, args.verify, trace, args.json)
 }
 
 /// One run of a saved plan.
 pub(super) fn replay(args: &ReplayArgs) -> Result<u8, Usage> {
     let plan = super::plans::read_plan(&args.file)?;
+    let written: Vec<Part<'_>> = trace_part(args.trace.as_deref()).collect();
+    apart(&[("the plan", &args.file)], &written)?;
     let path = args.file.display().to_string();
-    finish(&plan, Origin::File(&path), args.verify, args.trace.as_deref(), args.json)
+    let trace = open_trace(args.trace.as_deref())?;
+    finish(&plan, Origin::File(&path), args.verify, trace, args.json)
+}
+
+fn trace_part(path: Option<&Path>) -> impl Iterator<Item = Part<'_>> {
+    path.map(|path| ("--trace", path)).into_iter()
+}
+
+/// A file for the whole trace, which holds still what it held.
+type TraceFile<'a> = Option<(&'a Path, File)>;
+
+fn open_trace(path: Option<&Path>) -> Result<TraceFile<'_>, Usage> {
+    path.map(|path| super::open_file(path).map(|file| (path, file))).transpose()
 }
 
 /// Says something to people: on standard output, unless that is to hold one JSON document.
@@ -55,19 +77,20 @@ fn finish(
     plan: &Plan,
     origin: Origin<'_>,
     verify: bool,
-    trace: Option<&Path>,
+    trace: TraceFile<'_>,
     json: bool,
 ) -> Result<u8, Usage> {
-    // Opened before the run, so that hours of it are not lost to a wrong path.
-    let file = trace.map(|path| super::create_file(path).map(|file| (path, file))).transpose()?;
+    if let Some((path, file)) = &trace {
+        empty(path, file)?;
+    }
     let report = report::run(plan, origin, How { verify: verify.then_some(Elsewhere::Process) });
     let mut saved = Vec::new();
-    if let Some((path, file)) = file {
+    if let Some((path, file)) = trace {
         engine::trace(plan, 0..u64::MAX, file).map_err(|error| super::cannot_write(path, &error))?;
         saved.push(("trace", path.to_path_buf()));
     }
     if !report.passed() {
-        save_failure(plan, &report, trace.is_some(), &mut saved);
+        save_failure(plan, &report, origin, &mut saved);
     }
     if json {
         super::print_json(&report);
@@ -77,20 +100,30 @@ fn finish(
 }
 
 /// Saves the plan, and the trace around the failure unless the whole one was asked for. The failure
-/// itself is what must be heard: a full disk costs its copy, not the verdict.
-fn save_failure(plan: &Plan, report: &Report, traced: bool, saved: &mut Vec<(&'static str, PathBuf)>) {
+/// itself is what must be heard: a full disk costs its copy, not the verdict. What the run was made of, or
+/// its whole trace, is not written over.
+fn save_failure(plan: &Plan, report: &Report, origin: Origin<'_>, saved: &mut Vec<(&'static str, PathBuf)>) {
+    let traced = saved.first().map(|(_, path)| path.clone());
+    let mut taken: Vec<PathBuf> = traced.iter().cloned().collect();
+    if let Origin::File(path) = origin {
+        taken.push(PathBuf::from(path));
+    }
+    let free = |path: &Path| !taken.iter().any(|other| same_file(path, other));
     let stem = format!("{}/{}-{}", super::SAVED, report.scenario, report.seed);
     let path = PathBuf::from(format!("{stem}.toml"));
-    match super::write_file(&path, &plan.to_toml()) {
-        Ok(()) => saved.push(("plan", path)),
-        Err(usage) => return eprintln!("warning: {usage}"),
-    }
-    if traced {
-        return;
+    if free(&path) {
+        match super::write_file(&path, &plan.to_toml()) {
+            Ok(()) => saved.push(("plan", path)),
+            Err(usage) => return eprintln!("warning: {usage}"),
+        }
     }
     let path = PathBuf::from(format!("{stem}.trace"));
+    if traced.is_some() || !free(&path) {
+        return;
+    }
     let window = report.at_step.saturating_sub(TRACE_BEFORE)..report.at_step.saturating_add(2);
-    let written = super::create_file(&path).and_then(|file| {
+    let written = super::open_file(&path).and_then(|file| {
+        empty(&path, &file)?;
         engine::trace(plan, window, file).map_err(|error| super::cannot_write(&path, &error))
     });
     match written {

@@ -1,12 +1,15 @@
 //! `sweep` and `merge`: many runs, the failing ones at the end with their commands.
 
+use std::fs::File;
 use std::io::{BufWriter, Write};
+use std::path::Path;
 use std::sync::Mutex;
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::args::{MergeArgs, SweepArgs};
+use super::files::{Part, apart, empty};
 use crate::fail::Usage;
 use crate::report::{Line, Report};
 use crate::sweep::{Excused, Summary, Sweep, summary};
@@ -27,11 +30,8 @@ pub(super) fn sweep(args: &SweepArgs) -> Result<u8, Usage> {
         params: &params,
         verify: args.verify.then_some(crate::engine::Elsewhere::Process),
     };
-    let file = args
-        .json_lines
-        .as_deref()
-        .map(|path| super::create_file(path).map(|file| Mutex::new(BufWriter::new(file))))
-        .transpose()?;
+    sweep.check()?;
+    let file = args.json_lines.as_deref().map(|path| begin_lines(path, args, &sweep)).transpose()?;
     let bar = progress(sweep.len());
     let start = Instant::now();
     let lines = sweep.run(|report| {
@@ -58,37 +58,35 @@ pub(super) fn sweep(args: &SweepArgs) -> Result<u8, Usage> {
     Ok(summary.exit_code)
 }
 
+/// A file of lines, with its first line: what the sweep is, and which part of it this is.
+fn begin_lines(path: &Path, args: &SweepArgs, sweep: &Sweep<'_>) -> Result<Mutex<BufWriter<File>>, Usage> {
+    let read: Vec<Part<'_>> = args.choices.topology().map(|path| ("--topology", path)).into_iter().collect();
+    apart(&read, &[("--json-lines", path)])?;
+    let file = super::open_file(path)?;
+    empty(path, &file)?;
+    let mut file = BufWriter::new(file);
+    let header = serde_json::to_string(&sweep.header()).map_err(std::io::Error::from);
+    header
+        .and_then(|header| writeln!(file, "{header}"))
+        .and_then(|()| file.flush())
+        .map_err(|error| super::cannot_write(path, &error))?;
+    Ok(Mutex::new(file))
+}
+
 /// Adds up shards.
 pub(super) fn merge(args: &MergeArgs) -> Result<u8, Usage> {
-    let mut lines: Vec<Line> = Vec::new();
+    let mut files = Vec::new();
     for path in &args.files {
-        for (at, text) in super::read_text(path, "line file")?.lines().enumerate() {
-            let line = serde_json::from_str(text).map_err(|error| {
-                let place = format!("{}:{}:{}", path.display(), at + 1, error.column());
-                Usage::new(
-                    format!("this is not a line of a sweep: {error}"),
-                    place,
-                    "give files that `sweep --json-lines` wrote",
-                )
-            })?;
-            lines.push(line);
-        }
+        files.push((path.display().to_string(), super::read_text(path, "line file")?));
     }
-    lines.sort_by(|a, b| (&a.scenario, a.seed).cmp(&(&b.scenario, b.seed)));
-    if let Some(pair) = lines.windows(2).find(|pair| pair[0].replay == pair[1].replay) {
-        return Err(Usage::new(
-            format!("{} seed {} is there twice", pair[0].scenario, pair[0].seed),
-            "the line files",
-            "give each shard once",
-        ));
-    }
+    let lines = crate::shards::merge(&files)?;
     let summary = summary(&lines, lines.iter().map(|line| line.wall_seconds).sum());
     tell(&summary, &lines, args.json);
     Ok(summary.exit_code)
 }
 
 /// Whether the line could be written.
-fn write_line(file: &Mutex<BufWriter<std::fs::File>>, report: &Report) -> bool {
+fn write_line(file: &Mutex<BufWriter<File>>, report: &Report) -> bool {
     let Ok(line) = serde_json::to_string(&report.line()) else { return false };
     let mut file = file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     writeln!(file, "{line}").and_then(|()| file.flush()).is_ok()

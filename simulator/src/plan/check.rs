@@ -42,6 +42,23 @@ fn wrong(list: &str, at: usize, key: &str, message: impl Into<String>) -> Checke
     Err((Place(steps), message.into()))
 }
 
+/// The longest name of a plan, in bytes. With a seed and an extension behind it, it is still a file's name
+/// everywhere (255 bytes at most on every file system in use).
+const NAME_BYTES: usize = 64;
+
+/// Whether a plan may be called this: what is saved about a run is a file named after its plan, so a name
+/// can neither lead into another folder nor hide a file.
+fn check_name(name: &str) -> Checked {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    if name.is_empty() || name.len() > NAME_BYTES || name.starts_with('.') || !name.bytes().all(fits) {
+        let message = format!(
+            "a plan's name is 1 to {NAME_BYTES} letters a-z and A-Z, digits, `-`, `_` and `.`, and does not begin with `.`"
+        );
+        return wrong("name", usize::MAX, "", message);
+    }
+    Ok(())
+}
+
 /// Sets one field of `limits` by its name.
 pub(super) fn set_limit(limits: &mut Limits, field: &str, value: u64) -> Result<(), String> {
     use proto_core::time::Duration;
@@ -84,6 +101,7 @@ impl Plan {
     /// The first thing that is wrong: where, and what to do.
     pub fn check(&self) -> Checked {
         const TOP: usize = usize::MAX;
+        check_name(&self.name)?;
         if self.duration_us == 0 {
             return wrong("duration", TOP, "", "must be longer than 0");
         }

@@ -192,6 +192,24 @@ what.burst = { enter = "1%", leave = "10%", loss = "100%" }
     }
 
     #[test]
+    fn a_name_that_is_no_plain_file_name_is_refused_with_its_place() {
+        let named = |name: &str| Plan::from_toml(&GOOD.replacen("\"two\"", &format!("'{name}'"), 1));
+        let long = "x".repeat(64);
+        for good in ["a", "two-huts", "Two_huts.v2", "0", "a..b", "-", long.as_str()] {
+            assert_eq!(named(good).map(|plan| plan.name), Ok(good.to_owned()));
+        }
+        let too_long = "x".repeat(65);
+        let bad = ["", ".", "..", ".hidden", "../evil", "/x", "a/b", r"a\b", "a b", "a:b", "h\u{fc}tte"];
+        for bad in bad.into_iter().chain([too_long.as_str()]) {
+            let wrong = named(bad).expect_err(bad);
+            assert_eq!((wrong.line, wrong.column), (2, 8), "{bad}: {wrong}");
+            assert!(wrong.message.starts_with("name: a plan's name is 1 to 64"), "{bad}: {wrong}");
+        }
+        let zero = GOOD.replacen("\"two\"", "\"a\\u0000b\"", 1);
+        assert!(error(&zero).message.contains("a plan's name"), "a zero byte");
+    }
+
+    #[test]
     fn an_unknown_bug_is_refused_with_a_suggestion() {
         let wrong = error(&GOOD.replace("count = 2", "count = 2\nbug = \"nonce-resett\""));
         assert!(wrong.message.contains("did you mean `nonce-reset`"), "{wrong}");
