@@ -12,10 +12,11 @@ pub mod tiny_meets_server;
 pub mod two_links_one_dies;
 pub mod two_nodes_ninety_percent_loss;
 
+use simulator::Verdict;
 use simulator::draw::{Lot, Purpose};
 
 use crate::fail::{Usage, nearest};
-use crate::scenario::Scenario;
+use crate::scenario::{Findings, Scenario};
 
 /// All of them.
 pub const ALL: [&Scenario; 11] = [
@@ -49,6 +50,13 @@ pub fn find(name: &str) -> Result<&'static Scenario, Usage> {
 const SECOND: u64 = 1_000_000;
 const MINUTE: u64 = 60 * SECOND;
 const HOUR: u64 = 60 * MINUTE;
+
+/// Says that a plan, which somebody has edited, has lost what this judge looks at. A judge that goes
+/// quiet then would make a pass of it.
+fn cannot_judge(findings: &mut Findings, why: impl Into<String>) {
+    let why = why.into();
+    findings.demand(false, Verdict::Liveness, || format!("this plan cannot be judged: {why}"));
+}
 
 /// What a scenario draws for itself: decision `n` of the story's own, between two numbers.
 fn draw(seed: u64, n: u64, low: u64, high: u64) -> u64 {
