@@ -63,3 +63,43 @@ fn draw(seed: u64, n: u64, low: u64, high: u64) -> u64 {
     // Actor 0 is `Plan::draw`.
     Lot::new(seed, Purpose::Plan, 1).between(n, low, high)
 }
+
+#[cfg(test)]
+mod tests {
+    use simulator::plan::{NodePlan, Plan};
+
+    use super::*;
+    use crate::engine::How;
+    use crate::params::Params;
+    use crate::report::{self, Origin};
+
+    #[test]
+    fn a_plan_with_nothing_left_to_judge_is_no_pass() {
+        let edits: [fn(&mut Plan); 2] = [
+            |_| {},
+            |plan| {
+                plan.links.clear();
+                plan.add_node(NodePlan { count: 3, ..NodePlan::default() });
+            },
+        ];
+        // A network in which nobody hears anybody is a real one: `freifunk-neighbours` has nothing to ask.
+        for scenario in ALL.iter().filter(|scenario| scenario.name != "freifunk-neighbours") {
+            for edit in edits {
+                let mut plan = scenario.make(&(scenario.quick)(Params::seed(1))).unwrap();
+                plan.flows.clear();
+                plan.faults.clear();
+                plan.peers.clear();
+                (plan.duration_us, plan.calm_us) = (2 * SECOND, SECOND);
+                edit(&mut plan);
+                let report = report::run(&plan, Origin::File("edited.toml"), How::default());
+                assert_eq!(
+                    report.checker.as_deref(),
+                    Some("promise"),
+                    "{}: {}",
+                    plan.name,
+                    report.sentence()
+                );
+            }
+        }
+    }
+}
