@@ -23,6 +23,10 @@ use simulator::subject::{Glance, Start, Subject};
 const HOUR_US: u64 = 3_600_000_000;
 /// Hours that are told apart; what comes later is added to the last one.
 const MOST_HOURS: usize = 1_000;
+/// One second on a node's own clock, in microseconds.
+const SECOND_US: u64 = 1_000_000;
+/// Seconds that are told apart, for short runs; what comes later is in the hours only.
+const MOST_SECONDS: usize = 3_600;
 
 /// What one node held.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -31,6 +35,8 @@ pub struct NodeMemory {
     pub peak_bytes: u64,
     /// The most bytes at once in each hour of its clock in which it ran.
     pub by_hour: Vec<u64>,
+    /// The same of each second of the first hour.
+    pub by_second: Vec<u64>,
     /// Bytes that were still held after its last end: 0 unless something leaks.
     pub left_bytes: i64,
 }
@@ -60,9 +66,9 @@ pub(crate) struct Metered<S> {
     inner: Option<S>,
     node: u32,
     live: i64,
-    /// The highest of the current hour, and which hour that is.
+    /// The highest of the current second, and which second that is.
     peak: u64,
-    hour: usize,
+    second: u64,
 }
 
 impl<S> Metered<S> {
@@ -83,25 +89,34 @@ impl<S> Metered<S> {
     fn account(&mut self, now: Instant, used: &allocation_counter::AllocationInfo) {
         let highest = self.live.saturating_add_unsigned(used.bytes_max).max(0).unsigned_abs();
         self.live += used.bytes_current;
-        let hour = usize::try_from(now.as_micros() / HOUR_US).unwrap_or(usize::MAX).min(MOST_HOURS);
-        if hour != self.hour {
+        let second = now.as_micros() / SECOND_US;
+        if second != self.second {
             self.write_down();
-            self.hour = hour;
+            self.second = second;
             self.peak = 0;
         }
         self.peak = self.peak.max(highest);
     }
 
     fn write_down(&mut self) {
-        let (hour, peak) = (self.hour, self.peak);
+        let place = |at: u64, most: usize| usize::try_from(at).unwrap_or(usize::MAX).min(most);
+        let hour = place(self.second / (HOUR_US / SECOND_US), MOST_HOURS);
+        let (second, peak) = (place(self.second, MOST_SECONDS), self.peak);
         note(self.node, |memory| {
             memory.peak_bytes = memory.peak_bytes.max(peak);
-            if memory.by_hour.len() <= hour {
-                memory.by_hour.resize(hour + 1, 0);
+            raise(&mut memory.by_hour, hour, peak);
+            if second < MOST_SECONDS {
+                raise(&mut memory.by_second, second, peak);
             }
-            memory.by_hour[hour] = memory.by_hour[hour].max(peak);
         });
     }
+}
+
+fn raise(peaks: &mut Vec<u64>, at: usize, peak: u64) {
+    if peaks.len() <= at {
+        peaks.resize(at + 1, 0);
+    }
+    peaks[at] = peaks[at].max(peak);
 }
 
 impl<S> Drop for Metered<S> {
@@ -161,7 +176,7 @@ impl<S: Subject> Subject for Metered<S> {
             booted = Some(S::boot(cast, Start { records, ..start }));
         });
         let inner = booted.transpose()?;
-        let mut metered = Metered { inner, node, live: 0, peak: 0, hour: 0 };
+        let mut metered = Metered { inner, node, live: 0, peak: 0, second: 0 };
         metered.account(now, &used);
         Ok(metered)
     }
@@ -265,6 +280,9 @@ mod tests {
             // A message of 1,000 bytes waited in it, and not all 200 at once.
             assert!((1_000..200_000).contains(&node.peak_bytes), "{node:?}");
             assert_eq!(node.left_bytes, 0, "{node:?}");
+            assert_eq!(node.by_second.iter().max(), Some(&node.peak_bytes), "{node:?}");
+            assert_eq!(node.by_hour, [node.peak_bytes], "{node:?}");
+            assert!((10..=20).contains(&node.by_second.len()), "{node:?}");
         }
     }
 }

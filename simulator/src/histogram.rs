@@ -63,6 +63,13 @@ impl Histogram {
         self.count
     }
 
+    /// How many values are surely at most `value`: those in the bucket that `value` cuts are left out.
+    #[must_use]
+    pub fn count_up_to(&self, value: u64) -> u64 {
+        let below = self.buckets.iter().enumerate().take_while(|(bucket, _)| top_of(*bucket) <= value);
+        below.map(|(_, count)| count).sum()
+    }
+
     /// The largest value; 0 when there is none.
     #[must_use]
     pub fn max(&self) -> u64 {
@@ -113,6 +120,9 @@ mod tests {
         assert!((990..=1_000).contains(&histogram.quantile(990)));
         assert_eq!(histogram.quantile(1_000), 1_000);
         assert_eq!(histogram.quantile(0), 1);
+        assert_eq!(histogram.count_up_to(63), 63);
+        assert!((485..=500).contains(&histogram.count_up_to(500)));
+        assert_eq!((histogram.count_up_to(0), histogram.count_up_to(u64::MAX)), (0, 1_000));
         let mut twice = histogram.clone();
         twice.merge(&histogram);
         assert_eq!(twice.count(), 2_000);

@@ -8,6 +8,10 @@
 //! and not of what others left of it. Elsewhere it is the clock on the wall. The clock has to be asked: what
 //! Linux writes into `schedstat` moves only with the tick of the scheduler, 4 ms, which is half a round.
 
+use std::time::Instant;
+
+use crate::processor;
+
 /// Rounds of each side; odd, so that there is a middle one.
 const ROUNDS: usize = 21;
 
@@ -31,43 +35,20 @@ impl Measured {
 }
 
 /// A moment to measure from.
-pub(crate) struct Start(Clock);
-
-#[cfg(unix)]
-type Clock = rustix::time::Timespec;
-
-#[cfg(not(unix))]
-type Clock = std::time::Instant;
+pub(crate) struct Start {
+    ran: processor::Start,
+    wall: Instant,
+}
 
 impl Start {
     pub(crate) fn now() -> Start {
-        Start(read())
+        Start { ran: processor::Start::now(), wall: Instant::now() }
     }
 
     /// Seconds since then.
     pub(crate) fn seconds(&self) -> f64 {
-        between(&self.0, &read())
+        self.ran.seconds().unwrap_or_else(|| self.wall.elapsed().as_secs_f64())
     }
-}
-
-#[cfg(unix)]
-fn read() -> Clock {
-    rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime)
-}
-
-#[cfg(unix)]
-fn between(then: &Clock, now: &Clock) -> f64 {
-    (now.tv_sec - then.tv_sec) as f64 + (now.tv_nsec - then.tv_nsec) as f64 / 1e9
-}
-
-#[cfg(not(unix))]
-fn read() -> Clock {
-    Clock::now()
-}
-
-#[cfg(not(unix))]
-fn between(then: &Clock, now: &Clock) -> f64 {
-    now.duration_since(*then).as_secs_f64()
 }
 
 /// Units a second of one call, which returns how many units it did.

@@ -16,7 +16,7 @@
 use simulator::Verdict;
 use simulator::plan::{FlowPlan, LinkKind, LinkPlan, NodePlan, Plan};
 
-use super::{HOUR, SECOND};
+use super::{HOUR, SECOND, cannot_judge};
 use crate::fail::Usage;
 use crate::params::{Key, Params};
 use crate::scenario::{Case, Findings, Scenario};
@@ -67,19 +67,25 @@ fn plan(params: &Params) -> Result<Plan, Usage> {
 /// The promised share of the capacity at this loss, in millionths.
 fn promised_ppm(loss_ppm: u64) -> u64 {
     let beyond = loss_ppm.saturating_sub(200_000);
-    950_000 - beyond * 150_000 / 700_000
+    950_000_u64.saturating_sub(beyond * 150_000 / 700_000)
 }
 
 fn judge(case: &Case<'_>, findings: &mut Findings) {
     findings.demand_all_once(case.outcome);
-    let (Some(flow), Some(link)) = (case.outcome.flow_reports.first(), case.plan.links.first()) else {
-        return;
+    let ([flow], [link], [report]) =
+        (&case.outcome.flow_reports[..], &case.plan.links[..], &case.outcome.link_reports[..])
+    else {
+        return cannot_judge(findings, "it needs one link and one flow over it");
     };
     let session = case.outcome.session_up_us.iter().copied().flatten().max().unwrap_or(0);
-    let (Some(sent), Some(arrived)) = (flow.first_sent_us, flow.last_delivered_us) else { return };
     let spec = link.spec();
+    if spec.rate_bps == 0 || case.plan.flows[0].from != link.members[0] {
+        return cannot_judge(findings, "its link needs a rate, and its first member must be the sender");
+    }
+    let (Some(sent), Some(arrived)) = (flow.first_sent_us, flow.last_delivered_us) else {
+        return findings.demand(false, Verdict::Liveness, || "nothing was transferred".to_owned());
+    };
     let elapsed_us = arrived.saturating_sub(sent.max(session)).saturating_sub(spec.delay_us).max(1);
-    let Some(report) = case.outcome.link_reports.first() else { return };
     let (sent_packets, lost) = (report.packets[0], report.lost[0]);
     let passing_ppm = sent_packets.saturating_sub(lost) * 1_000_000 / sent_packets.max(1);
     // bits / (rate * passing share) seconds, in microseconds: the millionths cancel.

@@ -15,7 +15,7 @@
 use simulator::Verdict;
 use simulator::plan::{FlowPlan, Kind, LinkKind, LinkPlan, NodePlan, Plan, What};
 
-use super::{HOUR, MINUTE, SECOND, draw};
+use super::{HOUR, MINUTE, SECOND, cannot_judge, draw};
 use crate::fail::Usage;
 use crate::params::{Key, Params};
 use crate::scenario::{Case, Findings, Scenario};
@@ -112,5 +112,11 @@ fn judge(case: &Case<'_>, findings: &mut Findings) {
     });
     let replayed: u64 = case.outcome.link_reports.iter().map(|link| link.tampered).sum();
     findings.count("packets_played_again_or_held_back", replayed);
-    findings.count("clock_faults", case.plan.faults.len() as u64 - 2);
+    let of_clocks =
+        |what: &What| matches!(what, What::WallStep { .. } | What::Leap { .. } | What::Jump { .. });
+    let clock_faults = case.plan.faults.iter().filter(|fault| of_clocks(&fault.what)).count();
+    findings.count("clock_faults", clock_faults as u64);
+    if clock_faults == 0 || sent == 0 {
+        cannot_judge(findings, "it needs a fault of a clock, and messages that must arrive");
+    }
 }

@@ -22,7 +22,7 @@
 use simulator::Verdict;
 use simulator::plan::{FlowPlan, LinkKind, LinkPlan, NodePlan, Plan, What};
 
-use super::{MINUTE, SECOND, draw};
+use super::{MINUTE, SECOND, cannot_judge, draw};
 use crate::fail::Usage;
 use crate::params::{Key, Params};
 use crate::scenario::{Case, Findings, Scenario};
@@ -75,7 +75,14 @@ fn plan(params: &Params) -> Result<Plan, Usage> {
 }
 
 fn judge(case: &Case<'_>, findings: &mut Findings) {
-    let woke_us = case.plan.faults.first().map_or(0, |fault| fault.start_us);
+    let Some(fault) = case.plan.faults.first().filter(|fault| fault.what == What::Clone { node: DEVICE })
+    else {
+        return cannot_judge(findings, "its first fault must be the clone of node 0");
+    };
+    if case.plan.node_count() != TWIN {
+        return cannot_judge(findings, "it needs three nodes, so that the clone is host 3");
+    }
+    let (woke_us, gone_us) = (fault.start_us, fault.end_us);
     let said: Vec<_> = case.outcome.notes.iter().filter(|note| note.what.contains("CloneDetected")).collect();
     findings.count("clone_reports", said.len() as u64);
     let by_twins = said.iter().filter(|note| [DEVICE, TWIN].contains(&note.host)).count();
@@ -84,7 +91,7 @@ fn judge(case: &Case<'_>, findings: &mut Findings) {
             format!("two instances of one identity ran for 40 s or more and {who} reported it")
         });
     }
-    judge_recovery(case, findings);
+    judge_recovery(case, findings, gone_us);
     if let Some(first) = said.first() {
         findings.count("detected_after_ms", first.at_us.saturating_sub(woke_us) / 1_000);
     }
@@ -97,9 +104,8 @@ fn judge(case: &Case<'_>, findings: &mut Findings) {
 }
 
 /// Who met the twin must not let the device in by itself, but after the restarts; the others lose nothing.
-fn judge_recovery(case: &Case<'_>, findings: &mut Findings) {
-    let gone_us = case.plan.faults.first().map_or(0, |fault| fault.end_us);
-    let restarted_us = gone_us + ALONE_US + 4 * SECOND;
+fn judge_recovery(case: &Case<'_>, findings: &mut Findings, gone_us: u64) {
+    let restarted_us = gone_us.saturating_add(ALONE_US + 4 * SECOND);
     for peer in [1, 2] {
         let said = |what: &str| -> Vec<u64> {
             let notes = case.outcome.notes.iter();
@@ -110,7 +116,10 @@ fn judge_recovery(case: &Case<'_>, findings: &mut Findings) {
         };
         // The two others keep their session throughout: whoever comes up for one of them is the device.
         let (ups, met_twin) = (said("PeerUp"), !said("CloneDetected").is_empty());
-        let early = ups.iter().filter(|at_us| (gone_us + SECOND..restarted_us).contains(*at_us)).count();
+        let early = ups
+            .iter()
+            .filter(|at_us| (gone_us.saturating_add(SECOND)..restarted_us).contains(*at_us))
+            .count();
         findings.demand(!met_twin || early == 0, Verdict::Safety, || {
             format!("node {peer} had met the twin and let the device in before it was restarted past it")
         });

@@ -19,7 +19,7 @@
 use simulator::Verdict;
 use simulator::plan::{DiskPlan, FlowPlan, Kind, LinkKind, LinkPlan, NodePlan, Plan, What};
 
-use super::{MINUTE, SECOND, draw};
+use super::{MINUTE, SECOND, cannot_judge, draw};
 use crate::fail::Usage;
 use crate::params::{Key, Params};
 use crate::scenario::{Case, Findings, Scenario};
@@ -90,21 +90,29 @@ fn judge(case: &Case<'_>, findings: &mut Findings) {
     });
     let never_accepted = outcome.excusable.get("sender-restarted").copied().unwrap_or(0);
     findings.count("never_accepted", never_accepted);
-    findings.demand(outcome.delivered + never_accepted >= outcome.sent, Verdict::Liveness, || {
-        format!(
-            "{} of {} messages were delivered, and only {never_accepted} had not been accepted",
-            outcome.delivered, outcome.sent
-        )
-    });
+    findings.demand(
+        outcome.delivered.saturating_add(never_accepted) >= outcome.sent,
+        Verdict::Liveness,
+        || {
+            format!(
+                "{} of {} messages were delivered, and only {never_accepted} had not been accepted",
+                outcome.delivered, outcome.sent
+            )
+        },
+    );
     let boots: u64 = case.outcome.node_reports.iter().map(|node| node.boots).sum();
     let uncertain: u64 = case.outcome.flow_reports.iter().map(|flow| flow.uncertain).sum();
-    findings.count("restarts", boots.saturating_sub(3));
+    let nodes = u64::from(case.plan.node_count());
+    findings.count("restarts", boots.saturating_sub(nodes));
     findings
         .count("records_written", case.outcome.node_reports.iter().map(|node| node.records_written).sum());
     findings.demand(uncertain <= never_accepted, Verdict::Safety, || {
         format!("{uncertain} durable messages were reported as uncertain, and only {never_accepted} had not been accepted")
     });
-    findings.demand(boots > 3, Verdict::Liveness, || {
+    findings.demand(boots > nodes, Verdict::Liveness, || {
         "no node ever restarted: the scenario tested nothing".to_owned()
     });
+    if outcome.sent == 0 {
+        cannot_judge(findings, "it has no messages");
+    }
 }

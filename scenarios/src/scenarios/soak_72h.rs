@@ -15,7 +15,7 @@
 use simulator::Verdict;
 use simulator::plan::{FlowPlan, LinkKind, LinkPlan, NodePlan, Plan};
 
-use super::{HOUR, SECOND};
+use super::{HOUR, SECOND, cannot_judge};
 use crate::fail::Usage;
 use crate::params::{Key, Params};
 use crate::scenario::{Case, Findings, Scenario};
@@ -77,29 +77,44 @@ fn plan(params: &Params) -> Result<Plan, Usage> {
 
 fn judge(case: &Case<'_>, findings: &mut Findings) {
     findings.demand_all_once(case.outcome);
+    if case.outcome.sent == 0 {
+        cannot_judge(findings, "it has no messages");
+    }
     findings.share("messages_per_s", per_second_ppm(case.outcome.delivered, case.plan.duration_us));
     let hours = (case.plan.duration_us / HOUR) as usize;
     let window = hours.div_ceil(3).clamp(1, 24);
     let most_held = case.memory.iter().max_by_key(|node| node.peak_bytes);
     let by_hour = most_held.map_or(Vec::new(), |node| node.by_hour.clone());
     findings.note("peak_bytes_by_hour", by_hour);
-    let worst = case.memory.iter().filter_map(|node| growth(&node.by_hour, hours, window)).max();
+    let growths: Vec<_> =
+        case.memory.iter().filter_map(|node| growth(&node.by_hour, hours, window)).collect();
+    let (measured, worst) = (growths.len() as u64, growths.iter().max().copied());
+    let long_enough = case.plan.duration_us >= GROWTH_FROM_US;
+    if long_enough && measured < u64::from(case.plan.node_count()) {
+        findings.demand(false, Verdict::Resource, || {
+            format!(
+                "the memory of {measured} of {} nodes was measured in the first and the last {window} hours; \
+                 all were promised",
+                case.plan.node_count()
+            )
+        });
+    }
     let Some((ratio_ppm, first, last)) = worst else { return };
     findings.share("memory_last_to_first", ratio_ppm);
     findings.count("peak_first_bytes", first);
     findings.count("peak_last_bytes", last);
-    let kept = case.plan.duration_us < GROWTH_FROM_US || ratio_ppm <= 1_000_000 + GROWTH_PPM;
+    let kept = !long_enough || ratio_ppm <= 1_000_000 + GROWTH_PPM;
     findings.demand(kept, Verdict::Resource, || {
         format!("a node's memory peaked at {first} bytes in the first {window} hours and at {last} in the last; 2 % more was allowed")
     });
 }
 
 /// A node's highest memory in the last `window` hours over that in the first, in millionths, and both.
-/// Only the hours of the storm count.
+/// Only the hours of the storm count, and each of them must have been measured.
 fn growth(by_hour: &[u64], hours: usize, window: usize) -> Option<(u64, u64, u64)> {
-    let storm = by_hour.get(..hours.min(by_hour.len()))?;
+    let storm = by_hour.get(..hours)?;
     let first = storm.iter().take(window).max().copied().filter(|&first| first > 0)?;
-    let last = storm.iter().rev().take(window).max().copied()?;
+    let last = storm.iter().rev().take(window).max().copied().filter(|&last| last > 0)?;
     Some((simulator::outcome::share_ppm(last, first), first, last))
 }
 
@@ -114,5 +129,7 @@ mod tests {
         assert_eq!(super::growth(&[100, 90, 80, 102, 500], 4, 2), Some((1_020_000, 100, 102)));
         assert_eq!(super::growth(&[], 4, 2), None);
         assert_eq!(super::growth(&[0, 0], 2, 1), None);
+        assert_eq!(super::growth(&[100, 90, 80], 4, 2), None);
+        assert_eq!(super::growth(&[100, 90, 0, 0], 4, 2), None);
     }
 }

@@ -13,7 +13,7 @@
 use simulator::Verdict;
 use simulator::plan::{FlowPlan, LinkKind, LinkPlan, NodePlan, Plan, Profile};
 
-use super::{HOUR, MINUTE};
+use super::{HOUR, MINUTE, cannot_judge};
 use crate::fail::Usage;
 use crate::params::{Key, Params};
 use crate::scenario::{Case, Findings, Scenario};
@@ -86,6 +86,9 @@ fn judge(case: &Case<'_>, findings: &mut Findings) {
         "largest_bytes",
         case.plan.flows.iter().flat_map(|flow| &flow.sizes).copied().max().map_or(0, u64::from),
     );
+    if expected == 0 {
+        return cannot_judge(findings, "it has no messages");
+    }
     let payload: u64 = case.outcome.flow_reports.iter().map(|flow| flow.bytes_delivered).sum();
     let ratio_ppm = simulator::outcome::share_ppm(case.outcome.bytes_on_wire, payload);
     findings.share("wire_bytes_per_payload_byte", ratio_ppm);

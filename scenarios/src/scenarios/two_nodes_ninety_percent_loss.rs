@@ -11,9 +11,10 @@
 //! way, every one exactly once.
 
 use simulator::Verdict;
+use simulator::outcome::share_ppm;
 use simulator::plan::{FlowPlan, LinkKind, LinkPlan, NodePlan, Plan};
 
-use super::{HOUR, SECOND};
+use super::{HOUR, SECOND, cannot_judge};
 use crate::fail::Usage;
 use crate::params::{Key, Params};
 use crate::scenario::{Case, Findings, Scenario};
@@ -81,7 +82,10 @@ fn judge(case: &Case<'_>, findings: &mut Findings) {
         format!("the nodes took {} of {expected} messages", case.outcome.sent)
     });
     findings.demand_all_once(case.outcome);
+    if expected == 0 {
+        cannot_judge(findings, "it has no messages");
+    }
     findings.count("median_ms", case.outcome.latency.quantile(500) / 1_000);
     let packets: u64 = case.outcome.node_reports.iter().map(|node| node.packets_sent).sum();
-    findings.share("packets_per_message", packets * 1_000_000 / case.outcome.delivered.max(1));
+    findings.share("packets_per_message", share_ppm(packets, case.outcome.delivered.max(1)));
 }

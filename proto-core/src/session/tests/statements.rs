@@ -2,6 +2,7 @@
 
 use super::super::*;
 use super::bench::*;
+use crate::store::record::Record;
 use crate::identity::{RevocationList, Taken};
 use crate::limits::Limits;
 use crate::time::{Duration, Instant};
