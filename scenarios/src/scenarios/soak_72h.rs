@@ -82,6 +82,10 @@ fn judge(case: &Case<'_>, findings: &mut Findings) {
     }
     findings.share("messages_per_s", per_second_ppm(case.outcome.delivered, case.plan.duration_us));
     let hours = (case.plan.duration_us / HOUR) as usize;
+    // What is promised of 72 hours is promised of this many nodes and messages.
+    if hours >= 72 && case.plan.node_count() <= 10 && case.outcome.sent / (hours as u64 * 3_600) <= 100 {
+        findings.allow_processor_seconds(600);
+    }
     let window = hours.div_ceil(3).clamp(1, 24);
     let most_held = case.memory.iter().max_by_key(|node| node.peak_bytes);
     let by_hour = most_held.map_or(Vec::new(), |node| node.by_hour.clone());

@@ -2,9 +2,9 @@
 
 use super::super::*;
 use super::bench::*;
-use crate::store::record::Record;
 use crate::identity::{RevocationList, Taken};
 use crate::limits::Limits;
+use crate::store::record::Record;
 use crate::time::{Duration, Instant};
 use std::vec;
 use std::vec::Vec;
