@@ -120,7 +120,7 @@ impl Limits {
         in_flight: 1_024,
         ack_ranges: 128,
         replay_window: 1_024,
-        message_window: 1_024,
+        message_window: 4_096,
         outputs: 2_048,
         durable_messages: 4_096,
         durable_bytes: 16 * 1024 * 1024,

@@ -84,7 +84,19 @@ impl Outbox {
         let Some(fragments) = &mut entry.fragments else { return };
         fragments.on_fate(symbol, fate);
         if is_parked && fragments.has_need(self.path.loss_ppm) {
-            let list = ListId::of(Kind::Active, entry.class);
+            self.activate(index);
+        }
+    }
+
+    /// A message in symbols has some to send again: before younger ones, and behind an older one that is at
+    /// it, since nothing is numbered far beyond the oldest message that is not finished.
+    fn activate(&mut self, index: u32) {
+        let Some(entry) = self.queue.get(index) else { return };
+        let (list, seq) = (ListId::of(Kind::Active, entry.class), entry.seq);
+        let first = self.queue.front(list).and_then(|first| self.queue.get(first));
+        if first.is_some_and(|first| first.seq < seq) {
+            self.queue.push_back(list, index);
+        } else {
             self.queue.push_front(list, index);
         }
     }
@@ -294,8 +306,7 @@ impl Outbox {
                 **fragments = anew;
             }
             entry.burst = 1;
-            let list = ListId::of(Kind::Active, entry.class);
-            self.queue.push_front(list, index);
+            self.activate(index);
         } else {
             entry.acked = false;
             entry.copies = 0;

@@ -56,6 +56,9 @@ impl Ready {
     }
 }
 
+/// One part in so many of the room that a peer has promised is kept for messages of one packet (guess).
+const SMALL_PART: u64 = 8;
+
 impl Outbox {
     /// Writes as many frames as fit and are wanted, and tells `sink` each piece.
     pub fn fill(
@@ -158,7 +161,7 @@ impl Outbox {
             return Ready::default();
         }
         let has = |kind: Kind| occupied & 1 << (kind as u8 * 5) != 0;
-        let opens = |kind: Kind| has(kind) && self.may_open(ListId::of(kind, class));
+        let opens = |kind: Kind| has(kind) && self.may_open(kind, class);
         Ready {
             lost: has(Kind::Lost),
             small: opens(Kind::Small),
@@ -169,8 +172,10 @@ impl Outbox {
     }
 
     /// Whether the first of a list of unsent messages may be started: its number is within the peer's
-    /// window, and the peer has promised room for its bytes.
-    fn may_open(&self, list: ListId) -> bool {
+    /// window, and the peer has promised room for its bytes. A small message that waits for nothing is
+    /// delivered where it arrives and needs no room; large ones leave a part of the room to small ones.
+    fn may_open(&self, kind: Kind, class: Class) -> bool {
+        let list = ListId::of(kind, class);
         let Some(entry) = self.queue.front(list).and_then(|index| self.queue.get(index)) else {
             return false;
         };
@@ -181,8 +186,17 @@ impl Outbox {
             Manner::Plain | Manner::Ordered(_) => self.numbers.span() < window,
             Manner::Durable => self.durable.as_ref().is_some_and(|durable| durable.within(entry.seq, window)),
         };
+        // A message stands among the large ones when it might not fit a packet; whether it does depends on
+        // its header.
+        let whole = kind != Kind::Bulk
+            || self.header_of(entry).encoded_len(None) + entry.payload.len() <= self.path.room;
+        if whole && entry.manner == Manner::Plain {
+            return within;
+        }
+        let promised = u64::from(params.receive_bytes);
+        let room = if whole { promised } else { promised - promised / SMALL_PART };
         let bytes = self.outstanding + entry.payload.len() as u64;
-        within && (bytes <= u64::from(params.receive_bytes) || self.outstanding == 0)
+        within && (bytes <= room || self.outstanding == 0)
     }
 
     fn write_floors(&mut self, p: &mut Pack<'_, '_, impl FnMut(Piece)>) -> bool {

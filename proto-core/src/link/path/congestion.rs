@@ -21,7 +21,7 @@
 //! Dovrolis, Ramanathan and Moore 2001), and no more doubling is needed. After that the rate falls by how full the queue is and rises by one packet a round trip,
 //! by more when the queue stays empty for long: falling together and rising by equal steps is what makes two
 //! controllers share a link (Chiu and Jain 1989). A link whose rate the hardware fixes starts at that
-//! rate and never exceeds it.
+//! rate, or at half of it where both directions share it, and never exceeds it.
 
 use alloc::boxed::Box;
 
@@ -126,8 +126,8 @@ pub(super) struct Congestion {
     draining: u8,
     /// Epochs since the queue was last seen.
     calm: u8,
-    usual_ppm: u64,
-    usual_weight: u64,
+    usual_ppm: u32,
+    usual_weight: u32,
     excess: Excess,
     /// The rate before silence lowered it.
     before_silence: Option<u64>,
@@ -150,10 +150,18 @@ pub(super) struct Congestion {
 
 impl Congestion {
     /// A controller for a link with this rate in bytes a second, if fixed, and about this round trip.
-    pub(super) fn new(known_rate: Option<u64>, mtu: u64, rtt: Duration, now: Instant) -> Congestion {
+    /// `half_duplex` says that the peer shares that rate with us: the first guess leaves it half.
+    pub(super) fn new(
+        known_rate: Option<u64>,
+        half_duplex: bool,
+        mtu: u64,
+        rtt: Duration,
+        now: Instant,
+    ) -> Congestion {
         let ceiling = known_rate.unwrap_or(MOST_RATE).clamp(1, MOST_RATE);
         let rtt = rtt.max(Duration::from_millis(1));
-        let rate = known_rate.unwrap_or(rate_of(INITIAL_PACKETS * mtu, rtt)).clamp(1, ceiling);
+        let first = known_rate.map(|rate| if half_duplex { rate / 2 } else { rate });
+        let rate = first.unwrap_or(rate_of(INITIAL_PACKETS * mtu, rtt)).clamp(1, ceiling);
         Congestion {
             rate,
             ceiling,
@@ -428,7 +436,14 @@ impl Congestion {
             self.draining -= 1;
             return;
         }
-        self.reached = self.arrival_rate(srtt).unwrap_or(self.rate);
+        let arrival = self.arrival_rate(srtt).unwrap_or(self.rate);
+        if !self.used && !excessive {
+            // Who sends less than half of what it may has not filled the queue, and what arrives of it says
+            // nothing about its share.
+            self.rate = self.rate.min(arrival.saturating_mul(2));
+            return;
+        }
+        self.reached = arrival;
         self.rate = self.rate.min(self.reached);
         if excessive {
             // The queue is full: what it drops does not show in the delay.
@@ -460,12 +475,13 @@ impl Congestion {
         }
         // Two shares compared: the deviation is that of the share of both taken together.
         let (count, lost) = (u64::from(tally.count), u64::from(tally.lost));
-        let all = self.usual_weight + count;
-        let both = (self.usual_ppm * self.usual_weight + ONE * lost) / all.max(1);
+        let (usual_ppm, usual_weight) = (u64::from(self.usual_ppm), u64::from(self.usual_weight));
+        let all = usual_weight + count;
+        let both = (usual_ppm * usual_weight + ONE * lost) / all.max(1);
         let one = u128::from(count) * u128::from(both) * u128::from(ONE.saturating_sub(both));
-        let variance = one + one * u128::from(count) / u128::from(self.usual_weight);
+        let variance = one + one * u128::from(count) / u128::from(usual_weight);
         let deviation = isqrt(u64::try_from(variance).unwrap_or(u64::MAX));
-        lost * ONE > count * self.usual_ppm + 3 * deviation + 2 * ONE
+        lost * ONE > count * usual_ppm + 3 * deviation + 2 * ONE
     }
 
     /// Lets what was lost become the usual, once it is enough to go by.
@@ -475,10 +491,12 @@ impl Congestion {
         if window.count < least {
             return;
         }
-        let all = self.usual_weight + u64::from(window.count);
+        let usual_weight = u64::from(self.usual_weight);
+        let all = usual_weight + u64::from(window.count);
         let lost = ONE * u64::from(window.lost);
-        self.usual_ppm = (self.usual_ppm * self.usual_weight + lost) / all;
-        self.usual_weight = all.min(USUAL_MEMORY);
+        // A share is at most a million, and the memory is short.
+        self.usual_ppm = ((u64::from(self.usual_ppm) * usual_weight + lost) / all) as u32;
+        self.usual_weight = all.min(USUAL_MEMORY) as u32;
         self.window_loss = Tally::ZERO;
     }
 
@@ -498,8 +516,8 @@ impl Congestion {
             Excess::Tried { from, .. } => {
                 self.rate = from;
                 self.reached = from;
-                self.usual_ppm = window.ppm();
-                self.usual_weight = u64::from(window.count);
+                self.usual_ppm = window.ppm() as u32;
+                self.usual_weight = window.count;
                 Excess::None
             }
         };
@@ -511,7 +529,7 @@ impl Congestion {
     /// What of the rate gets through while `ppm` are lost, had only the usual been lost; at least half.
     fn rate_through(&self, ppm: u64) -> u64 {
         let through = u128::from(ONE - ppm.min(ONE));
-        let usual = u128::from(ONE.saturating_sub(self.usual_ppm).max(1));
+        let usual = u128::from(ONE.saturating_sub(u64::from(self.usual_ppm)).max(1));
         let less = u128::from(self.rate) * through / usual;
         u64::try_from(less).unwrap_or(u64::MAX).clamp(self.rate / 2, self.rate).max(1)
     }
@@ -524,7 +542,7 @@ impl Congestion {
         // As much as before arrives, if it is the queue that loses.
         let arrives = u128::from(ONE - ppm.min(ONE)) * u128::from(from) / u128::from(self.rate);
         let hoped = u128::from(ONE).saturating_sub(arrives) as u64;
-        Excess::Tried { from, ppm, hoped_ppm: hoped.max(self.usual_ppm) }
+        Excess::Tried { from, ppm, hoped_ppm: hoped.max(u64::from(self.usual_ppm)) }
     }
 
     /// The path answers again. After a real outage an unknown link may have changed.
@@ -543,7 +561,7 @@ impl Congestion {
 
     pub(super) fn check(&self) {
         assert!(self.rate >= 1 && self.rate <= self.ceiling, "rate out of range");
-        assert!(self.usual_ppm <= ONE, "usual loss above one");
+        assert!(u64::from(self.usual_ppm) <= ONE, "usual loss above one");
     }
 }
 

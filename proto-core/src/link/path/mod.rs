@@ -41,7 +41,7 @@ use crate::codec::Writer;
 use crate::ids::PathId;
 use crate::limits::Limits;
 use crate::link::frame::{self, AckFrame};
-use crate::node::input::LinkInfo;
+use crate::node::input::{LinkInfo, Medium};
 use crate::time::{Duration, Instant};
 use crate::wake::{Reason, Wake};
 
@@ -93,6 +93,7 @@ impl Path {
     pub fn new(link: &LinkInfo, limits: &Limits, now: Instant) -> Path {
         let mtu = u32::from(link.mtu).min(limits.packet_bytes).max(1);
         let known_rate = link.rate_bps.map(|bits| (bits / 8).max(1));
+        let half_duplex = link.medium == Medium::Shared { half_duplex: true };
         let wire = known_rate.map_or(Duration::ZERO, |rate| time_of(u64::from(mtu), rate));
         let rtt = Rtt::new(times(link.delay + wire, 2));
         let loss = Loss::new();
@@ -108,7 +109,7 @@ impl Path {
             window: 0,
             loss_delay: Duration::ZERO,
             answer_time: Duration::ZERO,
-            congestion: Congestion::new(known_rate, u64::from(mtu), rtt.smoothed(), now),
+            congestion: Congestion::new(known_rate, half_duplex, u64::from(mtu), rtt.smoothed(), now),
             pacer: Pacer::new(now),
             sent: SentLog::new(),
             received: Received::new(),
@@ -145,7 +146,7 @@ impl Path {
         }
         let most = usize::from(self.most_in_flight);
         let fits = self.sent.open_bytes() + bytes as u64 <= self.window || self.sent.open() == 0;
-        if !fits || self.sent.is_full(most) || self.sent.piece_count() >= 8 * most.max(64) {
+        if !fits || self.sent.is_full(most) {
             return self.settle_wake();
         }
         self.pacer.fill(now, self.congestion.rate(), self.congestion.burst());
@@ -161,10 +162,13 @@ impl Path {
         let size = u32::try_from(bytes).unwrap_or(u32::MAX);
         self.sent.push(now, number, size, eliciting, pieces, usize::from(self.most_in_flight));
         self.pacer.fill(now, self.congestion.rate(), self.congestion.burst());
-        self.pacer.spend(u64::from(size), 4 * u64::from(self.mtu.max(size)));
+        let most_debt = 4 * u64::from(self.mtu.max(size));
         if eliciting {
+            self.pacer.spend(u64::from(size), most_debt);
             self.liveness.on_asked(now);
             self.congestion.on_sent(now, number, self.sent.total(), self.rtt.smoothed());
+        } else {
+            self.pacer.spend_on_answer(u64::from(size), most_debt);
         }
     }
 

@@ -17,11 +17,13 @@ pub(super) const MOST_RATE: u64 = 100_000_000_000;
 pub(super) struct Pacer {
     level: i64,
     filled: Instant,
+    /// What has come in and was not yet set against acknowledgements.
+    unshared: i64,
 }
 
 impl Pacer {
     pub(super) const fn new(now: Instant) -> Pacer {
-        Pacer { level: 0, filled: now }
+        Pacer { level: 0, filled: now, unshared: 0 }
     }
 
     /// Lets the tap run until `now` at `rate` bytes a second, into a bucket of `burst` bytes.
@@ -33,6 +35,7 @@ impl Pacer {
         let most = i64::try_from(burst).unwrap_or(i64::MAX).saturating_mul(BYTE);
         let gain = us.saturating_mul(rate.min(MOST_RATE)).min(i64::MAX as u64) as i64;
         self.level = self.level.saturating_add(gain).min(most);
+        self.unshared = self.unshared.saturating_add(gain).min(most.saturating_mul(2));
         self.filled = now;
     }
 
@@ -53,12 +56,37 @@ impl Pacer {
         let least = i64::try_from(most_debt).unwrap_or(i64::MAX).saturating_mul(-BYTE);
         self.level = self.level.saturating_sub(cost).max(least.min(self.level));
     }
+
+    /// An acknowledgement of `bytes` leaves: it has to, whatever the rate. Together they take no more than
+    /// half of what comes in, or a peer that sends much would leave us nothing for what we have to say.
+    pub(super) fn spend_on_answer(&mut self, bytes: u64, most_debt: u64) {
+        let cost = i64::try_from(bytes).unwrap_or(i64::MAX).saturating_mul(BYTE).min(self.unshared / 2);
+        self.unshared -= cost.saturating_mul(2);
+        let least = i64::try_from(most_debt).unwrap_or(i64::MAX).saturating_mul(-BYTE);
+        self.level = self.level.saturating_sub(cost).max(least.min(self.level));
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    /// However many acknowledgements leave, half of the rate is left for what we have to say.
+    #[test]
+    fn answers_take_no_more_than_half() {
+        let (rate, mut sent) = (10_000, 0);
+        let mut pacer = Pacer::new(Instant::ZERO);
+        for ms in 0..10_000 {
+            pacer.fill(Instant::from_micros(ms * 1_000), rate, 100);
+            pacer.spend_on_answer(30, 400);
+            if pacer.is_open() {
+                pacer.spend(100, 400);
+                sent += 100;
+            }
+        }
+        assert!((49_000..=51_000).contains(&sent), "{sent} of 100,000");
+    }
 
     proptest! {
         /// Sending whenever allowed, at the microsecond it is allowed, gives the set rate exactly.

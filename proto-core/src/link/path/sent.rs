@@ -97,6 +97,9 @@ pub(super) struct SentLog {
 /// would allocate each time (guess).
 const KEPT: usize = 8;
 
+/// Pieces that a packet has on average at most, if all records are to have room for theirs (guess).
+const PIECES_PER_PACKET: usize = 8;
+
 impl SentLog {
     pub(super) const fn new() -> SentLog {
         SentLog {
@@ -148,17 +151,17 @@ impl SentLog {
 
     /// Whether one more packet would push out one that an acknowledgement is expected for.
     pub(super) fn is_full(&self, most: usize) -> bool {
-        self.records.len() >= most && self.records.front().is_some_and(|sent| sent.state == State::Open)
+        self.has_most(most) && self.records.front().is_some_and(|sent| sent.state == State::Open)
+    }
+
+    /// Whether there are as many records, or as many pieces in them, as are remembered.
+    fn has_most(&self, most: usize) -> bool {
+        self.records.len() >= most.max(1) || self.pieces.len() >= PIECES_PER_PACKET * most.max(64)
     }
 
     /// Bytes sent so far.
     pub(super) fn total(&self) -> u64 {
         self.total
-    }
-
-    /// How many pieces are remembered.
-    pub(super) fn piece_count(&self) -> usize {
-        self.pieces.len()
     }
 
     /// Whether pieces wait to be reported by [`SentLog::report_evicted`].
@@ -214,9 +217,7 @@ impl SentLog {
     }
 
     fn make_room(&mut self, most: usize) {
-        while self.records.len() >= most.max(1) {
-            self.pop_front(true);
-        }
+        while self.has_most(most) && self.pop_front(true) {}
     }
 
     /// Drops the oldest record. Contents of an unsettled one are kept for a report when `keep`.

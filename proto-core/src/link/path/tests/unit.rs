@@ -327,3 +327,21 @@ fn no_moment_takes_more_than_a_burst() {
     let most = (11..5_000).map(|ms| moment(&mut path, ms * 1_000)).max();
     assert!(most <= Some(257), "{most:?}");
 }
+
+/// Where a second link has small packets, a packet of this one holds twenty pieces. More of them than are
+/// remembered are settled at once: they make room for the next, and the path goes on.
+#[test]
+fn settled_packets_of_many_pieces_do_not_hold_up_a_path() {
+    let mut path = Path::new(&link(None, 1_200, 25), &Limits::SMALL, at(0));
+    let pieces: Vec<Piece> = (0..20).map(|symbol| Piece::Message { handle: 1, symbol }).collect();
+    for number in 0..410 {
+        path.on_sent(at(number * 10), number, 1_200, true, &pieces);
+    }
+    // The first is lost: as long as it may still come late, nothing behind it is forgotten.
+    acked(&mut path, 60_000, &[(1, 409)]);
+    let allowed = path.may_send(at(60_000), 1_200);
+    assert!(matches!(allowed, Wake::Now | Wake::At(_, Reason::Pacing)), "{allowed:?}");
+    path.on_sent(at(60_000), 410, 1_200, true, &pieces);
+    path.check();
+    acked(&mut path, 110_000, &[(410, 410)]);
+}
