@@ -2,7 +2,8 @@
 //!
 //! An absolute number says more about the machine than about the code. Each figure here stands beside
 //! a limit that is measured in the same run, interleaved with it, on the same core: the raw cipher for
-//! packets, the raw Diffie-Hellman for handshakes, the bare event loop for the simulator. The ratio is
+//! packets, the raw Diffie-Hellman for handshakes, the bare event loop for the simulator. (Memory does not
+//! depend on the machine: there the other engine was measured once.) The ratio is
 //! what is held to a target, and what can be compared between machines.
 
 mod measure;

@@ -24,11 +24,11 @@ pub(super) const BENCHES: [Bench; 5] = [
     },
     Bench {
         name: "messages_64B",
-        unit: "packets/s",
+        unit: "messages/s",
         reference: "raw seal + open",
         target: Target::RatioAtLeast(0.40),
         target_text: ">=0.40",
-        measure: || datagrams(64),
+        measure: || messages(64),
     },
     Bench {
         name: "handshakes",
@@ -41,7 +41,7 @@ pub(super) const BENCHES: [Bench; 5] = [
     Bench {
         name: "idle_session_server",
         unit: "B",
-        reference: "boringtun: 11 KiB",
+        reference: "boringtun, measured once",
         target: Target::ValueAtMost(12.0 * 1_024.0),
         target_text: "<=12 KiB",
         measure: || Measured::once(session_bytes(Profile::Server), 11.0 * 1_024.0),
@@ -49,7 +49,7 @@ pub(super) const BENCHES: [Bench; 5] = [
     Bench {
         name: "idle_session_tiny",
         unit: "B",
-        reference: "boringtun: 11 KiB",
+        reference: "boringtun, measured once",
         target: Target::ValueAtMost(4.0 * 1_024.0),
         target_text: "<=4 KiB",
         measure: || Measured::once(session_bytes(Profile::Tiny), 11.0 * 1_024.0),
@@ -87,6 +87,32 @@ fn datagrams(size: usize) -> Measured {
                 }
             }
             star.arrived - before
+        },
+        || seal_and_open(&key, &mut packet, PACKETS),
+    )
+}
+
+/// Messages of `size` bytes given to one node, shown by the other and receipted, sixteen given at a time, beside
+/// the cipher alone with a packet for each. The engine puts several into a packet.
+fn messages(size: usize) -> Measured {
+    let Some(mut star) = connected() else { return Measured::once(0.0, 0.0) };
+    let payload = Bytes::from(vec![7; size]);
+    let key = Key::new(&[9; 32]);
+    let mut packet = vec![7; size + 16];
+    side_by_side(
+        || {
+            let before = star.receipted;
+            let mut given = 0;
+            for _ in 0..PACKETS / BATCH * 4 {
+                for _ in 0..BATCH.min(PACKETS - given) {
+                    given += u64::from(star.send(Delivery::Message, &payload).is_ok());
+                }
+                star.run(200);
+                if star.receipted - before >= PACKETS {
+                    break;
+                }
+            }
+            star.receipted - before
         },
         || seal_and_open(&key, &mut packet, PACKETS),
     )

@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use proto_core::ids::{Addr, LinkId, NodeId};
 use proto_core::node::{
-    Class, Command, Delivery, Event, Input, LinkInfo, LinkState, Medium, Output, PeerSpec, Refused, Send,
+    Class, Command, Delivery, Event, Input, LinkInfo, LinkState, Medium, Outcome, Output, PeerSpec, Refused,
+    Send,
 };
 use proto_core::time::{Duration, Instant};
 use proto_core::wake::Wake;
@@ -22,6 +23,8 @@ pub(crate) struct Star<S = Real> {
     buf: Vec<u8>,
     /// Messages that arrived at anybody.
     pub(crate) arrived: u64,
+    /// Messages that anybody was told have arrived.
+    pub(crate) receipted: u64,
     /// Sessions that were reported as established, by both sides together.
     pub(crate) established: u64,
 }
@@ -56,6 +59,7 @@ impl<S: Subject> Star<S> {
             now_us: 1,
             buf: vec![0; 65_536],
             arrived: 0,
+            receipted: 0,
             established: 0,
         };
         for leaf in 1..=leaves {
@@ -164,6 +168,7 @@ impl<S: Subject> Star<S> {
                 }
                 Output::Event(Event::PeerUp { .. }) => self.established += 1,
                 Output::Event(Event::Message { .. }) => self.arrived += 1,
+                Output::Event(Event::Receipt { outcome: Outcome::Delivered, .. }) => self.receipted += 1,
                 Output::Event(_) => {}
             }
         }
@@ -192,6 +197,9 @@ mod tests {
             star.send(Delivery::Datagram, &payload).expect("there is room");
         }
         star.run(1_000);
-        assert_eq!(star.arrived, 4);
+        assert_eq!((star.arrived, star.receipted), (4, 0));
+        star.send(Delivery::Message, &payload).expect("there is room");
+        (0..100).for_each(|_| star.run(1_000));
+        assert_eq!((star.arrived, star.receipted), (5, 1));
     }
 }
