@@ -400,6 +400,21 @@ impl Sessions {
         }
     }
 
+    /// Whether papers that were in order with the question still are: a statement or another handshake may
+    /// have come since.
+    fn is_in_order(&self, claim: &Claim) -> bool {
+        let papers = &claim.papers;
+        self.trust.still_valid(papers) && self.is_latest(papers) && !self.trust.has_expired(papers)
+    }
+
+    /// Whether confirming an answer is still open to whoever asked.
+    pub(super) fn answer_holds(&self, slot: u16) -> bool {
+        match self.answers.get(slot).map(|answer| &answer.state) {
+            Some(State::AwaitData { claim }) => self.is_in_order(claim),
+            Some(State::AwaitFinish { .. } | State::Refused { .. } | State::Done) | None => false,
+        }
+    }
+
     /// The initiator has proved that it holds the keys.
     pub(super) fn confirm(&mut self, cx: &mut Cx<'_>, slot: u16, fate: Fate) -> Result<PeerSlot, Drop> {
         let answer = self.answers.get_mut(slot).ok_or(Drop::UnknownSession)?;
@@ -409,10 +424,7 @@ impl Sessions {
         let State::AwaitData { claim } = core::mem::replace(&mut answer.state, State::Done) else {
             return Err(Drop::UnknownSession);
         };
-        // A statement or another handshake may have come since the question did.
-        let papers = &claim.papers;
-        let holds = self.trust.still_valid(papers) && self.is_latest(papers);
-        if !holds || self.trust.has_expired(papers) {
+        if !self.is_in_order(&claim) {
             self.drop_answer(slot);
             return Err(Drop::Revoked);
         }

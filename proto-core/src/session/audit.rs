@@ -69,7 +69,7 @@ impl Sessions {
         let handshake = size::<Dial>().max(size::<Answer>()) + 2 * HANDSHAKE + 4096;
         let link = size::<Link>() + HANDSHAKE + 256;
         let parts = [
-            u64::from(limits.peers).saturating_mul(peer + size::<Known>() + 96),
+            u64::from(limits.peers).saturating_mul(peer + 2 * (size::<Known>() + 96)),
             u64::from(limits.handshakes).saturating_mul(handshake),
             u64::from(limits.links).saturating_mul(link),
             u64::from(limits.outputs).saturating_mul(size::<Action>() + 128),

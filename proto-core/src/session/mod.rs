@@ -100,7 +100,8 @@ pub struct Setup {
     pub versions: Versions,
     /// What we can do.
     pub params: PeerParams,
-    /// Peers known from disk: node, device certificate, highest start count proved.
+    /// Peers known from disk: node, device certificate, highest start count proved. As many as a node
+    /// leaves there are used: those of its slots, and as many that lost theirs.
     pub known: Vec<(NodeId, Bytes, u32)>,
 }
 
@@ -204,15 +205,16 @@ impl Sessions {
         let mut cookie_secret = [0; 32];
         cx.rng.fill(&mut instance_seed);
         cx.rng.fill(&mut cookie_secret);
-        let known =
-            setup.known.into_iter().take(usize::from(cx.limits.peers)).map(|(node, certificate, boot)| {
+        let known = setup.known.into_iter().take(2 * usize::from(cx.limits.peers)).map(
+            |(node, certificate, boot)| {
                 let verified =
                     DeviceCertificate::verify(&certificate).ok().filter(|verified| verified.node == node);
                 let device = verified.as_ref().map(|verified| verified.device);
                 // Without the device whose starts they are, so many starts say nothing.
                 let boot = if device.is_some() { boot } else { 0 };
                 (node, Known { device, boot, forgot: 0, dh_key: verified.map(|verified| verified.dh_key) })
-            });
+            },
+        );
         let indices = usize::from(cx.limits.peers) * 4 + usize::from(cx.limits.handshakes) * 2;
         Sessions {
             trust: Trust::new(setup.identity, setup.network, setup.revocations),

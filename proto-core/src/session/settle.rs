@@ -40,7 +40,7 @@ use crate::ids::{NodeId, PeerSlot};
 use crate::machine::Cx;
 use crate::node::output::DownReason;
 use crate::params::PeerParams;
-use crate::store::record::Record;
+use crate::store::record::{Key, Record};
 use crate::time::{Duration, Instant};
 
 /// How long replaced keys still receive (three times the longest path delay that is at all usual).
@@ -415,6 +415,8 @@ impl Sessions {
             self.known.insert(node, Known { device, boot, forgot: self.life, dh_key });
         } else {
             self.forgot_others = self.life;
+            // Nor does the disk remember it: made-up nodes would fill it.
+            self.push(Action::Store(Record::Erased { key: Key::Peer(node) }));
         }
     }
 

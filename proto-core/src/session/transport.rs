@@ -249,8 +249,12 @@ impl Sessions {
         let payload = unseal(keys, header, number, packet)?;
         keys.heard = true;
         if let (Fate::Takeover, Some(slot)) = (fate, slot) {
-            self.take_over(cx, slot);
+            let holds = self.answer_holds(answer);
             self.drop_answer(answer);
+            if !holds {
+                return Err(Drop::Revoked);
+            }
+            self.take_over(cx, slot);
             return Err(Drop::UnknownSession);
         }
         let slot = self.confirm(cx, answer, fate)?;

@@ -89,6 +89,13 @@ impl Make {
         root(self.who).revoke(&list)
     }
 
+    /// A list that revokes this device, and no other of its node.
+    pub(super) fn revocation_of_device(&self) -> Bytes {
+        let device = (self.identity().device(), u64::MAX);
+        let list = RevocationList { sequence: 1, below_serial: 0, devices: [device].into(), retired: false };
+        root(self.who).revoke(&list)
+    }
+
     pub(super) fn node(&self) -> NodeId {
         self.identity().node()
     }

@@ -5,7 +5,9 @@ use super::bench::*;
 use crate::ids::PathId;
 use crate::limits::Limits;
 use crate::node::output::DownReason;
+use crate::store::record::Record;
 use crate::time::{Duration, Instant};
+use std::collections::BTreeSet;
 use std::vec;
 use std::vec::Vec;
 
@@ -327,6 +329,26 @@ fn who_is_revoked_during_the_handshake_does_not_get_in() {
     assert_eq!(sides[1].drops.get(Drop::Revoked), 1);
 }
 
+/// Nor does it end the session of the device that came in its place.
+#[test]
+fn a_device_that_is_revoked_during_the_handshake_takes_nothing_over() {
+    let (host, lost) = pair();
+    let new = lost.other_device(3);
+    let now = Instant::ZERO;
+    let [mut answering, mut held, mut revoked] = [&host, &new, &lost].map(|make| make.start(now));
+    for (asking, make) in [(&mut held, &new), (&mut revoked, &lost)] {
+        call(now, asking, &mut answering);
+        let peer = asking.peer(&host).unwrap();
+        let ping = asking.ping(now, peer).unwrap();
+        if make.address == lost.address {
+            answering.handle(now, Input::Install { bytes: &lost.revocation_of_device() });
+        }
+        answering.receive(now, make.address, &ping);
+    }
+    assert!(answering.is_up(&new), "{}", answering.describe());
+    assert_eq!(answering.drops.get(Drop::Revoked), 1);
+}
+
 /// A full table forgets an idle stranger for a new peer, and tells the new one nothing else for it.
 #[test]
 fn making_room_changes_nothing_for_the_one_who_comes() {
@@ -355,7 +377,21 @@ fn making_room_changes_nothing_for_the_one_who_comes() {
             world.loss = 0;
         }
         assert!(world.sides[0].sessions.peers.iter().count() <= 2, "round {round}");
+        assert!(records_of_peers(&world.sides[0]) <= 4, "round {round}: two in slots and two remembered");
     }
+}
+
+/// How many records about peers the disk of this side holds.
+fn records_of_peers(side: &Side) -> usize {
+    let mut disk = BTreeSet::new();
+    for event in &side.events {
+        match event {
+            Action::Store(record @ Record::Peer { .. }) => disk.insert(record.key()),
+            Action::Store(Record::Erased { key }) => disk.remove(key),
+            _ => false,
+        };
+    }
+    disk.len()
 }
 
 /// What was sent before its sender forgot us arrives after the next handshake.
