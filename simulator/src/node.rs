@@ -204,20 +204,32 @@ mod tests {
         assert_eq!((outcome.sent, outcome.delivered), (200, 200));
     }
 
-    /// Calls are rare after a minute, and of 125 packets one arrives: without hearing each other, two
-    /// that call every ten seconds need 78,000 s on average.
+    /// Calls are rare after a minute, and of 125 packets one arrives: two that do not hear each other and
+    /// call every ten seconds need 78,000 s on average. When they meet is chance, and chance has no longest
+    /// time (of 150 seeds, two had not met within the hour); the middle of many is what the rule decides:
+    /// 390 s.
     #[test]
-    fn two_that_hear_each_other_now_and_then_meet_within_the_hour() {
-        for seed in 0..4 {
-            let mut plan = two(Kind::Message, 992_000);
-            plan.seed = seed;
-            plan.add_peer(1, 0);
-            plan.calm_us = 3_600 * SECOND;
-            plan.expect.stop_early = true;
-            plan.expect.session_within_us = Some(3_600 * SECOND);
-            let outcome = run(&plan);
-            assert_eq!(outcome.verdict, Verdict::Pass, "seed {seed}: {}", outcome.sentence());
-        }
+    fn two_that_hear_each_other_now_and_then_meet_within_minutes() {
+        let mut met_us: Vec<u64> = (0..21)
+            .map(|seed| {
+                let mut plan = two(Kind::Message, 992_000);
+                plan.seed = seed;
+                plan.add_peer(1, 0);
+                plan.calm_us = 3_600 * SECOND;
+                plan.expect.stop_early = true;
+                let outcome = run(&plan);
+                // What did not end in time is later than all that did; any other fault is a fault.
+                let in_time = outcome.verdict == Verdict::Pass;
+                assert!(
+                    in_time || outcome.verdict == Verdict::Liveness,
+                    "seed {seed}: {}",
+                    outcome.sentence()
+                );
+                if in_time { outcome.virtual_us } else { u64::MAX }
+            })
+            .collect();
+        met_us.sort_unstable();
+        assert!(met_us[10] <= 1_200 * SECOND, "{met_us:?}");
     }
 
     #[test]
