@@ -22,9 +22,9 @@
 //! - A packet number is accepted once.
 //! - Nothing is stored for whoever has not shown the network's key, beyond one reassembly slot a link.
 //!
-//! Messages: the kinds of `message`. Durable: [`Record::Peer`]. At its limits: a handshake beyond
-//! `limits.handshakes` replaces one that is confirmed or had time for it, a peer beyond `limits.peers` an
-//! idle stranger. It assumes that `Setup::boot` rises durably, and that `None` of [`Sessions::seal`] is final.
+//! Messages: the kinds of `message`. Durable: [`Record::Peer`](crate::store::record::Record::Peer). At its
+//! limits: a handshake beyond `limits.handshakes` replaces one that is confirmed or had time for it, a peer
+//! beyond `limits.peers` an idle stranger. It assumes that `Setup::boot` rises durably, and that `None` of [`Sessions::seal`] is final.
 
 mod action;
 mod answer;
