@@ -37,15 +37,21 @@ fn a_slow_disk_makes_a_node_wait_and_not_spin() {
     assert_eq!(pair.delivered(1).len() as u64, accepted);
 }
 
-/// Nothing may leave before the start is on disk. A node whose disk fails then stays silent, and awake.
-#[test]
-fn a_disk_that_fails_at_the_start_leaves_a_silent_node() {
+/// Two small nodes, of which the first has just started and its disk has not said anything yet.
+fn starting_on_a_slow_disk(seed: u8) -> Pair {
     let limits = Limits { outputs: 16, ..Limits::TINY };
-    let mut pair = Pair::new([limits.clone(), limits], 64, 42);
+    let mut pair = Pair::new([limits.clone(), limits], 64, seed);
     pair.slow_disk = [true, false];
     pair.restart(0);
     let up = Input::LinkChanged { link: LINK, state: LinkState::Up(info(64, 0)) };
     pair.input(0, up).unwrap();
+    pair
+}
+
+/// Nothing may leave before the start is on disk. A node whose disk fails then stays silent, and awake.
+#[test]
+fn a_disk_that_fails_at_the_start_leaves_a_silent_node() {
+    let mut pair = starting_on_a_slow_disk(42);
     let before = pair.transmitted[0];
     pair.connect();
     pair.run_until(Duration::from_secs(600), |_| false);
@@ -59,12 +65,7 @@ fn a_disk_that_fails_at_the_start_leaves_a_silent_node() {
 /// A disk that is slow at the start delays the first handshake and nothing else.
 #[test]
 fn a_disk_that_is_slow_at_the_start_delays_the_session() {
-    let limits = Limits { outputs: 16, ..Limits::TINY };
-    let mut pair = Pair::new([limits.clone(), limits], 64, 43);
-    pair.slow_disk = [true, false];
-    pair.restart(0);
-    let up = Input::LinkChanged { link: LINK, state: LinkState::Up(info(64, 0)) };
-    pair.input(0, up).unwrap();
+    let mut pair = starting_on_a_slow_disk(43);
     pair.connect();
     assert!(!pair.run_until(Duration::from_secs(300), Pair::both_up));
     pair.slow_disk[0] = false;
