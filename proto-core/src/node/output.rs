@@ -155,13 +155,15 @@ pub enum DownReason {
 pub enum Outcome {
     /// On disk here; it will be sent until it is delivered or expires.
     Accepted,
-    /// The receiver has it, durably if that was asked for.
+    /// The receiver has it, durably if that was asked for. Said again of a durable message when this node
+    /// restarts before its record is erased.
     Delivered,
     /// Its lifetime ended first. It may have arrived all the same.
     Expired,
     /// The receiver's limits do not allow it.
     Refused,
-    /// The receiver restarted while it was under way; whether it arrived is unknown.
+    /// The receiver restarted while it was under way, or the disk failed while a durable one was being
+    /// written; whether it arrived, or will after a restart, is unknown.
     Uncertain,
     /// The peer was removed first.
     Cancelled,

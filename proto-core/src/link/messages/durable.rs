@@ -32,6 +32,9 @@ pub(super) struct Durable {
     live: BTreeMap<u64, u32>,
     /// `Outgoing` records on their way to the disk.
     storing: BTreeMap<u64, (u32, u32)>,
+    /// Numbers given up whose records the disk may still hold, and the erasures under way.
+    unerased: BTreeSet<u64>,
+    erasing: BTreeMap<u64, u64>,
     slots: u64,
     /// The disk has failed; nothing durable is accepted any more.
     pub(super) failed: bool,
@@ -44,9 +47,11 @@ impl Durable {
         self.next > 0
     }
 
-    /// The oldest unfinished number.
+    /// The oldest number that is unfinished, or that a restart may find on the disk and send again. The
+    /// peer takes every number below the floor, or out of its window, for one that it has had.
     pub(super) fn base(&self) -> u64 {
-        self.live.first_key_value().map_or(self.next, |(&seq, _)| seq)
+        let live = self.live.first_key_value().map_or(self.next, |(&seq, _)| seq);
+        self.unerased.first().map_or(live, |&seq| live.min(seq))
     }
 
     /// Whether the peer remembers far enough for `seq` to be sent.
@@ -95,11 +100,12 @@ impl Outbox {
 
     /// The write `slot` is on disk.
     pub fn on_stored(&mut self, slot: u64) {
-        let Some((index, generation)) =
-            self.durable.as_mut().and_then(|durable| durable.storing.remove(&slot))
-        else {
-            return;
-        };
+        let Some(durable) = &mut self.durable else { return };
+        if let Some(seq) = durable.erasing.remove(&slot) {
+            durable.unerased.remove(&seq);
+            return durable.floor.update(durable.base());
+        }
+        let Some((index, generation)) = durable.storing.remove(&slot) else { return };
         let Some(entry) = self.queue.get(index).filter(|entry| entry.generation == generation) else {
             return;
         };
@@ -113,6 +119,7 @@ impl Outbox {
     pub fn on_store_failed(&mut self, budget: &mut Budget) {
         let durable = self.durable.get_or_insert_default();
         durable.failed = true;
+        durable.erasing.clear();
         let storing = core::mem::take(&mut durable.storing);
         for (index, generation) in storing.into_values() {
             if self.queue.get(index).is_some_and(|entry| entry.generation == generation) {
@@ -121,16 +128,26 @@ impl Outbox {
         }
     }
 
-    /// A durable message has ended: its record goes, and its number if the peer may wait for it.
+    /// A durable message has ended: its record goes, and then its number if the peer may wait for it. A disk
+    /// that has failed keeps what it has.
     pub(super) fn end_durable(&mut self, entry: &Entry, outcome: Outcome) {
         let Some(durable) = &mut self.durable else { return };
         durable.live.remove(&entry.seq);
-        if outcome != Outcome::Delivered {
+        let failed = durable.failed;
+        let given_up = outcome != Outcome::Delivered;
+        if given_up {
             durable.floor.give_up(entry.seq + 1);
+            durable.unerased.insert(entry.seq);
         }
         durable.floor.update(durable.base());
-        if !durable.failed {
-            self.erase(entry.seq);
+        if failed {
+            return;
+        }
+        let erasure = self.erase(entry.seq);
+        if given_up
+            && let (Some(slot), Some(durable)) = (erasure, &mut self.durable)
+        {
+            durable.erasing.insert(slot, entry.seq);
         }
     }
 

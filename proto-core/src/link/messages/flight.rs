@@ -340,12 +340,11 @@ impl Outbox {
         self.resend_durable();
     }
 
-    /// The record of a durable message is not needed any more.
-    pub(super) fn erase(&mut self, seq: u64) {
-        let key = Key::Outgoing(self.peer, seq);
-        if let Some(durable) = &mut self.durable {
-            let slot = durable.next_slot();
-            self.actions.push_back(OutboxAction::Store { slot, record: Record::Erased { key } });
-        }
+    /// The record of a durable message is not needed any more. The slot of its erasure.
+    pub(super) fn erase(&mut self, seq: u64) -> Option<u64> {
+        let slot = self.durable.as_mut()?.next_slot();
+        let record = Record::Erased { key: Key::Outgoing(self.peer, seq) };
+        self.actions.push_back(OutboxAction::Store { slot, record });
+        Some(slot)
     }
 }

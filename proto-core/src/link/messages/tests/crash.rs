@@ -287,6 +287,48 @@ fn a_failed_disk_refuses_durable_messages_and_nothing_else() {
     assert_eq!(b.receipts, [(4, Outcome::Accepted), (4, Outcome::Refused)]);
 }
 
+/// A message whose record may be on the disk is not given up: after a restart it would be sent again, and a
+/// peer that was told to expect no such number would sign for it without ever having shown it.
+#[test]
+fn a_number_is_given_up_when_its_record_is_gone_and_not_before() {
+    for disk_fails in [true, false] {
+        let (mut a, mut b) = pair(&Limits::SMALL, false);
+        a.push(0, Delivery::Durable, Class::Normal, 20).unwrap();
+        exchange(&mut a, &mut b, &clean(1_000));
+        a.quick_disk = false;
+        let second = Some(Duration::from_secs(1));
+        a.push_for(1, Delivery::Durable, Class::Normal, 20, second).unwrap();
+        if disk_fails {
+            a.outbox.on_store_failed(&mut a.sending);
+            a.settle();
+            assert_eq!(a.receipts.last(), Some(&(1, Outcome::Uncertain)));
+        } else {
+            while a.confirm() {}
+            a.wake(ms(10_000));
+            assert_eq!(a.receipts.last(), Some(&(1, Outcome::Expired)));
+        }
+        exchange(&mut a, &mut b, &clean(1_000));
+        assert!(!b.inbox.durable.is_done(1), "nothing says that number 1 will never come");
+        // The power fails with the record on the disk and its erasure not; or it is erased.
+        let mut records = a.disk.clone();
+        if !disk_fails {
+            while a.confirm() {}
+            exchange(&mut a, &mut b, &clean(1_000));
+            assert!(b.inbox.durable.is_done(1), "now it is given up");
+            continue;
+        }
+        records.retain(|record| !matches!(record, Record::Erased { .. }));
+        let peer = a.peer;
+        a.outbox = Outbox::recover(cx!(a), &mut a.sending, peer, records);
+        a.outbox.connected(params(&b.limits, false));
+        a.quick_disk = true;
+        a.settle();
+        exchange(&mut a, &mut b, &clean(1_000));
+        assert_eq!(a.receipts.last(), Some(&(1, Outcome::Delivered)));
+        assert_eq!(b.delivered.iter().filter(|said| said.1 == 1).count(), 1, "signed for, so shown");
+    }
+}
+
 #[test]
 fn one_window_covers_many_messages() {
     let (mut a, mut b) = pair(&Limits::SMALL, false);
