@@ -28,8 +28,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Duration, Instant as Clock};
 
+use crate::link::{Link, LinkReport};
 use crate::records::Records;
-use crate::udp::{LinkReport, UdpLink};
+use crate::udp::UdpLink;
 
 /// Datagrams handed to the node before its outputs are looked at again: enough that a full socket
 /// buffer is answered by few acknowledgements, few enough that answers are not late.
@@ -144,13 +145,13 @@ struct Written<R> {
 /// A write under way on a blocking thread.
 type Writing<R> = JoinHandle<Written<R>>;
 
-/// A node with its links and records.
+/// A node with its links and records. All its links are of one kind; an enum of kinds is a kind too.
 #[derive(Debug)]
-pub struct Runner<R> {
+pub struct Runner<R, L = UdpLink> {
     node: Node,
     begun: Clock,
     wall_error: Duration,
-    links: Vec<UdpLink>,
+    links: Vec<L>,
     /// Which link is asked first, so that a busy one does not starve the others.
     turn: usize,
     requests: mpsc::Receiver<Request>,
@@ -171,16 +172,16 @@ pub struct Runner<R> {
     buf: Vec<u8>,
 }
 
-impl<R: Records> Runner<R> {
+impl<R: Records, L: Link> Runner<R, L> {
     /// A node that is ready to run, the way to it, and its events.
     ///
     /// # Errors
     /// See [`StartError`]. Must be called within a tokio runtime.
     pub fn new(
         setup: Setup,
-        links: Vec<UdpLink>,
+        links: Vec<L>,
         records: R,
-    ) -> Result<(Runner<R>, Handle, mpsc::Receiver<Event>), StartError> {
+    ) -> Result<(Self, Handle, mpsc::Receiver<Event>), StartError> {
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(StartError::Entropy)?;
         let room = usize::try_from(setup.limits.outputs).unwrap_or(usize::MAX).clamp(16, 65_536);
@@ -312,7 +313,7 @@ impl<R: Records> Runner<R> {
                 let _ = answer.send(result);
             }
             Request::Status(answer) => {
-                let working = self.links.iter().map(UdpLink::report);
+                let working = self.links.iter().map(L::report);
                 let links = working.chain(self.broken.iter().cloned()).collect();
                 let _ = answer.send((self.node.status(), links));
             }
@@ -424,8 +425,8 @@ enum Received {
 }
 
 /// The next datagram of any link, each link in turn.
-fn poll_links(
-    links: &mut [UdpLink],
+fn poll_links<L: Link>(
+    links: &mut [L],
     turn: &mut usize,
     buf: &mut [u8],
     cx: &mut Context<'_>,
