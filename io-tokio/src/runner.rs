@@ -222,27 +222,22 @@ impl<R: Records, L: Link> Runner<R, L> {
         Ok((runner, handle, to_application))
     }
 
-    /// Runs until it is told to stop, or nobody is left to tell it or to take its events. Gives the
-    /// records back when all that was to be written is.
+    /// Runs until it is told to stop, or nobody is left to tell it or to take its events. Then its peers
+    /// are told, and it gives the records back when all that was to be written is.
     pub async fn run(mut self) -> Option<R> {
         let mut wall_clock = tokio::time::interval(WALL_CLOCK_EVERY);
         loop {
             self.carry_out();
-            if self.events.is_closed() {
-                break;
-            }
             let due = self.due();
             tokio::select! {
                 received = poll_fn(|cx| poll_links(&mut self.links, &mut self.turn, &mut self.buf, cx)) => {
                     self.received(received);
                 }
                 request = self.requests.recv() => match request {
-                    Some(Request::Shutdown) | None => {
-                        self.input(Input::Command(Command::Shutdown));
-                        break;
-                    }
+                    Some(Request::Shutdown) | None => break,
                     Some(request) => self.answer(request),
                 },
+                () = self.events.closed() => break,
                 () = hand_over(&self.events, &mut self.held) => {}
                 written = finished(&mut self.writing) => self.written(written),
                 () = tokio::time::sleep_until(due.unwrap_or_else(Clock::now)), if due.is_some() => {
@@ -251,6 +246,7 @@ impl<R: Records, L: Link> Runner<R, L> {
                 _ = wall_clock.tick() => self.tell_wall_clock(),
             }
         }
+        self.input(Input::Command(Command::Shutdown));
         self.finish().await
     }
 
