@@ -437,6 +437,19 @@ fn a_full_disk_is_an_error_with_its_place() {
 
 #[test]
 #[cfg(target_os = "linux")]
+fn a_full_standard_error_changes_no_exit_code() {
+    let run = ["run", "two-nodes-ninety-percent-loss", "--set", "loss=0", "--set", "messages=1"];
+    let wrong = ["run", "no-such-scenario"];
+    for (args, code) in [(&run[..], 0), (&wrong, 2), (&["bench", "nothing"], 2), (&["--no-such-option"], 2)] {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let status =
+            Command::new(env!("CARGO_BIN_EXE_thallus-sim")).args(args).stderr(full).output().unwrap().status;
+        assert_eq!(status.code(), Some(code), "{args:?}");
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
 fn a_full_standard_output_is_an_error_and_a_closed_one_is_none() {
     let to = |args: &[&str], out: std::process::Stdio| {
         Command::new(env!("CARGO_BIN_EXE_thallus-sim")).args(args).stdout(out).output().unwrap()

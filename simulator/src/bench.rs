@@ -45,7 +45,9 @@ impl Subject for Echo {
     fn handle(&mut self, _now: Instant, input: Input<'_>) -> Result<(), Refused> {
         match input {
             Input::Datagram { link, from, .. } => self.answer = Some((link, from)),
-            Input::Command(_) if self.node == 0 => self.answer = Some((LinkId(0), crate::net::address_of(1))),
+            Input::Command(_) if self.node == 0 => {
+                self.answer = Some((LinkId(0), crate::net::address::address_of(1)))
+            }
             _ => {}
         }
         Ok(())

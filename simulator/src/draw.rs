@@ -60,6 +60,8 @@ pub enum Purpose {
     Consume = 21,
     /// Keys and names of the nodes.
     Identity = 22,
+    /// By which port a translator shows a node.
+    NatPort = 23,
 }
 
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;

@@ -12,6 +12,7 @@ pub struct PacketRef(u32);
 #[derive(Debug)]
 struct Packet {
     from: Addr,
+    to: Addr,
     chain: u32,
     bytes: Vec<u8>,
 }
@@ -26,16 +27,16 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// Stores a copy of `bytes`.
+    /// Stores a copy of `bytes`, which the receiver will think that `from` sent to `to`.
     #[inline]
-    pub fn put(&mut self, from: Addr, bytes: &[u8]) -> PacketRef {
+    pub fn put(&mut self, from: Addr, to: Addr, bytes: &[u8]) -> PacketRef {
         if let Some(at) = self.free.pop() {
             let packet = &mut self.packets[at as usize];
-            (packet.from, packet.chain) = (from, self.chain);
+            (packet.from, packet.to, packet.chain) = (from, to, self.chain);
             packet.bytes.extend_from_slice(bytes);
             return PacketRef(at);
         }
-        self.packets.push(Packet { from, chain: self.chain, bytes: bytes.to_vec() });
+        self.packets.push(Packet { from, to, chain: self.chain, bytes: bytes.to_vec() });
         PacketRef(self.packets.len() as u32 - 1)
     }
 
@@ -43,6 +44,12 @@ impl Pool {
     #[must_use]
     pub fn chain_of(&self, packet: PacketRef) -> u32 {
         self.packets[packet.0 as usize].chain
+    }
+
+    /// The address that the packet was sent to.
+    #[must_use]
+    pub fn target_of(&self, packet: PacketRef) -> Addr {
+        self.packets[packet.0 as usize].to
     }
 
     /// Takes the packet out, box and all; give the box back with [`Pool::give_back`].
@@ -85,12 +92,13 @@ mod tests {
     #[test]
     fn a_box_is_used_again_with_its_capacity() {
         let mut pool = Pool::default();
-        let first = pool.put(Addr::from_u32(1), &[7; 1_000]);
+        let first = pool.put(Addr::from_u32(1), Addr::from_u32(9), &[7; 1_000]);
+        assert_eq!(pool.target_of(first), Addr::from_u32(9));
         let (from, bytes) = pool.take(first);
         assert_eq!((from, bytes.len()), (Addr::from_u32(1), 1_000));
         pool.give_back(first, bytes);
         assert_eq!(pool.under_way(), 0);
-        let second = pool.put(Addr::from_u32(2), &[8; 10]);
+        let second = pool.put(Addr::from_u32(2), Addr::ANY, &[8; 10]);
         assert_eq!(second, first);
         assert_eq!(pool.bytes_mut(second), &[8; 10]);
         assert!(pool.bytes_mut(second).capacity() >= 1_000);

@@ -41,6 +41,7 @@ pub(crate) struct Challenge {
     pub(crate) token: [u8; 8],
     next: Instant,
     pause: Duration,
+    begun: Instant,
     /// Bytes that may still be sent there. `None` when we were told of the address, or met it in a
     /// handshake.
     credit: Option<u32>,
@@ -50,7 +51,7 @@ impl Challenge {
     pub(crate) fn new(cx: &mut Cx<'_>, link: LinkId, addr: Addr) -> Challenge {
         let mut token = [0; 8];
         cx.rng.fill(&mut token);
-        Challenge { link, addr, token, next: cx.now, pause: CHALLENGE_FIRST, credit: None }
+        Challenge { link, addr, token, next: cx.now, pause: CHALLENGE_FIRST, begun: cx.now, credit: None }
     }
 
     /// For an address that `bytes` have come from, and of which nothing else is known.
@@ -75,6 +76,12 @@ impl Challenge {
 
     pub(crate) fn is_on_credit(&self) -> bool {
         self.credit.is_some()
+    }
+
+    /// Whether another address may be tested instead: this one gets no more challenges, or has not answered
+    /// the first two within a round trip behind the second.
+    fn had_its_turn(&self, now: Instant, rtt: Duration) -> bool {
+        !self.may_send() || self.begun + CHALLENGE_FIRST + rtt.mul_ratio(3, 2).max(CHALLENGE_FIRST) <= now
     }
 
     fn is_for(&self, link: LinkId, addr: Addr) -> bool {
@@ -142,14 +149,23 @@ impl Way {
         writer: &mut Writer<'_>,
     ) -> Option<Piece> {
         let challenge = self.challenge.as_mut()?;
-        let overhead = max_len.saturating_sub(writer.room());
+        let overhead = overhead_of(writer, max_len);
         frame::write_challenge(writer, challenge.token).ok()?;
         if !challenge.is_on_credit() {
-            let pad = CHALLENGE_LEN.saturating_sub(overhead + writer.len());
-            frame::write_padding(writer, pad);
+            frame::write_padding(writer, CHALLENGE_LEN.saturating_sub(overhead + writer.len()));
         }
         challenge.sent(cx.now);
         Some(Piece::Challenge)
+    }
+
+    /// Asks for an answer, in a packet of at most `max_len` bytes: as long as a challenge, so that whoever sees
+    /// it come from a new address may test that at once. A peer whose translator gave it another one
+    /// (RFC 4787) may have nothing else to say.
+    pub(crate) fn write_ping(&mut self, max_len: usize, writer: &mut Writer<'_>) -> Option<Piece> {
+        let overhead = overhead_of(writer, max_len);
+        frame::write_ping(writer).ok()?;
+        frame::write_padding(writer, LEAST_PACKET.saturating_sub(overhead + writer.len()));
+        Some(Piece::Ping)
     }
 
     /// Whether messages may go this way.
@@ -209,13 +225,16 @@ impl Way {
         }
     }
 
-    /// The peer seems to have moved: its new address is tested, unless another one is being tested
-    /// that may still answer.
+    /// The peer's newest packet came from there, so it seems to have moved (RFC 9000, section 9.3): that
+    /// address is tested, unless another one is being tested that may still answer. One packet relayed
+    /// under a false address delays the test of the true one, but does not prevent it.
     pub(crate) fn seen_at(&mut self, cx: &mut Cx<'_>, link: LinkId, addr: Addr, bytes: usize) {
         let elsewhere = (self.link, self.addr) != (link, addr);
-        let exhausted =
-            |challenge: &Challenge| !challenge.is_for(link, addr) && self.proved && !challenge.may_send();
-        if elsewhere && self.challenge.as_ref().is_none_or(exhausted) {
+        let rtt = self.path.rtt();
+        let gives_way = |challenge: &Challenge| {
+            !challenge.is_for(link, addr) && self.proved && challenge.had_its_turn(cx.now, rtt)
+        };
+        if elsewhere && self.challenge.as_ref().is_none_or(gives_way) {
             self.challenge = Some(Challenge::on_credit(cx, link, addr, bytes));
         }
     }
@@ -233,6 +252,11 @@ impl Way {
         };
         path.min(self.challenge.as_ref().map_or(Wake::Idle, Challenge::next_wake))
     }
+}
+
+/// Bytes of a packet of at most `max_len` that are not the writer's.
+fn overhead_of(writer: &Writer<'_>, max_len: usize) -> usize {
+    max_len.saturating_sub(writer.len() + writer.room())
 }
 
 /// What a packet in preparation is for.
@@ -340,6 +364,26 @@ mod tests {
             let token = way.challenge.as_ref().unwrap().token;
             way.echoed(token);
             assert_eq!(way.echo_allowance(&echo(1)), usize::MAX);
+        });
+    }
+
+    /// A large packet that somebody relays under a false address earns challenges for minutes; meanwhile the
+    /// peer itself has moved. Seen with translators that changed every few seconds.
+    #[test]
+    fn an_address_that_does_not_answer_gives_way_to_a_newer_one() {
+        with_way(|cx, way| {
+            way.proved = true;
+            way.challenge = None;
+            let (link, addr) = there();
+            let tested = |way: &Way| way.challenge.as_ref().map(|challenge| challenge.addr);
+            way.seen_at(cx, link, addr, 1_400);
+            let other = Addr::from_u32(8);
+            cx.now += CHALLENGE_FIRST;
+            way.seen_at(cx, link, other, 1_400);
+            assert_eq!(tested(way), Some(addr), "it has not had time to answer");
+            cx.now += CHALLENGE_FIRST;
+            way.seen_at(cx, link, other, 1_400);
+            assert_eq!(tested(way), Some(other));
         });
     }
 

@@ -67,7 +67,10 @@ impl Peer {
             if cx.zoo.has(Bug::AckGap) && packet.packet_number > 0 {
                 way.path.on_received(cx.now, packet.packet_number - 1, eliciting);
             }
-            way.seen_at(cx, packet.link, packet.from, packet.packet_bytes);
+            // Where it was before, a packet that was overtaken knows.
+            if way.path.largest_received() == Some(packet.packet_number) {
+                way.seen_at(cx, packet.link, packet.from, packet.packet_bytes);
+            }
         }
     }
 

@@ -404,11 +404,8 @@ impl Peer {
                 pieces.clear();
             }
         }
-        if way.path.wants_probe()
-            && !pieces.iter().any(Piece::is_eliciting)
-            && frame::write_ping(writer).is_ok()
-        {
-            pieces.push(Piece::Ping);
+        if way.path.wants_probe() && !pieces.iter().any(Piece::is_eliciting) {
+            pieces.extend(way.write_ping(intent.max_len, writer));
         }
         let durable_receipt = |piece: &Piece| matches!(piece, Piece::Receipt { space: frame::DURABLE, .. });
         if pieces.iter().any(durable_receipt) {

@@ -15,7 +15,7 @@ pub(super) fn bench(args: &BenchArgs) -> Result<u8, Usage> {
             format!("known figures: {}", all.join(", ")),
         ));
     }
-    let figures = measure(wanted, |name| eprintln!("measuring {name}"));
+    let figures = measure(wanted, |name| super::tell(format_args!("measuring {name}")));
     if args.json {
         super::print_json(&figures);
         return Ok(0);

@@ -22,7 +22,7 @@ pub(super) fn golden(args: &GoldenArgs) -> Result<u8, Usage> {
         }
         let entries = measure();
         super::write_file(&path, &write(&entries))?;
-        eprintln!("{} hashes written to {}", entries.len(), path.display());
+        super::tell(format_args!("{} hashes written to {}", entries.len(), path.display()));
         if args.json {
             print_result(entries.len(), None);
         }
@@ -43,14 +43,14 @@ pub(super) fn golden(args: &GoldenArgs) -> Result<u8, Usage> {
         }
         Some(Difference { name, expected, found }) => {
             let show = |hash: Option<String>| hash.unwrap_or_else(|| "nothing".to_owned());
-            eprintln!(
+            super::tell(format_args!(
                 "golden: {name} differs first: the file has {}, this build {}",
                 show(expected),
                 show(found)
-            );
-            eprintln!(
+            ));
+            super::tell(format_args!(
                 "  a wanted change: run `thallus-sim golden --update` and say in the commit what changed"
-            );
+            ));
             Ok(Verdict::Determinism.exit_code())
         }
     }

@@ -21,7 +21,7 @@ use clap::Parser;
 use crate::fail::Usage;
 use args::{Cli, Command};
 use files::{cannot_write, open_file, read_file, read_text, write_file};
-use print::{decorated, paint, print, print_json};
+use print::{decorated, paint, print, print_json, tell};
 
 /// The exit code of a mistake in what was asked.
 const USAGE: u8 = 2;
@@ -47,7 +47,7 @@ pub fn main() -> ExitCode {
         Command::Zoo(zoo) => zoo::zoo(&zoo),
     };
     let code = done.unwrap_or_else(|usage| {
-        eprintln!("error: {usage}");
+        tell(format_args!("error: {usage}"));
         USAGE
     });
     ExitCode::from(heard(code))
@@ -58,7 +58,7 @@ fn heard(code: u8) -> u8 {
     match print::finish() {
         Ok(()) => code,
         Err(usage) => {
-            eprintln!("error: {usage}");
+            tell(format_args!("error: {usage}"));
             if code == 0 { USAGE } else { code }
         }
     }
@@ -84,10 +84,10 @@ fn refuse(error: &clap::Error) -> ExitCode {
         }
         // What clap has to say then is the help, with no word of what is wrong.
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            eprintln!(
+            tell(format_args!(
                 "error: no command given; on the command line; give one of these\n\n{}",
                 error.render()
-            );
+            ));
             ExitCode::from(USAGE)
         }
         _ => {
@@ -95,9 +95,9 @@ fn refuse(error: &clap::Error) -> ExitCode {
             let mut parts = text.trim().splitn(2, "\n\n");
             let what = parts.next().unwrap_or_default().trim_start_matches("error: ");
             let what = what.lines().map(str::trim).collect::<Vec<_>>().join(" ");
-            eprintln!("error: {what}; on the command line; see `thallus-sim --help`");
+            tell(format_args!("error: {what}; on the command line; see `thallus-sim --help`"));
             if let Some(rest) = parts.next() {
-                eprintln!("\n{rest}");
+                tell(format_args!("\n{rest}"));
             }
             ExitCode::from(USAGE)
         }

@@ -17,6 +17,12 @@ pub(super) fn print(line: &str) {
     note(writeln!(io::stdout().lock(), "{line}"));
 }
 
+/// Says one line on standard error. When that cannot be written there is nobody left to tell, and the exit code
+/// still says how it went.
+pub(super) fn tell(line: std::fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
 /// Prints one JSON document on standard output.
 pub(super) fn print_json(value: &impl serde::Serialize) {
     // Every type given here has string keys and finite numbers.

@@ -67,7 +67,7 @@ fn open_trace(path: Option<&Path>) -> Result<TraceFile<'_>, Usage> {
 /// Says something to people: on standard output, unless that is to hold one JSON document.
 fn say(json: bool, line: &str) {
     if json {
-        eprintln!("{line}");
+        super::tell(format_args!("{line}"));
     } else {
         super::print(line);
     }
@@ -114,7 +114,7 @@ fn save_failure(plan: &Plan, report: &Report, origin: Origin<'_>, saved: &mut Ve
     if free(&path) {
         match super::write_file(&path, &plan.to_toml()) {
             Ok(()) => saved.push(("plan", path)),
-            Err(usage) => return eprintln!("warning: {usage}"),
+            Err(usage) => return super::tell(format_args!("warning: {usage}")),
         }
     }
     let path = PathBuf::from(format!("{stem}.trace"));
@@ -128,7 +128,7 @@ fn save_failure(plan: &Plan, report: &Report, origin: Origin<'_>, saved: &mut Ve
     });
     match written {
         Ok(()) => saved.push(("trace", path)),
-        Err(usage) => eprintln!("warning: {usage}"),
+        Err(usage) => super::tell(format_args!("warning: {usage}")),
     }
 }
 

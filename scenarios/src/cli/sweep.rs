@@ -37,7 +37,9 @@ pub(super) fn sweep(args: &SweepArgs) -> Result<u8, Usage> {
     let lines = sweep.run(|report| {
         let written = file.as_ref().is_none_or(|file| write_line(file, report));
         if !report.passed() {
-            bar.suspend(|| eprintln!("{} seed {}: {}", report.scenario, report.seed, report.sentence()));
+            bar.suspend(|| {
+                super::tell(format_args!("{} seed {}: {}", report.scenario, report.seed, report.sentence()))
+            });
         }
         bar.inc(1);
         written
@@ -105,7 +107,7 @@ fn tell(summary: &Summary, lines: &[Line], json: bool) {
     if json {
         super::print_json(summary);
     }
-    let say = |line: &str| if json { eprintln!("{line}") } else { super::print(line) };
+    let say = |line: &str| if json { super::tell(format_args!("{line}")) } else { super::print(line) };
     let mut names: Vec<&str> = lines.iter().map(|line| line.scenario.as_str()).collect();
     names.sort_unstable();
     names.dedup();

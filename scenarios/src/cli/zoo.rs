@@ -14,7 +14,11 @@ pub(super) fn zoo(args: &ZooArgs) -> Result<u8, Usage> {
     }
     let all = visit(args.name.as_deref(), |caught| {
         if args.json {
-            eprintln!("{}: {}", caught.bug, if caught.caught { "caught" } else { "not caught" });
+            super::tell(format_args!(
+                "{}: {}",
+                caught.bug,
+                if caught.caught { "caught" } else { "not caught" }
+            ));
             return;
         }
         let seed = caught.seed.map_or_else(

@@ -14,7 +14,7 @@
 
 use proto_core::ids::{LinkId, NodeId};
 use proto_core::node::Event;
-use simulator::net::address_of;
+use simulator::net::address::address_of;
 use simulator::plan::{FlowPlan, LinkKind, LinkPlan, NodePlan, Plan};
 use simulator::subject::Subject;
 use simulator::{Real, Verdict};

@@ -18,8 +18,8 @@ use proto_core::ids::Addr;
 
 use super::session::wire;
 use super::{Checker, Sight, Violation, want};
-use crate::net::{host_of, number_of};
-use crate::plan::Plan;
+use crate::net::address::{address_of, number_of, owner_of, translated_numbers};
+use crate::plan::{Plan, What};
 
 #[derive(Clone, Copy, Default, Debug)]
 struct Account {
@@ -45,12 +45,14 @@ struct Work {
 /// See the module's header.
 #[derive(Debug)]
 pub struct Amplification {
-    /// By host, link and address; addresses in the simulator are numbers.
-    accounts: BTreeMap<(u32, u32, u32), Account>,
-    /// Links by which the first host has given a handshake to the second, which has sealed nothing for
-    /// it since.
-    answered: BTreeMap<(u32, u32), Vec<u32>>,
+    /// By host, link and the number of an address.
+    accounts: BTreeMap<(u32, u32, u64), Account>,
+    /// Links and addresses by which the first host has given a handshake to the second, which has sealed
+    /// nothing for it since.
+    answered: BTreeMap<(u32, u32), Vec<(u32, u64)>>,
     hosts: u32,
+    /// Whether a host may be seen under other addresses than its own.
+    translators: bool,
     /// By host.
     work: Vec<Work>,
 }
@@ -65,7 +67,8 @@ impl Amplification {
         let most = |node| 2 * u64::from(plan.limits(node).free_handshakes_per_s) + 1;
         let hosts = plan.node_count();
         let work = (0..hosts).map(|node| Work { most: most(node), ..Work::default() }).collect();
-        Amplification { accounts: BTreeMap::new(), answered: BTreeMap::new(), hosts, work }
+        let translators = plan.faults.iter().any(|fault| matches!(fault.what, What::Nat { .. }));
+        Amplification { accounts: BTreeMap::new(), answered: BTreeMap::new(), hosts, translators, work }
     }
 
     /// A handshake is answered to an address that has not shown that it receives.
@@ -88,7 +91,7 @@ impl Amplification {
 
     /// `None` for everybody at once, and for one address too many.
     fn account(&mut self, host: u32, link: u32, addr: Addr) -> Option<&mut Account> {
-        let key = (host, link, addr.to_u32()?);
+        let key = (host, link, number_of(&addr)?);
         if self.accounts.len() >= MOST && !self.accounts.contains_key(&key) {
             return None;
         }
@@ -97,11 +100,59 @@ impl Amplification {
 
     /// `host` has sealed something for `peer`: it has what `peer` answered it.
     fn sealed(&mut self, host: u32, peer: u32) {
-        for link in self.answered.remove(&(peer, host)).unwrap_or_default() {
-            if let Some(account) = self.accounts.get_mut(&(peer, link, number_of(host))) {
+        for (link, addr) in self.answered.remove(&(peer, host)).unwrap_or_default() {
+            if let Some(account) = self.accounts.get_mut(&(peer, link, addr)) {
                 account.proved = true;
             }
         }
+    }
+
+    /// `host` is given a packet from `sender`, which was sent to the address `to` of it.
+    fn reached(&mut self, host: u32, link: u32, sender: u32, to: Addr, handshake: bool) {
+        let Some(to) = number_of(&to) else { return };
+        let Some(account) = self.accounts.get_mut(&(sender, link, to)) else { return };
+        account.reached = true;
+        if handshake && !account.proved {
+            let ways = self.answered.entry((sender, host)).or_default();
+            if !ways.contains(&(link, to)) {
+                ways.push((link, to));
+            }
+        }
+    }
+
+    /// `host` sends to `peer`: every address at which that one has reached it is its own.
+    fn answers(&mut self, host: u32, link: u32, peer: u32) {
+        let prove = |account: &mut Account| account.proved |= account.reached;
+        if let Some(own) = number_of(&address_of(host)) {
+            self.accounts.get_mut(&(peer, link, own)).map(prove);
+        }
+        if self.translators {
+            let (first, last) = translated_numbers(host).into_inner();
+            let others = self.accounts.range_mut((peer, link, first)..=(peer, link, last));
+            others.for_each(|(_, account)| prove(account));
+        }
+    }
+
+    /// `host` sends `bytes` to an address.
+    fn sends(&mut self, at_us: u64, host: u32, link: u32, to: Addr, bytes: &[u8]) -> Option<Violation> {
+        let account = self.account(host, link, to).filter(|account| !account.proved)?;
+        account.sent += bytes.len() as u64;
+        if is_handshake(bytes) {
+            account.handshakes += bytes.len() as u64;
+        }
+        if account.sent > account.received {
+            let reason = format!(
+                "node {host} has sent {} bytes, {} of them in handshakes, to {to:?} on link {link}, which has not \
+                 proved that it receives, after {} bytes from there",
+                account.sent, account.handshakes, account.received
+            );
+            return Some(Violation::safety("amplification", reason));
+        }
+        let answer = answer_in(bytes)?;
+        if std::mem::replace(&mut account.answer, answer) == answer {
+            return None;
+        }
+        self.worked(at_us, host)
     }
 }
 
@@ -122,55 +173,23 @@ impl Checker for Amplification {
                     account.proved = true;
                 }
             }
-            Sight::Packet { host, link, from, bytes } => {
+            Sight::Packet { host, link, from, to, bytes } => {
                 if let Some(account) = self.account(host, link, from) {
                     account.received += bytes.len() as u64;
                 }
-                // The true owner of the sender's address has been reached by whoever sent this.
-                if let Some(owner) = host_of(&from).filter(|owner| *owner < self.hosts)
-                    && let Some(account) = self.accounts.get_mut(&(owner, link, number_of(host)))
-                {
-                    account.reached = true;
-                    if is_handshake(bytes) && !account.proved {
-                        let links = self.answered.entry((owner, host)).or_default();
-                        if !links.contains(&link) {
-                            links.push(link);
-                        }
-                    }
+                // The true owner of the sender's address has reached us with this.
+                if let Some(sender) = owner_of(&from).filter(|sender| *sender < self.hosts) {
+                    self.reached(host, link, sender, to, is_handshake(bytes));
                 }
             }
             Sight::Transmit { host, link, to, bytes, .. } => {
-                // Sending after having been reached proves our address to whoever reached us.
-                if let Some(peer) = host_of(&to).filter(|peer| *peer < self.hosts)
-                    && let Some(account) = self.accounts.get_mut(&(peer, link, number_of(host)))
-                {
-                    account.proved |= account.reached;
-                }
-                if !is_handshake(bytes)
-                    && let Some(peer) = host_of(&to)
-                {
-                    self.sealed(host, peer);
-                }
-                let account = self.account(host, link, to)?;
-                if !account.proved {
-                    account.sent += bytes.len() as u64;
-                    if is_handshake(bytes) {
-                        account.handshakes += bytes.len() as u64;
-                    }
-                    if account.sent > account.received {
-                        let reason = format!(
-                            "node {host} has sent {} bytes, {} of them in handshakes, to {to:?} on link {link}, which has \
-                             not proved that it receives, after {} bytes from there",
-                            account.sent, account.handshakes, account.received
-                        );
-                        return Some(Violation::safety("amplification", reason));
-                    }
-                    if let Some(answer) = answer_in(bytes)
-                        && std::mem::replace(&mut account.answer, answer) != answer
-                    {
-                        return self.worked(at_us, host);
+                if let Some(peer) = owner_of(&to).filter(|peer| *peer < self.hosts) {
+                    self.answers(host, link, peer);
+                    if !is_handshake(bytes) {
+                        self.sealed(host, peer);
                     }
                 }
+                return self.sends(at_us, host, link, to, bytes);
             }
             Sight::Off { .. }
             | Sight::Store { .. }

@@ -32,8 +32,9 @@ pub enum Sight<'a> {
     Off { host: u32 },
     /// A node was told to keep a session with this address.
     Endpoint { host: u32, link: u32, to: Addr },
-    /// A datagram is given to a node.
-    Packet { host: u32, link: u32, from: Addr, bytes: &'a [u8] },
+    /// A datagram is given to a node. `to` is the address that it was sent to, which a translator in front
+    /// of the host may have changed on the way.
+    Packet { host: u32, link: u32, from: Addr, to: Addr, bytes: &'a [u8] },
     /// A node sends a datagram that depends on what has the ticket `after`. A data packet was sealed
     /// under `packet_number`; for others that says nothing. `digest` is of its bytes, and `chain` counts
     /// the small packets in a row that were each sent because of the one before alone.

@@ -13,7 +13,7 @@
 use std::collections::BTreeMap;
 
 use super::{Checker, Sight, Violation, want};
-use crate::net::host_of;
+use crate::net::address::owner_of;
 use crate::plan::Plan;
 use crate::trace::Digest;
 
@@ -143,7 +143,7 @@ impl Checker for Session {
         if bytes.first().is_some_and(|first| first & 0x80 == 0) {
             return self.handshake(host, bytes);
         }
-        self.data(host, host_of(&to)?, bytes, packet_number)
+        self.data(host, owner_of(&to)?, bytes, packet_number)
     }
 }
 

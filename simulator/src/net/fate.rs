@@ -1,6 +1,6 @@
 //! What happens to one packet on its way from one member of a link to another.
 
-use super::{Active, Arrival, Link, Outbox, REMEMBERED, Trip, address_of, way_key};
+use super::{Active, Arrival, Link, Outbox, REMEMBERED, Trip, way_key};
 use crate::draw::{Lot, Purpose, scale};
 use crate::plan::What;
 
@@ -51,7 +51,7 @@ impl Link {
             arrives_us += way.own_jitter.between(n, 0, self.spec.jitter_us);
         }
         let put = |at_us: u64, bytes: &[u8], out: &mut Outbox<'_, E>| {
-            let packet = out.pool.put(address_of(trip.sender), bytes);
+            let packet = out.pool.put(trip.source, trip.to, bytes);
             let arrival = Arrival { link: trip.link, host: self.hosts[trip.receiver], packet };
             out.agenda.push(at_us, (out.wrap)(arrival));
             packet
@@ -151,9 +151,9 @@ impl Active {
                     fate.replay = Some((lot.at(3 * n + 1), lot.between(3 * n + 2, 0, *within_us)));
                 }
             }
-            // The size, the queue and the interface were looked at before the packet left.
-            What::Mtu { .. } | What::Rate { .. } | What::Down { .. } => {}
-            // Not about links: the world deals with them.
+            // The size, the queue, the interface and the translator were looked at before the packet left.
+            What::Mtu { .. } | What::Rate { .. } | What::Down { .. } | What::Nat { .. } => {}
+            // Not about one link: the world deals with them.
             What::Partition { .. }
             | What::Flood { .. }
             | What::Crash { .. }

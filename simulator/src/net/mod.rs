@@ -4,7 +4,9 @@
 //! draw from the link, the direction and the number of the packet in that direction, so a packet's
 //! luck depends on nothing that happens to others.
 
+pub mod address;
 mod fate;
+mod nat;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +20,9 @@ use crate::outcome::LinkReport;
 use crate::plan::{LinkSpec, Plan, What, lora_airtime_us};
 use crate::pool::{PacketRef, Pool};
 
+use address::{address_of, host_of};
+use nat::Nat;
+
 /// A packet on its way to a host: the link's number and the member it goes to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Arrival {
@@ -27,24 +32,6 @@ pub struct Arrival {
     pub host: u32,
     /// The packet.
     pub packet: PacketRef,
-}
-
-/// The address of a host, the same on all its links. Attackers may claim any.
-#[must_use]
-pub fn address_of(host: u32) -> Addr {
-    Addr::from_u32(number_of(host))
-}
-
-/// The number in that address.
-#[must_use]
-pub fn number_of(host: u32) -> u32 {
-    0x0a00_0000 | host
-}
-
-/// The host that has this address, if it is one.
-#[must_use]
-pub fn host_of(addr: &Addr) -> Option<u32> {
-    addr.to_u32().and_then(|number| (number >> 24 == 0x0a).then_some(number & 0x00ff_ffff))
 }
 
 /// One way from one member of a link to another.
@@ -100,6 +87,8 @@ pub struct Net {
     seed: u64,
     links: Vec<Link>,
     partitions: Vec<(u32, Vec<Option<u8>>)>,
+    /// Translators that stand now. Of several at one place the newest counts.
+    nats: Vec<Nat>,
     /// The node that each host runs: a clone stands on its original's side of a partition.
     node_of: Vec<u32>,
 }
@@ -146,7 +135,7 @@ impl Net {
             }
         });
         let node_of = (0..plan.node_count()).collect();
-        Net { seed: plan.seed, links: links.collect(), partitions: Vec::new(), node_of }
+        Net { seed: plan.seed, links: links.collect(), partitions: Vec::new(), nats: Vec::new(), node_of }
     }
 
     /// A clone of the host `like` joins every link that one is on.
@@ -193,17 +182,29 @@ impl Net {
             link.report.queue_full += 1;
             return;
         };
-        let target = host_of(&to);
+        let source = match self.nats.iter_mut().rev().find(|nat| nat.stands_at(number, host)) {
+            None => address_of(host),
+            Some(nat) if to != Addr::ANY => nat.outwards(now_us, number, &to),
+            // A translator passes nothing that is meant for everybody.
+            Some(_) => {
+                link.report.blocked += 1;
+                return;
+            }
+        };
         let (members, mut reached) = (link.hosts.len(), false);
         for receiver in 0..members {
             let other = link.hosts[receiver];
-            if receiver == from || !(to == Addr::ANY || target == Some(other)) {
+            let nat = self.nats.iter().rev().find(|nat| nat.stands_at(number, other));
+            let heard = match nat {
+                None => to == Addr::ANY || host_of(&to) == Some(other),
+                Some(nat) => nat.lets_in(now_us, number, &to, &source),
+            };
+            if receiver == from || !heard {
                 continue;
             }
             reached = true;
             let apart = apart(&self.partitions, &self.node_of, host, other);
-            let trip =
-                Trip { seed: self.seed, link: number, from, receiver, sender: host, departs_us, apart };
+            let trip = Trip { seed: self.seed, link: number, from, receiver, source, to, departs_us, apart };
             link.travel(&trip, bytes, out);
         }
         if !reached {
@@ -228,7 +229,7 @@ impl Net {
             link.report.blocked += 1;
             return;
         }
-        let packet = out.pool.put(from, bytes);
+        let packet = out.pool.put(from, address_of(target), bytes);
         let arrival = Arrival { link: number, host: target, packet };
         out.agenda.push(now_us + link.spec.delay_us, (out.wrap)(arrival));
     }
@@ -293,6 +294,11 @@ impl Net {
             self.partitions.push((id, side_of));
             return;
         }
+        if let What::Nat { node, mapping, filtering, expire_us, .. } = *what {
+            let kind = nat::Kind { mapping, filtering, expire_us };
+            self.nats.push(Nat::new(self.seed, id, node, self.touched(what), kind));
+            return;
+        }
         for number in self.touched(what) {
             let link = &mut self.links[number as usize];
             if matches!(what, What::Down { .. }) {
@@ -306,6 +312,7 @@ impl Net {
     /// It ends.
     pub fn end(&mut self, id: u32, what: &What) {
         self.partitions.retain(|(other, _)| *other != id);
+        self.nats.retain(|nat| nat.id != id);
         for number in self.touched(what) {
             let link = &mut self.links[number as usize];
             if let Some(at) = link.faults.iter().position(|fault| fault.id == id) {
@@ -371,7 +378,9 @@ struct Trip {
     link: u32,
     from: usize,
     receiver: usize,
-    sender: u32,
+    /// Who the receiver thinks sent it, and where it was sent to.
+    source: Addr,
+    to: Addr,
     departs_us: u64,
     apart: bool,
 }

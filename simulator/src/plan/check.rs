@@ -231,6 +231,7 @@ impl Plan {
                 self.flood_trouble(*link, *target, *per_s, *size)
             }
             What::Partition { sides } => self.partition_trouble(sides),
+            What::Nat { node, links, expire_us, .. } => self.nat_trouble(*node, links, *expire_us),
             What::Drift { ppm, .. } => {
                 (ppm.abs() > 500_000).then(|| "`ppm` must be -500000 to 500000".to_owned())
             }
@@ -267,6 +268,14 @@ impl Plan {
             }
             Some(true) => None,
         }
+    }
+
+    fn nat_trouble(&self, node: u32, links: &[u32], expire_us: u64) -> Option<String> {
+        let is_on = |link: &u32| self.links[*link as usize].members.contains(&node);
+        let stray = links.iter().find(|link| !is_on(link));
+        stray
+            .map(|link| format!("node {node} is not on link {link}"))
+            .or_else(|| (expire_us < 1_000).then(|| "`expire` must be at least 1ms".to_owned()))
     }
 
     fn partition_trouble(&self, sides: &[Vec<u32>]) -> Option<String> {

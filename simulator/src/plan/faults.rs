@@ -140,6 +140,25 @@ pub enum What {
         #[serde(rename = "within", default, with = "units::span")]
         within_us: u64,
     },
+    /// The node stands behind a translator (NAT, RFC 4787), on the links of the list that it is on: others
+    /// see it under an address and port that the translator chose, and reach it only there. Begin and end
+    /// change its address under its feet, as a new translator does with a session that is up; nobody is
+    /// told. Whether a packet is let in is looked at when it leaves its sender.
+    Nat {
+        node: u32,
+        #[serde(default)]
+        links: Vec<u32>,
+        /// How far a port is bound to where the packets go (RFC 4787, section 4.1).
+        #[serde(default)]
+        mapping: Dependence,
+        /// Who is let in through it (RFC 4787, section 5).
+        #[serde(default)]
+        filtering: Dependence,
+        /// How long a mapping lasts without packets outwards; two minutes at least, by RFC 4787 (REQ-5),
+        /// and half a minute in many a router.
+        #[serde(rename = "expire", default = "two_minutes", with = "units::span")]
+        expire_us: u64,
+    },
     /// Packets pass only between nodes of one side. Nodes on no side reach everybody.
     Partition { sides: Vec<Vec<u32>> },
     /// An attacker on `link` sends junk to `target`.
@@ -224,6 +243,23 @@ pub enum What {
     Leap { node: u32 },
 }
 
+const fn two_minutes() -> u64 {
+    120_000_000
+}
+
+/// How much of the other end's address a translator cares about (RFC 4787, sections 4.1 and 5).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Dependence {
+    /// Nothing of it.
+    EndpointIndependent,
+    /// The address.
+    AddressDependent,
+    /// The address and the port: the narrowest, and what most routers do.
+    #[default]
+    AddressAndPortDependent,
+}
+
 /// What a flood consists of.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -264,6 +300,7 @@ impl What {
             What::Flap { .. } => "flap",
             What::Down { .. } => "down",
             What::Replay { .. } => "replay",
+            What::Nat { .. } => "nat",
             What::Partition { .. } => "partition",
             What::Flood { .. } => "flood",
             What::Crash { .. } => "crash",
@@ -300,7 +337,8 @@ impl What {
             | What::Cut { links, .. }
             | What::Flap { links, .. }
             | What::Down { links }
-            | What::Replay { links, .. } => Some(links),
+            | What::Replay { links, .. }
+            | What::Nat { links, .. } => Some(links),
             What::Partition { .. }
             | What::Flood { .. }
             | What::Crash { .. }
@@ -326,7 +364,8 @@ impl What {
     pub fn node(&self) -> Option<u32> {
         match self {
             What::Flood { target, .. } => Some(*target),
-            What::Crash { node, .. }
+            What::Nat { node, .. }
+            | What::Crash { node, .. }
             | What::CrashUnsynced { node, .. }
             | What::RebootLoop { node, .. }
             | What::Pause { node }

@@ -18,7 +18,7 @@ use proto_core::limits::Limits;
 use serde::{Deserialize, Serialize};
 
 pub use check::Place;
-pub use faults::{Fault, Flood, What};
+pub use faults::{Dependence, Fault, Flood, What};
 pub use kinds::{LinkKind, LinkSpec, lora_airtime_us};
 pub use text::PlanError;
 

@@ -1,6 +1,8 @@
 //! A random plan: topology, devices, clocks, work and disasters, all drawn from one seed.
 
-use super::{Fault, Flood, FlowPlan, Kind, LinkKind, LinkPlan, NodePlan, Plan, Profile, Urgency, What};
+use super::{
+    Dependence, Fault, Flood, FlowPlan, Kind, LinkKind, LinkPlan, NodePlan, Plan, Profile, Urgency, What,
+};
 use crate::draw::{Lot, Purpose};
 
 const SECOND: u64 = 1_000_000;
@@ -71,6 +73,9 @@ impl Plan {
             let end_us = start_us + dice.between(SECOND / 10, plan.duration_us / 3);
             let id = plan.faults.len() as u32 + 1;
             plan.faults.push(Fault { id, start_us, end_us, what });
+        }
+        for _ in 0..dice.pick(&[0, 0, 0, 1, 1, 2]) {
+            draw_nat(dice, &mut plan, count);
         }
         plan
     }
@@ -151,6 +156,23 @@ fn draw_flows(dice: &mut Dice, plan: &mut Plan) {
             flow.consume_after_us = dice.pick(&[0, 0, 100_000, SECOND]);
             plan.flows.push(flow);
         }
+    }
+}
+
+/// Half of the time two translators follow each other without a pause: the router was restarted.
+fn draw_nat(dice: &mut Dice, plan: &mut Plan, count: u32) {
+    const KINDS: [Dependence; 3] =
+        [Dependence::EndpointIndependent, Dependence::AddressDependent, Dependence::AddressAndPortDependent];
+    let node = dice.small(0, count - 1);
+    let (mapping, filtering) = (dice.pick(&KINDS), dice.pick(&KINDS));
+    let expire_us = dice.between(SECOND, 120 * SECOND);
+    let mut start_us = dice.between(0, plan.duration_us * 3 / 4);
+    for _ in 0..dice.between(1, 2) {
+        let end_us = start_us + dice.between(SECOND, plan.duration_us / 2);
+        let id = plan.faults.len() as u32 + 1;
+        let what = What::Nat { node, links: Vec::new(), mapping, filtering, expire_us };
+        plan.faults.push(Fault { id, start_us, end_us, what });
+        start_us = end_us;
     }
 }
 

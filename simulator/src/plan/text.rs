@@ -192,6 +192,29 @@ what.burst = { enter = "1%", leave = "10%", loss = "100%" }
     }
 
     #[test]
+    fn a_translator_is_refused_where_it_cannot_stand() {
+        let with = |nat: &str| {
+            let burst = "what.burst = { enter = \"1%\", leave = \"10%\", loss = \"100%\" }";
+            let three = GOOD.replacen("count = 2", "count = 3", 1);
+            Plan::from_toml(&three.replacen(burst, &format!("what.nat = {nat}"), 1))
+        };
+        let plan = with("{ node = 1, filtering = \"endpoint-independent\" }").unwrap();
+        let What::Nat { mapping, filtering, expire_us, .. } = plan.faults[0].what else { panic!() };
+        let (narrow, wide) = (Dependence::AddressAndPortDependent, Dependence::EndpointIndependent);
+        assert_eq!((mapping, filtering, expire_us), (narrow, wide, 120_000_000));
+        for (nat, part) in [
+            ("{ node = 3 }", "there is no node 3"),
+            ("{ node = 2, links = [0] }", "node 2 is not on link 0"),
+            ("{ node = 0, links = [1] }", "there is no link 1"),
+            ("{ node = 0, expire = \"0s\" }", "`expire` must be at least 1ms"),
+            ("{ node = 0, mapping = \"address-dependant\" }", "did you mean `address-dependent`"),
+        ] {
+            let wrong = with(nat).expect_err(nat);
+            assert!(wrong.message.contains(part) && wrong.line == 22, "{nat}: {wrong}");
+        }
+    }
+
+    #[test]
     fn a_name_that_is_no_plain_file_name_is_refused_with_its_place() {
         let named = |name: &str| Plan::from_toml(&GOOD.replacen("\"two\"", &format!("'{name}'"), 1));
         let long = "x".repeat(64);

@@ -7,7 +7,8 @@ use super::host::Host;
 use super::{Event, World};
 use crate::check::Sight;
 use crate::draw::{Lot, Purpose};
-use crate::net::{Outbox, address_of};
+use crate::net::Outbox;
+use crate::net::address::address_of;
 use crate::plan::{Flood, What};
 use crate::subject::Subject;
 
@@ -32,6 +33,7 @@ impl<S: Subject> World<S> {
             | What::Cut { .. }
             | What::Down { .. }
             | What::Replay { .. }
+            | What::Nat { .. }
             | What::Partition { .. } => {
                 self.net.begin(fault.id, &fault.what);
                 self.interfaces_changed(&fault.what);
@@ -94,6 +96,7 @@ impl<S: Subject> World<S> {
             | What::Cut { .. }
             | What::Down { .. }
             | What::Replay { .. }
+            | What::Nat { .. }
             | What::Flap { .. }
             | What::Partition { .. } => {
                 self.net.end(fault.id, &fault.what);

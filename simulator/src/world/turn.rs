@@ -1,6 +1,6 @@
 //! One turn of one node: an input, its outputs, and the next deadline.
 
-use proto_core::ids::{LinkId, Ticket};
+use proto_core::ids::{Addr, LinkId, Ticket};
 use proto_core::node::{
     Command, Event as Said, Input, LinkInfo, LinkState, Medium, Output, Refused, Transmit,
 };
@@ -12,7 +12,8 @@ use super::host::{NEVER, SOCKET_PACKETS};
 use super::{Event, World};
 use crate::check::{Sight, Violation};
 use crate::disk::{Synced, Taken};
-use crate::net::{Arrival, Outbox, address_of, host_of};
+use crate::net::address::{address_of, behind, host_of, number_of};
+use crate::net::{Arrival, Outbox};
 use crate::subject::{Start, Subject};
 use crate::trace::Digest;
 
@@ -118,7 +119,7 @@ impl<S: Subject> World<S> {
             self.complain(Some(Violation::safety("shell", reason)));
             return 0;
         };
-        done.word(u64::from(link.0) | u64::from(host_of(&to).unwrap_or(u32::MAX)) << 16);
+        done.word(u64::from(link.0) | target_word(&to) << 16);
         done.word(after.0);
         let packets = all.chunks(segment);
         let numbers = (0..packets.len() as u64).rev().map(|behind| last_number.wrapping_sub(behind));
@@ -257,8 +258,9 @@ impl<S: Subject> World<S> {
         let report = &mut self.hosts[host as usize].report;
         report.packets_received += 1;
         report.bytes_received += bytes.len() as u64;
+        let to = self.pool.target_of(packet);
         let complaint =
-            self.registry.show(self.now_us, &Sight::Packet { host, link: number, from, bytes: &bytes });
+            self.registry.show(self.now_us, &Sight::Packet { host, link: number, from, to, bytes: &bytes });
         self.complain(complaint);
         let link = self.local(host, number);
         self.pool.chain = self.pool.chain_of(packet) + 1;
@@ -462,12 +464,17 @@ fn digest_wake(wake: Wake) -> u64 {
     }
 }
 
+/// A host's own address by its number, a translated one in full, any other as none.
+fn target_word(to: &Addr) -> u64 {
+    host_of(to).map(u64::from).or_else(|| behind(to).and(number_of(to))).unwrap_or(u64::from(u32::MAX))
+}
+
 fn digest_input(input: &Input<'_>) -> Digest {
     let mut digest = Digest::default();
     match input {
         Input::Datagram { link, from, bytes } => {
             digest.word(1 | u64::from(link.0) << 8);
-            digest.word(from.to_u32().map_or(u64::MAX, u64::from));
+            digest.word(number_of(from).unwrap_or(u64::MAX));
             digest.bytes(bytes);
         }
         Input::Wake => digest.word(2),

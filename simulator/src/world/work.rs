@@ -12,7 +12,7 @@ use crate::app::{class_of, delivery_of, pause_after, payload, size_of};
 use crate::check::link::Arrived;
 use crate::check::{Sight, Violation};
 use crate::draw::{Lot, Purpose};
-use crate::net::address_of;
+use crate::net::address::address_of;
 use crate::outcome::Note;
 use crate::plan::{Kind, Plan};
 use crate::subject::Subject;

@@ -147,7 +147,8 @@ impl Path {
         let most = usize::from(self.most_in_flight);
         let fits = self.sent.open_bytes() + bytes as u64 <= self.window || self.sent.open() == 0;
         if !fits || self.sent.is_full(most) {
-            return self.settle_wake();
+            // What was sent has to be settled first, and `next_wake` says when. Its time is no permission.
+            return Wake::Idle;
         }
         self.pacer.fill(now, self.congestion.rate(), self.congestion.burst());
         if self.pacer.is_open() {
@@ -333,6 +334,12 @@ impl Path {
         if eliciting && many && self.liveness.asked_before(now - srtt.max(GRANULARITY)) {
             self.liveness.want_probe();
         }
+    }
+
+    /// The highest packet number that has arrived.
+    #[must_use]
+    pub fn largest_received(&self) -> Option<u64> {
+        self.received.largest()
     }
 
     /// Whether an acknowledgement should leave now, in a packet of its own if need be.

@@ -186,6 +186,24 @@ fn acknowledgements_push_nothing_out() {
     assert_eq!(acked(&mut path, 50_000, &[(1_000, 1_000), (0, 0)]), [(1_000, Fate::Acked), (0, Fate::Acked)]);
 }
 
+/// A probe needs no permission and takes the place of a packet that is still open. That is to be reported, and
+/// is no leave to send: each packet sent on it would push out another and so give leave for the next.
+#[test]
+fn a_full_path_gives_no_leave_because_something_is_to_be_settled() {
+    let mut path = Path::new(&link(None, 1_200, 25), &Limits::TINY, at(0));
+    let most = u64::from(Limits::TINY.in_flight);
+    for number in 0..=most {
+        send(&mut path, number, number);
+    }
+    assert_eq!(path.next_wake(), Wake::Now, "the first one's contents are to be sent again");
+    assert_eq!(path.may_send(at(most), 30), Wake::Idle);
+    let mut lost = Vec::new();
+    path.on_timeout(at(most), &mut |piece, fate| lost.push((handle(piece), fate)));
+    assert_eq!(lost, [(0, Fate::Lost)]);
+    // Long after every deadline, as well.
+    assert_eq!(path.may_send(at(3_600_000_000), 30), Wake::Idle);
+}
+
 /// A queue of seconds stands before a node that remembers 32 packets, and answers come when all of them
 /// are forgotten: it has to wait longer until one is met, and learns the round trip from that.
 #[test]
