@@ -5,15 +5,18 @@
 //! safe what must not be lost, and never opens a letter itself. There is no protocol here.
 //!
 //! - [`runner`]: owns a `Node` and moves inputs and outputs until it is told to stop.
-//! - [`udp`]: a socket as a link. [`address`]: socket addresses as the engine's opaque addresses.
+//! - [`link`]: what it asks of a carrier of datagrams. [`udp`]: a socket as a link. [`address`]: socket
+//!   addresses as the engine's opaque addresses.
 //! - [`records`]: where records go: memory, or an append-only file.
 
 pub mod address;
 pub mod keyfile;
+pub mod link;
 pub mod records;
 pub mod runner;
 pub mod udp;
 
+pub use link::{Link, LinkReport};
 pub use records::{FileRecords, MemoryRecords, Records};
 pub use runner::{Handle, Runner, Setup};
 pub use udp::UdpLink;

@@ -28,8 +28,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Duration, Instant as Clock};
 
+use crate::link::{Link, LinkReport};
 use crate::records::Records;
-use crate::udp::{LinkReport, UdpLink};
+use crate::udp::UdpLink;
 
 /// Datagrams handed to the node before its outputs are looked at again: enough that a full socket
 /// buffer is answered by few acknowledgements, few enough that answers are not late.
@@ -144,13 +145,13 @@ struct Written<R> {
 /// A write under way on a blocking thread.
 type Writing<R> = JoinHandle<Written<R>>;
 
-/// A node with its links and records.
+/// A node with its links and records. All its links are of one kind; an enum of kinds is a kind too.
 #[derive(Debug)]
-pub struct Runner<R> {
+pub struct Runner<R, L = UdpLink> {
     node: Node,
     begun: Clock,
     wall_error: Duration,
-    links: Vec<UdpLink>,
+    links: Vec<L>,
     /// Which link is asked first, so that a busy one does not starve the others.
     turn: usize,
     requests: mpsc::Receiver<Request>,
@@ -171,16 +172,16 @@ pub struct Runner<R> {
     buf: Vec<u8>,
 }
 
-impl<R: Records> Runner<R> {
+impl<R: Records, L: Link> Runner<R, L> {
     /// A node that is ready to run, the way to it, and its events.
     ///
     /// # Errors
     /// See [`StartError`]. Must be called within a tokio runtime.
     pub fn new(
         setup: Setup,
-        links: Vec<UdpLink>,
+        links: Vec<L>,
         records: R,
-    ) -> Result<(Runner<R>, Handle, mpsc::Receiver<Event>), StartError> {
+    ) -> Result<(Self, Handle, mpsc::Receiver<Event>), StartError> {
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(StartError::Entropy)?;
         let room = usize::try_from(setup.limits.outputs).unwrap_or(usize::MAX).clamp(16, 65_536);
@@ -221,27 +222,22 @@ impl<R: Records> Runner<R> {
         Ok((runner, handle, to_application))
     }
 
-    /// Runs until it is told to stop, or nobody is left to tell it or to take its events. Gives the
-    /// records back when all that was to be written is.
+    /// Runs until it is told to stop, or nobody is left to tell it or to take its events. Then its peers
+    /// are told, and it gives the records back when all that was to be written is.
     pub async fn run(mut self) -> Option<R> {
         let mut wall_clock = tokio::time::interval(WALL_CLOCK_EVERY);
         loop {
             self.carry_out();
-            if self.events.is_closed() {
-                break;
-            }
             let due = self.due();
             tokio::select! {
                 received = poll_fn(|cx| poll_links(&mut self.links, &mut self.turn, &mut self.buf, cx)) => {
                     self.received(received);
                 }
                 request = self.requests.recv() => match request {
-                    Some(Request::Shutdown) | None => {
-                        self.input(Input::Command(Command::Shutdown));
-                        break;
-                    }
+                    Some(Request::Shutdown) | None => break,
                     Some(request) => self.answer(request),
                 },
+                () = self.events.closed() => break,
                 () = hand_over(&self.events, &mut self.held) => {}
                 written = finished(&mut self.writing) => self.written(written),
                 () = tokio::time::sleep_until(due.unwrap_or_else(Clock::now)), if due.is_some() => {
@@ -250,6 +246,7 @@ impl<R: Records> Runner<R> {
                 _ = wall_clock.tick() => self.tell_wall_clock(),
             }
         }
+        self.input(Input::Command(Command::Shutdown));
         self.finish().await
     }
 
@@ -312,7 +309,7 @@ impl<R: Records> Runner<R> {
                 let _ = answer.send(result);
             }
             Request::Status(answer) => {
-                let working = self.links.iter().map(UdpLink::report);
+                let working = self.links.iter().map(L::report);
                 let links = working.chain(self.broken.iter().cloned()).collect();
                 let _ = answer.send((self.node.status(), links));
             }
@@ -424,8 +421,8 @@ enum Received {
 }
 
 /// The next datagram of any link, each link in turn.
-fn poll_links(
-    links: &mut [UdpLink],
+fn poll_links<L: Link>(
+    links: &mut [L],
     turn: &mut usize,
     buf: &mut [u8],
     cx: &mut Context<'_>,

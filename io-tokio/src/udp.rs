@@ -14,6 +14,7 @@ use tokio::io::ReadBuf;
 use tokio::net::UdpSocket;
 
 use crate::address::{to_addr, to_socket};
+use crate::link::{Link, LinkReport};
 
 /// The payload that fits the links of most of the Internet in one piece (protocol section 11).
 pub const DEFAULT_MTU: u16 = 1_400;
@@ -34,19 +35,6 @@ pub struct UdpLink {
     /// Datagrams that the kernel did not take.
     unsent: u64,
     last_error: Option<io::Error>,
-}
-
-/// How a link is doing.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct LinkReport {
-    /// Which link.
-    pub id: LinkId,
-    /// Where it listens.
-    pub local: SocketAddr,
-    /// Datagrams that the kernel did not take.
-    pub unsent: u64,
-    /// The last error, as text.
-    pub last_error: Option<String>,
 }
 
 impl UdpLink {
@@ -70,49 +58,10 @@ impl UdpLink {
         self
     }
 
-    /// What the engine calls it.
-    #[must_use]
-    pub fn id(&self) -> LinkId {
-        self.id
-    }
-
     /// Where it listens, with the port that was taken.
     #[must_use]
     pub fn local(&self) -> SocketAddr {
         self.local
-    }
-
-    /// What the engine has to know about it.
-    #[must_use]
-    pub fn info(&self) -> LinkInfo {
-        LinkInfo {
-            medium: Medium::PointToPoint,
-            mtu: self.mtu,
-            rate_bps: None,
-            delay: FIRST_DELAY,
-            cost: 0,
-            segments: 1,
-            local: to_addr(self.local),
-        }
-    }
-
-    /// How it is doing.
-    #[must_use]
-    pub fn report(&self) -> LinkReport {
-        let last_error = self.last_error.as_ref().map(ToString::to_string);
-        LinkReport { id: self.id, local: self.local, unsent: self.unsent, last_error }
-    }
-
-    /// Sends one datagram, or loses it.
-    pub fn send(&mut self, to: &Addr, datagram: &[u8]) {
-        let sent = match to_socket(to) {
-            Some(target) => self.sender.send_to(datagram, self.reachable(target)),
-            None => Err(io::Error::new(io::ErrorKind::InvalidInput, "not a UDP address")),
-        };
-        if let Err(error) = sent {
-            self.unsent = self.unsent.saturating_add(1);
-            self.last_error = Some(error);
-        }
     }
 
     /// An IPv6 socket names IPv4 peers by their mapped addresses.
@@ -124,16 +73,39 @@ impl UdpLink {
             (SocketAddr::V4(_) | SocketAddr::V6(_), IpAddr::V4(_) | IpAddr::V6(_)) => target,
         }
     }
+}
 
-    /// The next datagram: its length in `buf`, and who the system says sent it.
-    ///
+impl Link for UdpLink {
+    fn id(&self) -> LinkId {
+        self.id
+    }
+
+    fn info(&self) -> LinkInfo {
+        LinkInfo {
+            medium: Medium::PointToPoint,
+            mtu: self.mtu,
+            rate_bps: None,
+            delay: FIRST_DELAY,
+            cost: 0,
+            segments: 1,
+            local: to_addr(self.local),
+        }
+    }
+
+    fn send(&mut self, to: &Addr, datagram: &[u8]) {
+        let sent = match to_socket(to) {
+            Some(target) => self.sender.send_to(datagram, self.reachable(target)),
+            None => Err(io::Error::new(io::ErrorKind::InvalidInput, "not a UDP address")),
+        };
+        if let Err(error) = sent {
+            self.unsent = self.unsent.saturating_add(1);
+            self.last_error = Some(error);
+        }
+    }
+
     /// A complaint of the system about an earlier datagram ("nobody listens there") is noted and
     /// skipped. Any other error means that the socket is of no more use.
-    pub(crate) fn poll_receive(
-        &mut self,
-        cx: &mut Context<'_>,
-        buf: &mut [u8],
-    ) -> Poll<io::Result<(usize, Addr)>> {
+    fn poll_receive(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<(usize, Addr)>> {
         loop {
             let mut read = ReadBuf::new(buf);
             match self.socket.poll_recv_from(cx, &mut read) {
@@ -146,6 +118,11 @@ impl UdpLink {
                 }
             }
         }
+    }
+
+    fn report(&self) -> LinkReport {
+        let last_error = self.last_error.as_ref().map(ToString::to_string);
+        LinkReport { id: self.id, local: self.local, unsent: self.unsent, last_error }
     }
 }
 
