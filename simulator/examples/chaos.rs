@@ -15,13 +15,13 @@ fn main() -> ExitCode {
     let mut failed = 0;
     for seed in first..first.saturating_add(count) {
         let plan = simulator::Plan::draw(seed);
+        if count == 1 {
+            print!("{}", plan.to_toml());
+        }
         let outcome = simulator::run(&plan);
         if !outcome.passed() {
             failed += 1;
             println!("seed {seed}: {}", outcome.sentence());
-        }
-        if count == 1 {
-            print!("{}", plan.to_toml());
         }
     }
     println!("{failed} of {count} failed");

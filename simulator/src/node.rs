@@ -249,6 +249,20 @@ mod tests {
         }
     }
 
+    /// An idle session is asked every 25 s, by both sides, and each question is answered.
+    #[test]
+    fn idle_nodes_say_little_and_the_bound_on_it_is_watched() {
+        let mut plan = two(Kind::Message, 0);
+        plan.duration_us = 3_600 * SECOND;
+        plan.flows.iter_mut().for_each(|flow| flow.count = 3);
+        for (most, verdict, checker) in [(6, Verdict::Pass, ""), (1, Verdict::Resource, "idle")] {
+            plan.expect.idle_bytes_per_s = most;
+            let outcome = run(&plan);
+            let seen = (outcome.verdict, outcome.checker.as_str());
+            assert_eq!(seen, (verdict, checker), "{}", outcome.sentence());
+        }
+    }
+
     #[test]
     fn nodes_of_two_networks_do_not_understand_each_other() {
         let mut plan = two(Kind::Message, 0);

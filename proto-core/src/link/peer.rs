@@ -125,7 +125,10 @@ impl Peer {
 
     /// The handshake went this way: it works.
     pub(super) fn proved(&mut self, cx: &mut Cx<'_>, link: LinkId, addr: Addr, info: &LinkInfo) {
-        if let Some(way) = self.ways.iter_mut().find(|way| (way.link, way.addr) == (link, addr)) {
+        let tested = |way: &Way| way.challenge.as_ref().is_some_and(|test| test.is_for(link, addr));
+        let is_known = |way: &&mut Way| (way.link, way.addr) == (link, addr) || tested(way);
+        if let Some(way) = self.ways.iter_mut().find(is_known) {
+            (way.link, way.addr) = (link, addr);
             way.proved = true;
             way.challenge = None;
             way.path.revive(cx.now);

@@ -148,3 +148,48 @@ impl Peer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::drops::Drops;
+    use crate::ids::NodeId;
+    use crate::limits::Limits;
+    use crate::node::input::{LinkInfo, Medium};
+    use crate::rng::Rng;
+    use crate::time::{Duration, Instant};
+    use crate::zoo::Zoo;
+
+    /// RFC 9000, section 9.3: a packet that was overtaken says where the peer was, the newest where it is.
+    #[test]
+    fn the_newest_packet_says_where_the_peer_is() {
+        const LINK: LinkId = LinkId(0);
+        let (here, there) = (Addr::from_u32(1), Addr::from_u32(2));
+        let (mut rng, mut drops) = (Rng::fork(&[1; 32], "test"), Drops::default());
+        let limits = &Limits::SMALL;
+        let now = Instant::from_micros(1_000);
+        let cx = &mut Cx { now, rng: &mut rng, limits, drops: &mut drops, zoo: Zoo::none() };
+        let (mut sending, mut receiving) = (Budget::for_sending(limits), Budget::for_receiving(limits));
+        let info = LinkInfo {
+            medium: Medium::PointToPoint,
+            mtu: 1_400,
+            rate_bps: None,
+            delay: Duration::from_millis(1),
+            cost: 0,
+            segments: 1,
+            local: Addr::ANY,
+        };
+        let mut peer = Peer::new(limits, NodeId([1; 32]), 0);
+        peer.proved(cx, LINK, here, &info);
+        for (packet_number, from, tested) in
+            [(5, here, None), (3, there, None), (6, there, Some(there)), (4, here, Some(there))]
+        {
+            let packet =
+                Packet { path: PathId(0), packet_number, link: LINK, from, packet_bytes: 100, payload: &[1] };
+            peer.received(cx, &mut sending, &mut receiving, &packet);
+            let way = peer.way_mut(PathId(0)).unwrap();
+            let now = way.challenge.as_ref().filter(|test| test.is_for(LINK, there)).map(|_| there);
+            assert_eq!((way.addr, now), (here, tested), "number {packet_number} from {from:?}");
+        }
+    }
+}

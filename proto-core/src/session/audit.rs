@@ -15,12 +15,10 @@ impl Sessions {
     /// # Panics
     /// When it does not.
     pub fn check(&self) {
+        self.check_dials();
         for (slot, peer) in self.peers.iter() {
             if let Some(node) = peer.node {
                 assert_eq!(self.peers.slot_of(&node), Some(slot), "node index");
-            }
-            for dial in peer.endpoints.iter().filter_map(|endpoint| endpoint.dial) {
-                assert!(self.dials.get(dial).is_some_and(|dial| dial.peer == slot), "endpoint's handshake");
             }
             let Some(association) = &peer.association else { continue };
             assert!(

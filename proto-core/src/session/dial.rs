@@ -20,7 +20,7 @@ use super::keys::Holder;
 use super::message::{Builder, COOKIE_LEN, INIT_OVERHEAD, Kind, Packet, RESPONSE_OVERHEAD, tag_of};
 use super::pace::{LONGEST_GAP, SHORTEST_GAP, gap};
 use super::payload::Payload;
-use super::peers::{Peer, Place};
+use super::peers::{Endpoint, Peer, Place};
 use super::settle::{Claim, Fate};
 use super::trust::Role;
 use super::{Action, Sessions};
@@ -132,9 +132,7 @@ impl Sessions {
     fn pump_place(&mut self, cx: &mut Cx<'_>, slot: PeerSlot, nth: usize) -> Option<()> {
         let peer = self.peers.get(slot)?;
         let endpoint = peer.endpoints.get(nth)?;
-        let current = endpoint.dial.and_then(|dial| self.dials.get(dial));
-        let finishing = current.filter(|dial| dial.stage == Stage::Finishing).map(|dial| dial.at);
-        let since = finishing.or(peer.dialing)?;
+        let since = self.called_since(peer, endpoint)?;
         if endpoint.next > cx.now {
             return None;
         }
@@ -166,6 +164,29 @@ impl Sessions {
         endpoint.sent = sent.saturating_add(1);
         endpoint.next = cx.now + wait + jitter;
         Some(())
+    }
+
+    /// Since when a place of a peer is called, if it is: a Finish goes on being sent to one that we call no more.
+    pub(super) fn called_since(&self, peer: &Peer, endpoint: &Endpoint) -> Option<Instant> {
+        let dial = endpoint.dial.and_then(|dial| self.dials.get(dial));
+        dial.filter(|dial| dial.stage == Stage::Finishing).map(|dial| dial.at).or(peer.dialing)
+    }
+
+    /// Panics when an invariant does not hold: each handshake belongs to one place of its peer, and none waits
+    /// for an answer from a peer that is not called.
+    pub(super) fn check_dials(&self) {
+        for (number, dial) in self.dials.iter() {
+            let places = self.peers.get(dial.peer).map(|peer| peer.endpoints.iter());
+            let held = places.into_iter().flatten().filter(|endpoint| endpoint.dial == Some(number)).count();
+            assert_eq!(held, 1, "handshake {number} with peer {:?}", dial.peer);
+        }
+        for (slot, peer) in self.peers.iter() {
+            for endpoint in peer.endpoints.iter().filter(|endpoint| endpoint.dial.is_some()) {
+                let dial = endpoint.dial.and_then(|dial| self.dials.get(dial));
+                assert!(dial.is_some_and(|dial| dial.peer == slot), "{slot:?} has lost a handshake");
+                assert!(self.called_since(peer, endpoint).is_some(), "{slot:?} is not called");
+            }
+        }
     }
 
     fn is_stale(&self, cx: &Cx<'_>, info: &LinkInfo, dial: u16) -> bool {

@@ -66,8 +66,7 @@ impl Sessions {
         let mut at =
             |instant: Instant, reason: Reason| wake = wake.min(Wake::At(instant.max(cx.now), reason));
         for endpoint in &peer.endpoints {
-            let calling = peer.dialing.is_some() || endpoint.dial.is_some();
-            if calling && self.links.contains_key(&endpoint.place.link) {
+            if self.called_since(peer, endpoint).is_some() && self.links.contains_key(&endpoint.place.link) {
                 at(endpoint.next, Reason::HandshakeRetry);
             }
         }

@@ -71,10 +71,15 @@ impl Sessions {
         self.pump(cx, slot);
     }
 
-    /// After a refusal: knock again, but rarely.
+    /// After a refusal: knock again, but rarely, and not at all where nobody wants us to.
     pub(super) fn rest(&mut self, cx: &mut Cx<'_>, slot: PeerSlot) {
+        let Some(peer) = self.peers.get(slot) else { return };
+        let (wanted, sending) = (peer.wanted, peer.association.as_deref().map(|held| held.sending));
+        if !wanted {
+            self.drop_dials(slot, sending);
+        }
         let Some(peer) = self.peers.get_mut(slot) else { return };
-        peer.dialing = peer.wanted.then_some(cx.now);
+        peer.dialing = wanted.then_some(cx.now);
         for endpoint in &mut peer.endpoints {
             endpoint.slow = true;
             endpoint.next = cx.now + LONGEST_GAP;

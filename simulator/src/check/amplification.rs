@@ -18,8 +18,8 @@ use proto_core::ids::Addr;
 
 use super::session::wire;
 use super::{Checker, Sight, Violation, want};
-use crate::net::address::{address_of, number_of, owner_of, translated_numbers};
-use crate::plan::{Plan, What};
+use crate::net::address::{number_of, owner_of};
+use crate::plan::Plan;
 
 #[derive(Clone, Copy, Default, Debug)]
 struct Account {
@@ -27,8 +27,6 @@ struct Account {
     sent: u64,
     /// Of those, packets of the handshake family.
     handshakes: u64,
-    /// It was given something by us.
-    reached: bool,
     proved: bool,
     /// Of the last handshake that was answered there, the first bytes of our ephemeral key.
     answer: [u8; 8],
@@ -50,9 +48,10 @@ pub struct Amplification {
     /// Links and addresses by which the first host has given a handshake to the second, which has sealed
     /// nothing for it since.
     answered: BTreeMap<(u32, u32), Vec<(u32, u64)>>,
+    /// By host, link and peer: addresses of the peer at which the host has reached it, and which the peer has
+    /// not answered yet.
+    reached: BTreeMap<(u32, u32, u32), Vec<u64>>,
     hosts: u32,
-    /// Whether a host may be seen under other addresses than its own.
-    translators: bool,
     /// By host.
     work: Vec<Work>,
 }
@@ -67,8 +66,13 @@ impl Amplification {
         let most = |node| 2 * u64::from(plan.limits(node).free_handshakes_per_s) + 1;
         let hosts = plan.node_count();
         let work = (0..hosts).map(|node| Work { most: most(node), ..Work::default() }).collect();
-        let translators = plan.faults.iter().any(|fault| matches!(fault.what, What::Nat { .. }));
-        Amplification { accounts: BTreeMap::new(), answered: BTreeMap::new(), hosts, translators, work }
+        Amplification {
+            accounts: BTreeMap::new(),
+            answered: BTreeMap::new(),
+            reached: BTreeMap::new(),
+            hosts,
+            work,
+        }
     }
 
     /// A handshake is answered to an address that has not shown that it receives.
@@ -111,8 +115,14 @@ impl Amplification {
     fn reached(&mut self, host: u32, link: u32, sender: u32, to: Addr, handshake: bool) {
         let Some(to) = number_of(&to) else { return };
         let Some(account) = self.accounts.get_mut(&(sender, link, to)) else { return };
-        account.reached = true;
-        if handshake && !account.proved {
+        if account.proved {
+            return;
+        }
+        let reached = self.reached.entry((sender, link, host)).or_default();
+        if !reached.contains(&to) {
+            reached.push(to);
+        }
+        if handshake {
             let ways = self.answered.entry((sender, host)).or_default();
             if !ways.contains(&(link, to)) {
                 ways.push((link, to));
@@ -122,14 +132,10 @@ impl Amplification {
 
     /// `host` sends to `peer`: every address at which that one has reached it is its own.
     fn answers(&mut self, host: u32, link: u32, peer: u32) {
-        let prove = |account: &mut Account| account.proved |= account.reached;
-        if let Some(own) = number_of(&address_of(host)) {
-            self.accounts.get_mut(&(peer, link, own)).map(prove);
-        }
-        if self.translators {
-            let (first, last) = translated_numbers(host).into_inner();
-            let others = self.accounts.range_mut((peer, link, first)..=(peer, link, last));
-            others.for_each(|(_, account)| prove(account));
+        for addr in self.reached.remove(&(peer, link, host)).unwrap_or_default() {
+            if let Some(account) = self.accounts.get_mut(&(peer, link, addr)) {
+                account.proved = true;
+            }
         }
     }
 
@@ -210,4 +216,61 @@ fn is_handshake(bytes: &[u8]) -> bool {
 fn answer_in(bytes: &[u8]) -> Option<[u8; 8]> {
     let noise = bytes.get(wire::RESPONSE_NOISE..).filter(|_| bytes.first() == Some(&wire::RESPONSE))?;
     noise.first_chunk().copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use proto_core::ids::Ticket;
+
+    use super::*;
+    use crate::net::address::{address_of, translated};
+    use crate::plan::NodePlan;
+
+    const SEALED: [u8; 100] = [0x80; 100];
+
+    fn watch() -> Amplification {
+        let mut plan = Plan::new("watch", 1, 1);
+        plan.add_node(NodePlan { count: 2, ..NodePlan::default() });
+        Amplification::new(&plan)
+    }
+
+    fn given(watch: &mut Amplification, host: u32, from: Addr, to: Addr, bytes: &[u8]) {
+        assert_eq!(watch.see(0, &Sight::Packet { host, link: 0, from, to, bytes }), None);
+    }
+
+    fn sends(watch: &mut Amplification, host: u32, to: Addr, bytes: &[u8]) -> bool {
+        let after = Ticket(0);
+        let sight =
+            Sight::Transmit { host, link: 0, to, after, bytes, packet_number: 1, digest: 1, chain: 0 };
+        watch.see(0, &sight).is_none()
+    }
+
+    /// A host that moved, by a translator's doing, is a stranger at its new address until it answers there.
+    #[test]
+    fn a_translated_address_has_to_prove_itself_like_any_other() {
+        let mut watch = watch();
+        let (server, client, port) = (address_of(0), translated(1, 7), translated(1, 8));
+        given(&mut watch, 0, client, server, &SEALED[..40]);
+        assert!(sends(&mut watch, 0, client, &SEALED[..40]));
+        // The answer reaches the client behind its translator, and it answers: that address is its own.
+        given(&mut watch, 1, server, client, &SEALED[..40]);
+        assert!(sends(&mut watch, 1, server, &SEALED[..40]));
+        given(&mut watch, 0, client, server, &SEALED[..40]);
+        assert!(sends(&mut watch, 0, client, &SEALED));
+        // Another port is another address.
+        given(&mut watch, 0, port, server, &SEALED[..40]);
+        assert!(!sends(&mut watch, 0, port, &SEALED[..41]));
+    }
+
+    /// What an attacker says in the server's name proves nothing about whom the server reaches.
+    #[test]
+    fn a_forged_packet_has_reached_nobody() {
+        let mut watch = watch();
+        let (server, client) = (address_of(0), address_of(1));
+        given(&mut watch, 0, client, server, &SEALED[..40]);
+        assert!(sends(&mut watch, 0, client, &SEALED[..40]));
+        given(&mut watch, 1, server, Addr::ANY, &SEALED[..40]);
+        assert!(sends(&mut watch, 1, server, &SEALED[..40]));
+        assert!(!sends(&mut watch, 0, client, &SEALED[..1]));
+    }
 }

@@ -1,5 +1,7 @@
 //! What happens to one packet on its way from one member of a link to another.
 
+use proto_core::ids::Addr;
+
 use super::{Active, Arrival, Link, Outbox, REMEMBERED, Trip, way_key};
 use crate::draw::{Lot, Purpose, scale};
 use crate::plan::What;
@@ -28,8 +30,7 @@ impl Link {
     pub(super) fn travel<E: Copy>(&mut self, trip: &Trip, bytes: &[u8], out: &mut Outbox<'_, E>) {
         let at = trip.from * self.width + trip.receiver;
         let way = &mut self.ways[at];
-        let n = way.counter;
-        way.counter += 1;
+        let n = trip.n;
         let mut fate =
             Fate { blocked: trip.apart, lost: way.own_loss.hits(n, way.loss_ppm), ..Fate::default() };
         let mut remembers = false;
@@ -44,23 +45,23 @@ impl Link {
             if way.old.len() == REMEMBERED {
                 way.old.pop_front();
             }
-            way.old.push_back(bytes.to_vec());
+            way.old.push_back((trip.source, bytes.to_vec()));
         }
-        let mut arrives_us = trip.departs_us + self.spec.delay_us + fate.extra_us;
+        let mut arrives_us = trip.departs_us.saturating_add(self.spec.delay_us).saturating_add(fate.extra_us);
         if self.spec.jitter_us > 0 {
-            arrives_us += way.own_jitter.between(n, 0, self.spec.jitter_us);
+            arrives_us = arrives_us.saturating_add(way.own_jitter.between(n, 0, self.spec.jitter_us));
         }
-        let put = |at_us: u64, bytes: &[u8], out: &mut Outbox<'_, E>| {
-            let packet = out.pool.put(trip.source, trip.to, bytes);
+        let put = |at_us: u64, source: Addr, bytes: &[u8], out: &mut Outbox<'_, E>| {
+            let packet = out.pool.put(source, trip.to, bytes);
             let arrival = Arrival { link: trip.link, host: self.hosts[trip.receiver], packet };
             out.agenda.push(at_us, (out.wrap)(arrival));
             packet
         };
         if let Some((lot, later_us)) = fate.replay {
             let age = scale(lot, way.old.len() as u64) as usize;
-            if let Some(old) = way.old.get(age).filter(|_| !fate.blocked) {
+            if let Some((source, old)) = way.old.get(age).filter(|_| !fate.blocked) {
                 self.report.tampered += 1;
-                put(arrives_us + later_us, old, out);
+                put(arrives_us.saturating_add(later_us), *source, old, out);
             }
         }
         if fate.blocked {
@@ -74,15 +75,15 @@ impl Link {
         // The line keeps order; only a packet that is held back on purpose is overtaken.
         arrives_us = arrives_us.max(way.last_arrival_us);
         way.last_arrival_us = arrives_us;
-        arrives_us += fate.overtaken_us;
+        arrives_us = arrives_us.saturating_add(fate.overtaken_us);
         self.report.delivered += 1;
         let kept = fate.keep_bytes.map_or(bytes, |keep| bytes.get(..keep).unwrap_or(bytes));
-        let packet = put(arrives_us, kept, out);
+        let packet = put(arrives_us, trip.source, kept, out);
         if let Some((lot, bits)) = fate.flips {
             flip(out.pool.bytes_mut(packet), lot, n, bits);
         }
         if let Some(later_us) = fate.again_us {
-            put(arrives_us + later_us, kept, out);
+            put(arrives_us.saturating_add(later_us), trip.source, kept, out);
         }
         let tampered = fate.flips.is_some() || fate.keep_bytes.is_some() || fate.again_us.is_some();
         self.report.tampered += u64::from(tampered);
@@ -116,7 +117,8 @@ impl Active {
                 fate.lost |= self.bad[at] && lot(Purpose::BurstLoss).hits(n, *loss_ppm);
             }
             What::Delay { add_us, jitter_us, .. } => {
-                fate.extra_us += add_us + lot(Purpose::Delay).between(n, 0, *jitter_us);
+                let later_us = add_us.saturating_add(lot(Purpose::Delay).between(n, 0, *jitter_us));
+                fate.extra_us = fate.extra_us.saturating_add(later_us);
             }
             What::Duplicate { share_ppm, within_us, .. } => {
                 let lot = lot(Purpose::Duplicate);
@@ -127,7 +129,7 @@ impl Active {
             What::Reorder { share_ppm, by_us, .. } => {
                 let lot = lot(Purpose::Reorder);
                 if lot.hits(2 * n, *share_ppm) {
-                    fate.overtaken_us += lot.between(2 * n + 1, 1, *by_us);
+                    fate.overtaken_us = fate.overtaken_us.saturating_add(lot.between(2 * n + 1, 1, *by_us));
                 }
             }
             What::Flip { share_ppm, bits, .. } => {

@@ -20,7 +20,7 @@ use crate::outcome::LinkReport;
 use crate::plan::{LinkSpec, Plan, What, lora_airtime_us};
 use crate::pool::{PacketRef, Pool};
 
-use address::{address_of, host_of};
+use address::{address_of, host_of, owner_of};
 use nat::Nat;
 
 /// A packet on its way to a host: the link's number and the member it goes to.
@@ -44,8 +44,8 @@ struct Way {
     loss_ppm: u32,
     /// Own jitter keeps packets in order.
     last_arrival_us: u64,
-    /// The last packets, kept while something may send them again.
-    old: VecDeque<Vec<u8>>,
+    /// The last packets and whom they came from, kept while something may send them again.
+    old: VecDeque<(Addr, Vec<u8>)>,
 }
 
 /// A fault that is on now, on one link.
@@ -170,44 +170,35 @@ impl Net {
         if link.listening {
             link.hear(bytes);
         }
-        if link.down > 0 {
-            link.report.blocked += 1;
-            return;
-        }
-        if bytes.len() > usize::from(link.mtu()) {
-            link.report.oversize += 1;
-            return;
-        }
-        let Some(departs_us) = link.depart(now_us, from, bytes.len() as u64) else {
-            link.report.queue_full += 1;
-            return;
+        let departs_us = link.let_out(now_us, from, bytes.len());
+        let nat = self.nats.iter_mut().rev().find(|nat| nat.stands_at(number, host));
+        let source = match (nat, departs_us) {
+            (Some(nat), Some(_)) if to != Addr::ANY => nat.outwards(now_us, number, &to),
+            (_, _) => address_of(host),
         };
-        let source = match self.nats.iter_mut().rev().find(|nat| nat.stands_at(number, host)) {
-            None => address_of(host),
-            Some(nat) if to != Addr::ANY => nat.outwards(now_us, number, &to),
-            // A translator passes nothing that is meant for everybody.
-            Some(_) => {
-                link.report.blocked += 1;
-                return;
-            }
-        };
+        // A translator passes nothing that is meant for everybody.
+        let passes = to != Addr::ANY || !self.nats.iter().any(|nat| nat.stands_at(number, host));
         let (members, mut reached) = (link.hosts.len(), false);
         for receiver in 0..members {
             let other = link.hosts[receiver];
+            if receiver == from || to != Addr::ANY && owner_of(&to) != Some(other) {
+                continue;
+            }
+            // Counted whether it gets anywhere or not, so that what befalls others does not depend on it.
+            let n = link.next_number(from, receiver);
             let nat = self.nats.iter().rev().find(|nat| nat.stands_at(number, other));
             let heard = match nat {
                 None => to == Addr::ANY || host_of(&to) == Some(other),
                 Some(nat) => nat.lets_in(now_us, number, &to, &source),
             };
-            if receiver == from || !heard {
-                continue;
-            }
+            let Some(departs_us) = departs_us.filter(|_| heard && passes) else { continue };
             reached = true;
             let apart = apart(&self.partitions, &self.node_of, host, other);
-            let trip = Trip { seed: self.seed, link: number, from, receiver, source, to, departs_us, apart };
+            let trip =
+                Trip { seed: self.seed, link: number, from, receiver, n, source, to, departs_us, apart };
             link.travel(&trip, bytes, out);
         }
-        if !reached {
+        if departs_us.is_some() && !reached {
             link.report.nowhere += 1;
         }
     }
@@ -229,7 +220,8 @@ impl Net {
             link.report.blocked += 1;
             return;
         }
-        let packet = out.pool.put(from, address_of(target), bytes);
+        // Nobody has reached the target with it, whatever address it bears.
+        let packet = out.pool.put(from, Addr::ANY, bytes);
         let arrival = Arrival { link: number, host: target, packet };
         out.agenda.push(now_us + link.spec.delay_us, (out.wrap)(arrival));
     }
@@ -320,8 +312,8 @@ impl Net {
                 let told = matches!(fault.what, What::Flap { told: true, .. });
                 link.down -= u32::from(matches!(fault.what, What::Down { .. }) || (told && fault.down_now));
             }
-            for way in &mut link.ways {
-                way.old.clear();
+            if matches!(what, What::Replay { .. }) {
+                link.ways.iter_mut().for_each(|way| way.old.clear());
             }
         }
     }
@@ -378,6 +370,8 @@ struct Trip {
     link: u32,
     from: usize,
     receiver: usize,
+    /// Which packet it is of those that were ever offered on this way.
+    n: u64,
     /// Who the receiver thinks sent it, and where it was sent to.
     source: Addr,
     to: Addr,
@@ -408,6 +402,27 @@ impl Link {
             What::Mtu { mtu, told: true, .. } => least.min(mtu),
             _ => least,
         })
+    }
+
+    /// Whether a packet gets onto the link, and when its last bit leaves.
+    fn let_out(&mut self, now_us: u64, from: usize, bytes: usize) -> Option<u64> {
+        if self.down > 0 {
+            self.report.blocked += 1;
+            return None;
+        }
+        if bytes > usize::from(self.mtu()) {
+            self.report.oversize += 1;
+            return None;
+        }
+        let departs_us = self.depart(now_us, from, bytes as u64);
+        self.report.queue_full += u64::from(departs_us.is_none());
+        departs_us
+    }
+
+    fn next_number(&mut self, from: usize, receiver: usize) -> u64 {
+        let way = &mut self.ways[from * self.width + receiver];
+        way.counter += 1;
+        way.counter - 1
     }
 
     /// Remembers a packet for attackers: half of the places are kept for handshakes, which are rare.

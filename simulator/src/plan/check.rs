@@ -3,6 +3,7 @@
 use proto_core::limits::Limits;
 use proto_core::zoo::Bug;
 
+use super::units::LONGEST_SPAN_US;
 use super::{FlowPlan, LinkPlan, NodePlan, Plan, What};
 
 /// Where in the plan something is wrong: keys and positions from the top, as in `link[3].mtu`.
@@ -106,8 +107,8 @@ impl Plan {
             return wrong("duration", TOP, "", "must be longer than 0");
         }
         // Sums of a few such times must not overflow.
-        if self.duration_us > 1 << 60 || self.calm_us > 1 << 60 {
-            return wrong("duration", TOP, "", "at most 2^60 us, with `calm` likewise");
+        if self.duration_us > LONGEST_SPAN_US || self.calm_us > LONGEST_SPAN_US {
+            return wrong("duration", TOP, "", "at most 285 years, with `calm` likewise");
         }
         if self.nodes.is_empty() {
             return wrong("node", TOP, "", "a plan needs at least one [[node]]");
@@ -273,8 +274,11 @@ impl Plan {
     fn nat_trouble(&self, node: u32, links: &[u32], expire_us: u64) -> Option<String> {
         let is_on = |link: &u32| self.links[*link as usize].members.contains(&node);
         let stray = links.iter().find(|link| !is_on(link));
+        let alone = (!self.links.iter().any(|link| link.members.contains(&node)))
+            .then(|| format!("node {node} is on no link"));
         stray
             .map(|link| format!("node {node} is not on link {link}"))
+            .or(alone)
             .or_else(|| (expire_us < 1_000).then(|| "`expire` must be at least 1ms".to_owned()))
     }
 
@@ -297,8 +301,8 @@ fn check_node(at: usize, node: &NodePlan) -> Checked {
     if node.drift_ppm.abs() > 500_000 {
         return wrong("node", at, "drift_ppm", "must be -500000 to 500000");
     }
-    if node.clock_us > 1 << 60 {
-        return wrong("node", at, "clock", "at most 2^60 us");
+    if node.clock_us > LONGEST_SPAN_US {
+        return wrong("node", at, "clock", "at most 285 years");
     }
     if node.disk.torn_ppm > 1_000_000 {
         return wrong("node", at, "disk.torn", "a share must be at most 100%");
@@ -368,6 +372,10 @@ fn check_flow(at: usize, flow: &FlowPlan, count: u32) -> Checked {
         if node >= count {
             return wrong("flow", at, key, format!("there is no node {node}; the last is {}", count - 1));
         }
+    }
+    // What a message is known by holds 40 bits of its number.
+    if flow.count > 1 << 40 {
+        return wrong("flow", at, "count", "at most 2^40 messages; a second flow can have more");
     }
     if flow.from == flow.to {
         return wrong("flow", at, "to", "a node cannot send to itself");

@@ -143,7 +143,7 @@ pub enum What {
     /// The node stands behind a translator (NAT, RFC 4787), on the links of the list that it is on: others
     /// see it under an address and port that the translator chose, and reach it only there. Begin and end
     /// change its address under its feet, as a new translator does with a session that is up; nobody is
-    /// told. Whether a packet is let in is looked at when it leaves its sender.
+    /// told. Of several at once the one that began last counts. Whether a packet is let in is looked at when it leaves its sender.
     Nat {
         node: u32,
         #[serde(default)]
@@ -255,7 +255,7 @@ pub enum Dependence {
     EndpointIndependent,
     /// The address.
     AddressDependent,
-    /// The address and the port: the narrowest, and what most routers do.
+    /// The address and the port: the narrowest.
     #[default]
     AddressAndPortDependent,
 }

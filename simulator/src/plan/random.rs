@@ -56,6 +56,9 @@ impl Plan {
                 draw_link(dice, &mut plan, a.min(b), a.max(b));
             }
         }
+        if dice.chance(15) {
+            draw_radio(dice, &mut plan, count);
+        }
         // A device carries as many links as its limits allow: who has more is a larger one.
         for node in 0..count {
             let degree = plan.links.iter().filter(|link| link.members.contains(&node)).count();
@@ -76,6 +79,13 @@ impl Plan {
         }
         for _ in 0..dice.pick(&[0, 0, 0, 1, 1, 2]) {
             draw_nat(dice, &mut plan, count);
+        }
+        for _ in 0..dice.pick(&[0, 0, 0, 0, 1, 2]) {
+            let what = draw_rare(dice, count);
+            let start_us = dice.between(0, plan.duration_us * 3 / 4);
+            let end_us = start_us + dice.between(SECOND / 10, plan.duration_us / 3);
+            let id = plan.faults.len() as u32 + 1;
+            plan.faults.push(Fault { id, start_us, end_us, what });
         }
         plan
     }
@@ -135,6 +145,15 @@ fn draw_link(dice: &mut Dice, plan: &mut Plan, a: u32, b: u32) {
     }
 }
 
+/// A slow medium that everybody shares, beside the cables.
+fn draw_radio(dice: &mut Dice, plan: &mut Plan, count: u32) {
+    let kind = dice.pick(&[LinkKind::LoraSf7, LinkKind::PacketRadio, LinkKind::Wifi, LinkKind::Plain]);
+    let mut radio = LinkPlan::new(kind, &(0..count).collect::<Vec<_>>());
+    radio.shared = Some(true);
+    radio.loss_there_ppm = dice.small(0, 300_000);
+    plan.links.push(radio);
+}
+
 fn draw_flows(dice: &mut Dice, plan: &mut Plan) {
     for at in 0..plan.peers.len() {
         for turn in 0..dice.between(1, 2) {
@@ -173,6 +192,17 @@ fn draw_nat(dice: &mut Dice, plan: &mut Plan, count: u32) {
         let what = What::Nat { node, links: Vec::new(), mapping, filtering, expire_us };
         plan.faults.push(Fault { id, start_us, end_us, what });
         start_us = end_us;
+    }
+}
+
+/// What happens to few devices, and costs them their disk or their name.
+fn draw_rare(dice: &mut Dice, count: u32) -> What {
+    let node = dice.small(0, count - 1);
+    match dice.small(0, 3) {
+        0 => What::DiskFull { node },
+        1 => What::DiskFail { node },
+        2 => What::Rot { node, records: dice.small(1, 3) },
+        _ => What::Clone { node },
     }
 }
 

@@ -17,6 +17,10 @@ const SPANS: [(&str, u64); 6] = [
 const RATES: [(&str, u64); 4] = [("Gbit", 1_000_000_000), ("Mbit", 1_000_000), ("kbit", 1_000), ("bit", 1)];
 const RATIOS: [(&str, u64); 2] = [("%", 10_000), ("ppm", 1)];
 
+/// The longest span that a plan may name, in microseconds: 285 years. Clocks are wrong by decades, and sums of a
+/// thousand spans stay within 64 bits.
+pub const LONGEST_SPAN_US: u64 = 1 << 53;
+
 /// Writes `value` in the largest unit that divides it.
 fn write(value: u64, units: &[(&str, u64)]) -> String {
     if value == 0 {
@@ -58,7 +62,11 @@ fn read(text: &str, units: &[(&str, u64)]) -> Result<u64, String> {
 /// # Errors
 /// What is wrong with the text, in words for its writer.
 pub fn parse_span(text: &str) -> Result<u64, String> {
-    read(text, &SPANS)
+    bounded(read(text, &SPANS)?)
+}
+
+fn bounded(us: u64) -> Result<u64, String> {
+    if us <= LONGEST_SPAN_US { Ok(us) } else { Err("a span is at most 104249d (285 years)".to_owned()) }
 }
 
 /// Reads a share such as `90%` into millionths.
@@ -123,7 +131,7 @@ fn unsigned<'de, D: Deserializer<'de>>(
 }
 
 macro_rules! unit {
-    ($(#[$doc:meta])* $name:ident, $type:ty, $units:ident, $help:ident) => {
+    ($(#[$doc:meta])* $name:ident, $type:ty, $units:ident, $help:ident, $check:expr) => {
         $(#[$doc])*
         pub(crate) mod $name {
             use super::*;
@@ -131,7 +139,8 @@ macro_rules! unit {
                 ser.serialize_str(&write(u64::from(*value), &$units))
             }
             pub(crate) fn deserialize<'de, D: Deserializer<'de>>(de: D) -> Result<$type, D::Error> {
-                <$type>::try_from(unsigned(de, &$units, $help)?).map_err(|_| de::Error::custom("too large"))
+                let value = $check(unsigned(de, &$units, $help)?).map_err(de::Error::custom)?;
+                <$type>::try_from(value).map_err(|_| de::Error::custom("too large"))
             }
         }
     };
@@ -157,15 +166,15 @@ macro_rules! optional {
 
 unit!(
     /// Microseconds.
-    span, u64, SPANS, SPAN_HELP
+    span, u64, SPANS, SPAN_HELP, bounded
 );
 unit!(
     /// Millionths.
-    ratio, u32, RATIOS, RATIO_HELP
+    ratio, u32, RATIOS, RATIO_HELP, Ok::<u64, String>
 );
 unit!(
     /// Bits a second.
-    rate, u64, RATES, RATE_HELP
+    rate, u64, RATES, RATE_HELP, Ok::<u64, String>
 );
 optional!(
     /// Microseconds, if set.
@@ -185,8 +194,8 @@ pub(crate) mod signed_span {
     }
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(de: D) -> Result<i64, D::Error> {
         let (negative, value) = de.deserialize_any(Reading { units: &SPANS, what: SPAN_HELP })?;
-        let wide = if negative { -i128::from(value) } else { i128::from(value) };
-        i64::try_from(wide).map_err(|_| de::Error::custom("too large"))
+        let value = bounded(value).map_err(de::Error::custom)?.cast_signed();
+        Ok(if negative { -value } else { value })
     }
 }
 
@@ -252,7 +261,8 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_written_is_read_back(value in any::<u64>()) {
-            prop_assert_eq!(parse_span(&write(value, &SPANS)), Ok(value));
+            let span = value % (LONGEST_SPAN_US + 1);
+            prop_assert_eq!(parse_span(&write(span, &SPANS)), Ok(span));
             prop_assert_eq!(parse_rate(&write(value, &RATES)), Ok(value));
             let share = value as u32;
             prop_assert_eq!(parse_ratio(&write(u64::from(share), &RATIOS)), Ok(share));

@@ -152,18 +152,22 @@ impl<S: Subject> World<S> {
                 self.net.flap(id, &what, n.is_multiple_of(2));
                 self.interfaces_changed(&what);
                 let down_us = (u128::from(period_us) * u128::from(down_ppm) / 1_000_000) as u64;
-                let next_us =
-                    if n.is_multiple_of(2) { n / 2 * period_us + down_us } else { n.div_ceil(2) * period_us };
-                self.agenda.push(start_us + next_us, Event::Again { fault: number, n: n + 1 });
+                let next_us = if n.is_multiple_of(2) {
+                    (n / 2).saturating_mul(period_us).saturating_add(down_us)
+                } else {
+                    n.div_ceil(2).saturating_mul(period_us)
+                };
+                self.agenda.push(start_us.saturating_add(next_us), Event::Again { fault: number, n: n + 1 });
             }
             What::RebootLoop { node, period_us, down_us } => {
                 self.power_cut(node, Some(down_us));
-                self.agenda.push(self.now_us + period_us, Event::Again { fault: number, n: n + 1 });
+                self.agenda
+                    .push(self.now_us.saturating_add(period_us), Event::Again { fault: number, n: n + 1 });
             }
             What::Flood { link, target, kind, per_s, size, sources } => {
                 self.forge(n, (id, link, target), kind, size, sources);
                 let next_us = (u128::from(n + 1) * 1_000_000 / u128::from(per_s.max(1))) as u64;
-                self.agenda.push(start_us + next_us, Event::Again { fault: number, n: n + 1 });
+                self.agenda.push(start_us.saturating_add(next_us), Event::Again { fault: number, n: n + 1 });
             }
             _ => {}
         }

@@ -1,6 +1,6 @@
 //! One turn of one node: an input, its outputs, and the next deadline.
 
-use proto_core::ids::{Addr, LinkId, Ticket};
+use proto_core::ids::{LinkId, Ticket};
 use proto_core::node::{
     Command, Event as Said, Input, LinkInfo, LinkState, Medium, Output, Refused, Transmit,
 };
@@ -12,7 +12,7 @@ use super::host::{NEVER, SOCKET_PACKETS};
 use super::{Event, World};
 use crate::check::{Sight, Violation};
 use crate::disk::{Synced, Taken};
-use crate::net::address::{address_of, behind, host_of, number_of};
+use crate::net::address::{address_of, host_of, number_of};
 use crate::net::{Arrival, Outbox};
 use crate::subject::{Start, Subject};
 use crate::trace::Digest;
@@ -119,7 +119,10 @@ impl<S: Subject> World<S> {
             self.complain(Some(Violation::safety("shell", reason)));
             return 0;
         };
-        done.word(u64::from(link.0) | target_word(&to) << 16);
+        done.word(u64::from(link.0) | u64::from(host_of(&to).unwrap_or(u32::MAX)) << 16);
+        if host_of(&to).is_none() {
+            done.word(number_of(&to).unwrap_or(u64::MAX));
+        }
         done.word(after.0);
         let packets = all.chunks(segment);
         let numbers = (0..packets.len() as u64).rev().map(|behind| last_number.wrapping_sub(behind));
@@ -462,11 +465,6 @@ fn digest_wake(wake: Wake) -> u64 {
         Wake::At(at, reason) => at.as_micros() << 8 | 0x80 | reason as u64,
         Wake::Idle => 2,
     }
-}
-
-/// A host's own address by its number, a translated one in full, any other as none.
-fn target_word(to: &Addr) -> u64 {
-    host_of(to).map(u64::from).or_else(|| behind(to).and(number_of(to))).unwrap_or(u64::from(u32::MAX))
 }
 
 fn digest_input(input: &Input<'_>) -> Digest {

@@ -144,9 +144,7 @@ impl Outbox {
             return;
         }
         let erasure = self.erase(entry.seq);
-        if given_up
-            && let (Some(slot), Some(durable)) = (erasure, &mut self.durable)
-        {
+        if given_up && let (Some(slot), Some(durable)) = (erasure, &mut self.durable) {
             durable.erasing.insert(slot, entry.seq);
         }
     }
