@@ -13,9 +13,10 @@ pub(crate) fn remedy(error: &Error) -> &'static str {
         ErrorKind::PermissionDenied => "give this user leave to read and write it and its folder",
         ErrorKind::ReadOnlyFilesystem => "choose a place that can be written, or mount it for writing",
         ErrorKind::NotFound => "make the folder first, or correct the path",
-        ErrorKind::IsADirectory | ErrorKind::NotADirectory | ErrorKind::InvalidInput => {
-            "correct the path: it must name a file in a folder"
-        }
+        ErrorKind::AlreadyExists
+        | ErrorKind::IsADirectory
+        | ErrorKind::NotADirectory
+        | ErrorKind::InvalidInput => "correct the path: it must name a file in a folder",
         ErrorKind::ResourceBusy => "stop the process that uses it",
         // Whatever else the system says of a file is about the disk or what lies between.
         _ => "check the disk and the system's log",
