@@ -493,6 +493,16 @@ fn golden_compares_and_rewrites_only_when_asked() {
     refused(&["golden", "--file", &wrong], &["broken.txt:1"]);
     assert_eq!(std::fs::read_to_string(&wrong).unwrap(), "what is this\n");
     refused(&["golden", "--file", "nowhere.txt"], &["cannot read", "nowhere.txt"]);
+    let plan = folder.file("plan.toml", HOPELESS);
+    std::fs::write(folder.0.join("bytes"), b"\xff\xfe").unwrap();
+    for (path, held) in [(&wrong, &b"what is this\n"[..]), (&plan, HOPELESS.as_bytes())] {
+        let place = format!("; {path}:1; name one that");
+        refused(&["golden", "--update", "--file", path], &["would replace", &place]);
+        assert_eq!(std::fs::read(path).unwrap(), held);
+    }
+    let bytes = folder.0.join("bytes").display().to_string();
+    refused(&["golden", "--update", "--file", &bytes], &["would replace", &bytes]);
+    assert_eq!(std::fs::read(&bytes).unwrap(), b"\xff\xfe");
     let output = sim_in(&folder.0, &["golden", "--update"]);
     assert_eq!(output.status.code(), Some(2), "outside the workspace there is nothing to rewrite");
 }
