@@ -311,7 +311,8 @@ fn a_failing_run_says_how_to_repeat_it_and_saves_its_plan() {
     for part in [
         "liveness",
         "step",
-        "seed 3",
+        "seed 3 of ",
+        &format!(", {}\n", scenarios::COMMIT),
         "replay: cargo run --release -p scenarios -- replay",
         "target/thallus-sim/hopeless-3.toml",
     ] {
@@ -319,6 +320,23 @@ fn a_failing_run_says_how_to_repeat_it_and_saves_its_plan() {
     }
     assert!(folder.0.join("target/thallus-sim/hopeless-3.toml").is_file());
     assert!(folder.0.join("target/thallus-sim/hopeless-3.trace").is_file());
+}
+
+/// The commit of a build is one that the repository knows; where there is no repository, none is made up.
+#[test]
+fn the_commit_of_a_build_can_be_checked_out() {
+    let git = |args: &[&str]| {
+        let output = Command::new("git").args(args).current_dir(env!("CARGO_MANIFEST_DIR")).output();
+        output.ok().filter(|output| output.status.success())
+    };
+    if git(&["ls-files", "--error-unmatch", "build.rs"]).is_none() {
+        assert_eq!(scenarios::COMMIT, "unknown commit");
+        return;
+    }
+    let name = scenarios::COMMIT.strip_prefix("commit ").expect("a commit");
+    let name = name.strip_suffix("-dirty").unwrap_or(name);
+    assert!(name.len() >= 12 && name.bytes().all(|byte| byte.is_ascii_hexdigit()), "{name}");
+    assert!(git(&["rev-parse", "--quiet", "--verify", &format!("{name}^{{commit}}")]).is_some(), "{name}");
 }
 
 #[test]
