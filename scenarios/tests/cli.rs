@@ -147,6 +147,32 @@ fn wrong_plans_are_refused_with_line_and_column() {
     assert_eq!(json(&sim(&["check", &fine, "--json"]))["valid"], true);
 }
 
+/// What a wrong plan's error says lists every name there is, and the page that it sends the reader to has them.
+#[test]
+fn the_page_that_a_wrong_plans_error_names_has_every_fault_and_kind_of_link() {
+    let folder = Folder::new("page");
+    let good = "name = \"x\"\nduration = \"1s\"\n[[node]]\ncount = 2\n[[link]]\nmembers = [0, 1]\n";
+    let fault = format!("{good}[[fault]]\nend = \"1s\"\nwhat.zzzzzzzz = {{ node = 1 }}\n");
+    let kind = format!("{good}kind = \"zzzzzzzz\"\n");
+    for (text, known) in [(fault, "crash-unsynced"), (kind, "packet-radio")] {
+        let plan = folder.file("wrong.toml", &text);
+        let error = err(&sim(&["check", &plan]));
+        let (_, rest) = error.split_once("expected one of ").expect(&error);
+        let (names, remedy) = rest.split_once("; ").expect(&error);
+        let page = remedy.split_whitespace().find(|word| word.starts_with("docs/")).expect(&error);
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(page);
+        let page = std::fs::read_to_string(&page).unwrap_or_else(|problem| panic!("{error}: {problem}"));
+        let words: Vec<&str> = page.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').collect();
+        let names: Vec<&str> = names.split(", ").map(|name| name.trim_matches('`')).collect();
+        assert!(names.contains(&known), "{names:?}");
+        for name in names {
+            // The page gives the seven spreading factors as a range.
+            let listed = if name.starts_with("lora-sf") { "lora-sf12" } else { name };
+            assert!(words.contains(&listed), "`{name}` does not stand on the page of {remedy}");
+        }
+    }
+}
+
 #[test]
 fn wrong_topologies_are_refused_with_line_and_column() {
     let folder = Folder::new("topologies");
