@@ -15,6 +15,8 @@ use proto_core::identity::keyfile::{
     CostLimit, ENTROPY_LEN, KeyFileError, MAX_KEYFILE_BYTES, Secrets, open, seal,
 };
 
+use crate::remedy::remedy;
+
 /// What to do when the file exists already.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Existing {
@@ -50,7 +52,7 @@ pub enum FileError {
         error: KeyFileError,
     },
     /// The disk or the system refused.
-    #[error("{}: cannot {action}: {error}", path.display())]
+    #[error("{}: cannot {action}: {error}; {}", path.display(), remedy(error))]
     System {
         /// Which file.
         path: PathBuf,
@@ -151,7 +153,7 @@ fn write_beside(beside: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) 
         .mode(0o600)
         .open(beside)
         .map_err(FileError::system(beside, "create it"))?;
-    write(&mut file).map_err(FileError::system(beside, "write it; is the disk full"))?;
+    write(&mut file).map_err(FileError::system(beside, "write it"))?;
     file.sync_all().map_err(FileError::system(beside, "force it to disk"))
 }
 

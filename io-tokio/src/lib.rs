@@ -13,10 +13,11 @@ pub mod address;
 pub mod keyfile;
 pub mod link;
 pub mod records;
+mod remedy;
 pub mod runner;
 pub mod udp;
 
 pub use link::{Link, LinkReport};
 pub use records::{FileRecords, MemoryRecords, Records};
-pub use runner::{Handle, Runner, Setup};
+pub use runner::{Handle, Report, Runner, Setup, StorageError};
 pub use udp::UdpLink;

@@ -13,16 +13,18 @@ use std::path::{Path, PathBuf};
 use proto_core::node::RejectReason;
 use proto_core::store::record::{Key, Record};
 
+use crate::remedy::remedy;
+
 /// A place for records. Calls may block; the runner makes them outside its own task.
 pub trait Records: Send + 'static {
     /// Every record that counts, in any order.
     fn all(&self) -> Vec<Record>;
     /// The record with this key.
     fn get(&self, key: &Key) -> Option<Record>;
-    /// Makes these durable, all or an error. After an error nothing more is written.
+    /// Makes these durable, all or an error. After an error nothing more is written: it is not called again.
     ///
     /// # Errors
-    /// Whatever the disk said.
+    /// Whatever the disk said, with place and remedy: it is what the operator will read.
     fn append(&mut self, records: &[Record]) -> io::Result<()>;
 }
 
@@ -54,16 +56,36 @@ impl Records for MemoryRecords {
     }
 }
 
-/// Why a file of records cannot be used. It was not changed.
+/// Why a file of records cannot be used. What was reported durable is in it still.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordsError {
-    /// The system refused.
-    #[error("{path}: {source}")]
-    Io {
+    /// The system refused to open or read it.
+    #[error("cannot open {path}: {source}; {}", remedy(source))]
+    Open {
         /// Which file.
         path: PathBuf,
         /// Why.
         source: io::Error,
+    },
+    /// The system refused to write it, or its copy.
+    #[error("cannot write {path}: {source}; {} and start the node again: {SAFE}", remedy(source))]
+    Write {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// More than 4 GiB of records in one write, or in all.
+    #[error("cannot write {path}: more than 4 GiB at once; start the node again with smaller limits: {SAFE}")]
+    TooMuch {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// A write has failed before, and what of it is on the disk is unknown until the file is read again.
+    #[error("cannot write {path}: an earlier write failed; start the node again: {SAFE}")]
+    Stopped {
+        /// Which file.
+        path: PathBuf,
     },
     /// Another process has it open: two nodes with one memory would answer for each other.
     #[error("{path}: in use by another process; stop that one first")]
@@ -95,6 +117,9 @@ pub enum RecordsError {
     },
 }
 
+/// What a failed write does not touch.
+const SAFE: &str = "what was confirmed is safe";
+
 /// Records in one append-only file, one sync for each call of `append`. What counts is in memory too.
 #[derive(Debug)]
 pub struct FileRecords {
@@ -120,12 +145,12 @@ impl FileRecords {
     /// under that name is written over, so no file of records can be called that.
     ///
     /// # Errors
-    /// See [`RecordsError`]. A half-written last record is no error: it was never reported durable.
+    /// See [`RecordsError`]; the file was not changed. A half-written last record is no error: it was never reported durable.
     pub fn open(path: &Path) -> Result<FileRecords, RecordsError> {
         if path.as_os_str().as_encoded_bytes().ends_with(COPY_SUFFIX.as_bytes()) {
             return Err(RecordsError::NameOfCopy { path: path.to_owned() });
         }
-        let io = |source| RecordsError::Io { path: path.to_owned(), source };
+        let io = |source| RecordsError::Open { path: path.to_owned(), source };
         let mut file = open_private(path).map_err(io)?;
         if file.try_lock().is_err() {
             return Err(RecordsError::InUse { path: path.to_owned() });
@@ -142,34 +167,32 @@ impl FileRecords {
         Ok(FileRecords { path: path.to_owned(), file, len, live, broken: false })
     }
 
-    fn write(&mut self, records: &[Record]) -> io::Result<()> {
-        let bytes = batch(records.iter())?;
-        self.file.write_all(&bytes)?;
-        self.file.sync_data()?;
+    fn write(&mut self, records: &[Record]) -> Result<(), RecordsError> {
+        let Some(bytes) = batch(records.iter()) else {
+            return Err(RecordsError::TooMuch { path: self.path.clone() });
+        };
+        let written = self.file.write_all(&bytes).and_then(|()| self.file.sync_data());
+        written.map_err(|source| RecordsError::Write { path: self.path.clone(), source })?;
         self.len = self.len.saturating_add(bytes.len() as u64);
         records.iter().for_each(|record| self.live.apply(record));
         if self.len > SLACK_BYTES { self.compact() } else { Ok(()) }
     }
 
     /// Copies what counts into a new file and puts it in the old one's place, when that is worth it.
-    fn compact(&mut self) -> io::Result<()> {
-        let bytes = batch(self.live.0.values())?;
+    fn compact(&mut self) -> Result<(), RecordsError> {
+        let Some(bytes) = batch(self.live.0.values()) else {
+            return Err(RecordsError::TooMuch { path: self.path.clone() });
+        };
         if self.len <= SLACK_BYTES + 4 * bytes.len() as u64 {
             return Ok(());
         }
         let fresh = copy_path(&self.path);
-        let mut file = open_private(&fresh)?;
-        // What somebody else has open is not ours to empty.
-        if file.try_lock().is_err() {
-            let in_use = RecordsError::InUse { path: fresh };
-            return Err(io::Error::new(io::ErrorKind::ResourceBusy, in_use));
-        }
-        file.set_len(0)?;
-        file.write_all(&bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&fresh, &self.path)?;
-        sync_folder(&self.path)?;
-        self.file = file;
+        let copied = write_copy(&fresh, &bytes).and_then(|file| {
+            std::fs::rename(&fresh, &self.path)?;
+            sync_folder(&self.path)?;
+            Ok(file)
+        });
+        self.file = copied.map_err(|source| RecordsError::Write { path: fresh, source })?;
         self.len = bytes.len() as u64;
         Ok(())
     }
@@ -186,28 +209,40 @@ impl Records for FileRecords {
 
     fn append(&mut self, records: &[Record]) -> io::Result<()> {
         if self.broken {
-            return Err(io::Error::other("an earlier write failed; what is on disk is unknown"));
+            return Err(io::Error::other(RecordsError::Stopped { path: self.path.clone() }));
         }
         let result = self.write(records);
         self.broken = result.is_err();
-        result
+        result.map_err(io::Error::other)
     }
 }
 
+/// Makes the copy and forces it to disk.
+fn write_copy(path: &Path, bytes: &[u8]) -> io::Result<File> {
+    let mut file = open_private(path)?;
+    // What somebody else has open is not ours to empty.
+    if file.try_lock().is_err() {
+        return Err(io::Error::new(io::ErrorKind::ResourceBusy, "in use by another process"));
+    }
+    file.set_len(0)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    Ok(file)
+}
+
 /// One write as it stands in the file: its length, the length's complement, then each record after its
-/// own length. Torn, it is torn as a whole.
-fn batch(records: impl Iterator<Item = impl std::borrow::Borrow<Record>>) -> io::Result<Vec<u8>> {
-    let too_long = |_| io::Error::other("more than 4 GiB in one write");
+/// own length. Torn, it is torn as a whole. `None` for more than 4 GiB.
+fn batch(records: impl Iterator<Item = impl std::borrow::Borrow<Record>>) -> Option<Vec<u8>> {
     let mut bytes = vec![0; HEADER_BYTES];
     for record in records {
         let encoded = record.borrow().encode();
-        bytes.extend_from_slice(&u32::try_from(encoded.len()).map_err(too_long)?.to_le_bytes());
+        bytes.extend_from_slice(&u32::try_from(encoded.len()).ok()?.to_le_bytes());
         bytes.extend_from_slice(&encoded);
     }
-    let len = u32::try_from(bytes.len() - HEADER_BYTES).map_err(too_long)?;
+    let len = u32::try_from(bytes.len() - HEADER_BYTES).ok()?;
     bytes[..4].copy_from_slice(&len.to_le_bytes());
     bytes[4..HEADER_BYTES].copy_from_slice(&(!len).to_le_bytes());
-    Ok(bytes)
+    Some(bytes)
 }
 
 /// Reads every whole write into `live` and says how far the file is good.

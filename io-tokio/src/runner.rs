@@ -39,6 +39,9 @@ const BATCH: usize = 64;
 /// Commands that wait for the node.
 const COMMANDS: usize = 256;
 
+/// What helps when the thread that wrote the records died.
+const REMEDY: &str = "start the node again: what was confirmed is safe";
+
 /// How often the calendar time is told again, in case somebody has set the clock.
 const WALL_CLOCK_EVERY: Duration = Duration::from_secs(600);
 
@@ -85,9 +88,26 @@ pub enum CommandError {
     Stopped,
 }
 
+/// Why nothing is stored any more: what the place of the records said, with place and remedy.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct StorageError(String);
+
+/// How a node, its links and its records are doing.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The node.
+    pub status: Status,
+    /// Its links; those that are out of use come last, as they were at their end.
+    pub links: Vec<LinkReport>,
+    /// Why nothing is stored any more; `None` while all is well. It was told as
+    /// [`Event::StorageFailed`], and only a new start mends it.
+    pub storage: Option<StorageError>,
+}
+
 enum Request {
     Command(Command, oneshot::Sender<Result<(), Refused>>),
-    Status(oneshot::Sender<(Status, Vec<LinkReport>)>),
+    Status(oneshot::Sender<Report>),
     Shutdown,
 }
 
@@ -116,11 +136,11 @@ impl Handle {
         Ok(result.await.map_err(|_| CommandError::Stopped)??)
     }
 
-    /// How the node and its links are doing.
+    /// How the node, its links and its records are doing.
     ///
     /// # Errors
     /// Only when it is not running.
-    pub async fn status(&self) -> Result<(Status, Vec<LinkReport>), CommandError> {
+    pub async fn status(&self) -> Result<Report, CommandError> {
         let (answer, result) = oneshot::channel();
         self.requests.send(Request::Status(answer)).await.map_err(|_| CommandError::Stopped)?;
         result.await.map_err(|_| CommandError::Stopped)
@@ -165,6 +185,8 @@ pub struct Runner<R, L = UdpLink> {
     to_read: Vec<(Ticket, Key)>,
     /// The ticket of the last record in `to_write`.
     last_ticket: Ticket,
+    /// Why nothing is written any more.
+    storage: Option<StorageError>,
     /// The node was not asked to the end.
     more: bool,
     /// The last reports of links that are out of use.
@@ -215,6 +237,7 @@ impl<R: Records, L: Link> Runner<R, L> {
             to_write: Vec::new(),
             to_read: Vec::new(),
             last_ticket: Ticket::default(),
+            storage: None,
             more: false,
             broken: Vec::new(),
             buf: vec![0; 65_536],
@@ -224,7 +247,10 @@ impl<R: Records, L: Link> Runner<R, L> {
 
     /// Runs until it is told to stop, or nobody is left to tell it or to take its events. Then its peers
     /// are told, and it gives the records back when all that was to be written is.
-    pub async fn run(mut self) -> Option<R> {
+    ///
+    /// # Errors
+    /// Something could not be written, during the run or at its end.
+    pub async fn run(mut self) -> Result<R, StorageError> {
         let mut wall_clock = tokio::time::interval(WALL_CLOCK_EVERY);
         loop {
             self.carry_out();
@@ -311,7 +337,8 @@ impl<R: Records, L: Link> Runner<R, L> {
             Request::Status(answer) => {
                 let working = self.links.iter().map(L::report);
                 let links = working.chain(self.broken.iter().cloned()).collect();
-                let _ = answer.send((self.node.status(), links));
+                let (status, storage) = (self.node.status(), self.storage.clone());
+                let _ = answer.send(Report { status, links, storage });
             }
             Request::Shutdown => {}
         }
@@ -380,23 +407,30 @@ impl<R: Records, L: Link> Runner<R, L> {
 
     fn written(&mut self, written: Result<Written<R>, JoinError>) {
         self.writing = None;
-        let Ok(written) = written else {
+        let written = match written {
+            Ok(written) => written,
             // The records are gone with the thread: nothing can be written any more.
-            self.input(Input::StoreFailed);
-            return;
+            Err(error) => return self.storage_failed(format!("cannot write the records: {error}; {REMEDY}")),
         };
         self.records = Some(written.records);
         match written.result {
             Ok(up_to) => self.input(Input::Stored { up_to }),
-            Err(_) => self.input(Input::StoreFailed),
+            Err(error) => self.storage_failed(error.to_string()),
         }
         for (ticket, record) in written.read {
             self.input(Input::Loaded { ticket, record });
         }
     }
 
+    /// The first failure is the one that counts: what has collected meanwhile is not written behind a gap.
+    fn storage_failed(&mut self, why: String) {
+        self.to_write.clear();
+        self.storage.get_or_insert(StorageError(why));
+        self.input(Input::StoreFailed);
+    }
+
     /// Writes what is left and sends what that allows. Events that nobody took are dropped.
-    async fn finish(mut self) -> Option<R> {
+    async fn finish(mut self) -> Result<R, StorageError> {
         self.requests.close();
         self.events = mpsc::channel(1).0;
         loop {
@@ -406,7 +440,11 @@ impl<R: Records, L: Link> Runner<R, L> {
                 continue;
             }
             if self.writing.is_none() {
-                return self.records;
+                return match self.storage {
+                    Some(why) => Err(why),
+                    // Without a write under way they are here; they are only lost with a reason.
+                    None => self.records.ok_or_else(|| StorageError(format!("no records; {REMEDY}"))),
+                };
             }
             let written = finished(&mut self.writing).await;
             self.written(written);

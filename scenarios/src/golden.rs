@@ -69,6 +69,17 @@ pub fn write(entries: &[Entry]) -> String {
     text
 }
 
+/// Whether a file that begins like this may be written anew: its first line is that of a file of hashes, or
+/// there is nothing in it. A line further down may be broken, as after a merge.
+#[must_use]
+pub fn may_be_replaced(beginning: &[u8]) -> bool {
+    beginning.is_empty() || first_line(beginning) == first_line(HEADER.as_bytes())
+}
+
+fn first_line(text: &[u8]) -> &[u8] {
+    text.split(|byte| *byte == b'\n').next().unwrap_or_default().trim_ascii_end()
+}
+
 /// Reads a file of hashes.
 ///
 /// # Errors
@@ -120,6 +131,21 @@ mod tests {
         assert_eq!(read(&write(&entries)), Ok(entries));
         assert_eq!(read("# x\n\na 1 ff\nb two ff\n"), Err(4));
         assert_eq!(read("a 1\n"), Err(1));
+    }
+
+    #[test]
+    fn only_a_file_of_hashes_may_be_replaced() {
+        let written = write(&[entry("a", 1, "ff")]);
+        let conflict = written.replace("a 1 ff", "<<<<<<< ours\na 1 ff\n=======\na 1 00\n>>>>>>> theirs");
+        for ours in [&written, "", HEADER, COMMITTED, &conflict, &written.replace('\n', "\r\n")] {
+            assert!(may_be_replaced(ours.as_bytes()), "{ours}");
+        }
+        for other in
+            ["\n", "name = \"x\"\n", "# Trace hashes\n", "a 1 ff\n", &format!("\n{written}"), &written[1..]]
+        {
+            assert!(!may_be_replaced(other.as_bytes()), "{other}");
+        }
+        assert!(!may_be_replaced(b"\xff\xfe"));
     }
 
     #[test]

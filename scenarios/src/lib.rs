@@ -5,6 +5,10 @@
 //! scenario's judge measures what it promised. Every run is one line that can be given to somebody
 //! else: `thallus-sim run NAME --seed N`.
 
+/// What this build was made from: `commit` and a short name, with `-dirty` behind it when the sources
+/// differed from that commit; `unknown commit` without git. It stands beside the seed of every failure.
+pub const COMMIT: &str = env!("THALLUS_SIM_COMMIT");
+
 pub mod bench;
 pub mod cli;
 pub mod engine;

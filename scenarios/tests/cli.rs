@@ -147,6 +147,32 @@ fn wrong_plans_are_refused_with_line_and_column() {
     assert_eq!(json(&sim(&["check", &fine, "--json"]))["valid"], true);
 }
 
+/// What a wrong plan's error says lists every name there is, and the page that it sends the reader to has them.
+#[test]
+fn the_page_that_a_wrong_plans_error_names_has_every_fault_and_kind_of_link() {
+    let folder = Folder::new("page");
+    let good = "name = \"x\"\nduration = \"1s\"\n[[node]]\ncount = 2\n[[link]]\nmembers = [0, 1]\n";
+    let fault = format!("{good}[[fault]]\nend = \"1s\"\nwhat.zzzzzzzz = {{ node = 1 }}\n");
+    let kind = format!("{good}kind = \"zzzzzzzz\"\n");
+    for (text, known) in [(fault, "crash-unsynced"), (kind, "packet-radio")] {
+        let plan = folder.file("wrong.toml", &text);
+        let error = err(&sim(&["check", &plan]));
+        let (_, rest) = error.split_once("expected one of ").expect(&error);
+        let (names, remedy) = rest.split_once("; ").expect(&error);
+        let page = remedy.split_whitespace().find(|word| word.starts_with("docs/")).expect(&error);
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(page);
+        let page = std::fs::read_to_string(&page).unwrap_or_else(|problem| panic!("{error}: {problem}"));
+        let words: Vec<&str> = page.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').collect();
+        let names: Vec<&str> = names.split(", ").map(|name| name.trim_matches('`')).collect();
+        assert!(names.contains(&known), "{names:?}");
+        for name in names {
+            // The page gives the seven spreading factors as a range.
+            let listed = if name.starts_with("lora-sf") { "lora-sf12" } else { name };
+            assert!(words.contains(&listed), "`{name}` does not stand on the page of {remedy}");
+        }
+    }
+}
+
 #[test]
 fn wrong_topologies_are_refused_with_line_and_column() {
     let folder = Folder::new("topologies");
@@ -311,7 +337,8 @@ fn a_failing_run_says_how_to_repeat_it_and_saves_its_plan() {
     for part in [
         "liveness",
         "step",
-        "seed 3",
+        "seed 3 of ",
+        &format!(", {}\n", scenarios::COMMIT),
         "replay: cargo run --release -p scenarios -- replay",
         "target/thallus-sim/hopeless-3.toml",
     ] {
@@ -319,6 +346,23 @@ fn a_failing_run_says_how_to_repeat_it_and_saves_its_plan() {
     }
     assert!(folder.0.join("target/thallus-sim/hopeless-3.toml").is_file());
     assert!(folder.0.join("target/thallus-sim/hopeless-3.trace").is_file());
+}
+
+/// The commit of a build is one that the repository knows; where there is no repository, none is made up.
+#[test]
+fn the_commit_of_a_build_can_be_checked_out() {
+    let git = |args: &[&str]| {
+        let output = Command::new("git").args(args).current_dir(env!("CARGO_MANIFEST_DIR")).output();
+        output.ok().filter(|output| output.status.success())
+    };
+    if git(&["ls-files", "--error-unmatch", "build.rs"]).is_none() {
+        assert_eq!(scenarios::COMMIT, "unknown commit");
+        return;
+    }
+    let name = scenarios::COMMIT.strip_prefix("commit ").expect("a commit");
+    let name = name.strip_suffix("-dirty").unwrap_or(name);
+    assert!(name.len() >= 12 && name.bytes().all(|byte| byte.is_ascii_hexdigit()), "{name}");
+    assert!(git(&["rev-parse", "--quiet", "--verify", &format!("{name}^{{commit}}")]).is_some(), "{name}");
 }
 
 #[test]
@@ -493,6 +537,16 @@ fn golden_compares_and_rewrites_only_when_asked() {
     refused(&["golden", "--file", &wrong], &["broken.txt:1"]);
     assert_eq!(std::fs::read_to_string(&wrong).unwrap(), "what is this\n");
     refused(&["golden", "--file", "nowhere.txt"], &["cannot read", "nowhere.txt"]);
+    let plan = folder.file("plan.toml", HOPELESS);
+    std::fs::write(folder.0.join("bytes"), b"\xff\xfe").unwrap();
+    for (path, held) in [(&wrong, &b"what is this\n"[..]), (&plan, HOPELESS.as_bytes())] {
+        let place = format!("; {path}:1; name one that");
+        refused(&["golden", "--update", "--file", path], &["would replace", &place]);
+        assert_eq!(std::fs::read(path).unwrap(), held);
+    }
+    let bytes = folder.0.join("bytes").display().to_string();
+    refused(&["golden", "--update", "--file", &bytes], &["would replace", &bytes]);
+    assert_eq!(std::fs::read(&bytes).unwrap(), b"\xff\xfe");
     let output = sim_in(&folder.0, &["golden", "--update"]);
     assert_eq!(output.status.code(), Some(2), "outside the workspace there is nothing to rewrite");
 }

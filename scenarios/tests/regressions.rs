@@ -23,6 +23,7 @@ fn every_saved_plan_passes() {
         let plan = Plan::from_toml(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
         let report = report::run(&plan, Origin::File(&name), How::default());
         println!("{name}: {} ({:.2} s)", report.verdict, report.wall_seconds);
-        assert!(report.passed(), "{name}: {}\nreplay: {}\n", report.sentence(), report.replay);
+        let (sentence, replay) = (report.sentence(), &report.replay);
+        assert!(report.passed(), "{name}: {sentence}\n{}\nreplay: {replay}\n", scenarios::COMMIT);
     }
 }

@@ -45,7 +45,8 @@ fn passes(scenario: &'static Scenario, params: &Params, how: How) {
     let plan = scenario.make(params).unwrap_or_else(|usage| panic!("{usage}"));
     let report = report::run(&plan, Origin::Named(scenario, params), how);
     println!("{}: {} ({:.2} s)", report.replay, report.verdict, report.wall_seconds);
-    assert!(report.passed(), "{}: {}\nreplay: {}\n", scenario.name, report.sentence(), report.replay);
+    let (sentence, replay) = (report.sentence(), &report.replay);
+    assert!(report.passed(), "{}: {sentence}\n{}\nreplay: {replay}\n", scenario.name, scenarios::COMMIT);
 }
 
 macro_rules! scenario_tests {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use io_tokio::{Handle, MemoryRecords, Runner, Setup, UdpLink, address};
+use io_tokio::{Handle, MemoryRecords, Report, Runner, Setup, StorageError, UdpLink, address};
 use proto_core::identity::LocalIdentity;
 use proto_core::ids::{LinkId, NodeId};
 use proto_core::limits::Limits;
@@ -28,7 +28,7 @@ struct Party {
     handle: Handle,
     events: mpsc::Receiver<Event>,
     address: SocketAddr,
-    task: JoinHandle<Option<MemoryRecords>>,
+    task: JoinHandle<Result<MemoryRecords, StorageError>>,
 }
 
 fn start(identity: &LocalIdentity, records: MemoryRecords) -> Party {
@@ -145,7 +145,8 @@ async fn a_thousand_messages_each_way() {
     let mut bob = start(&cast().bob, MemoryRecords::default());
     alice.connect(bob.handle.node(), bob.address).await;
     timeout(LONG, exchange_both(&mut alice, &mut bob)).await.expect("in time");
-    let (status, links) = alice.handle.status().await.unwrap();
+    let Report { status, links, storage } = alice.handle.status().await.unwrap();
+    assert_eq!(storage, None);
     assert_eq!(status.peers.iter().filter(|peer| peer.up).count(), 1);
     assert_eq!((links.len(), links[0].unsent, links[0].last_error.as_deref()), (1, 0, None));
     timeout(LONG, async { tokio::join!(alice.stop(), bob.stop()) }).await.expect("both stop");
@@ -169,7 +170,7 @@ async fn a_node_counts_its_starts_in_its_records() {
     let mut records = MemoryRecords::default();
     for start_count in 1..=3 {
         let party = start(&cast().alice, records);
-        assert_eq!(party.handle.status().await.unwrap().0.boot, start_count);
+        assert_eq!(party.handle.status().await.unwrap().status.boot, start_count);
         records = timeout(LONG, party.stop()).await.expect("it stops");
         let boots = io_tokio::Records::all(&records);
         assert!(boots.contains(&Record::Boot { count: start_count }), "{boots:?}");

@@ -110,6 +110,42 @@ fn errors_name_the_file_and_the_remedy() {
     let error = get(&folder.key(), b"passphrase").expect_err("exposed");
     assert!(error.to_string().contains("mode 644"), "{error}");
     assert!(error.to_string().contains("chmod 600"), "{error}");
+    let error = put(&folder.key(), 1, Existing::Keep).expect_err("exists");
+    assert!(error.to_string().contains("node.key exists; choose another name"), "{error}");
+    let error = put(&folder.key().join("below"), 1, Existing::Keep).expect_err("no folder");
+    assert!(error.to_string().contains("node.key: cannot make this folder: "), "{error}");
+    assert!(error.to_string().contains("; correct the path"), "{error}");
+}
+
+/// What the reader is told to do. A new variant has no entry and does not compile.
+fn remedy_of(error: &KeyFileError) -> &'static str {
+    match error {
+        KeyFileError::NotAKeyFile => "; check the path",
+        KeyFileError::NewerVersion { .. } => "; update it",
+        KeyFileError::Corrupt(_) => "; restore it from a backup",
+        KeyFileError::WrongPassphrase => "; try again",
+        KeyFileError::TooCostly { .. } => "; open it on a larger machine",
+        KeyFileError::OutOfMemory => "; free some",
+        KeyFileError::OutOfRange(_) => "; put fewer keys into it",
+    }
+}
+
+#[test]
+fn whatever_is_wrong_with_the_contents_has_its_remedy() {
+    let all = [
+        KeyFileError::NotAKeyFile,
+        KeyFileError::NewerVersion { found: 2, known: 1 },
+        KeyFileError::Corrupt("checksum"),
+        KeyFileError::WrongPassphrase,
+        KeyFileError::TooCostly { memory_kib: 9, passes: 9 },
+        KeyFileError::OutOfMemory,
+        KeyFileError::OutOfRange("more than 64 network keys"),
+    ];
+    for error in all {
+        let text = FileError::contents(Path::new("keys/node.key"))(error).to_string();
+        assert!(text.starts_with("keys/node.key: "), "{text}");
+        assert!(text.contains(remedy_of(&error)), "no `{}` in `{text}`", remedy_of(&error));
+    }
 }
 
 /// A full disk in the middle of writing: the old file is whole and nothing is left beside it.
@@ -123,7 +159,8 @@ fn a_full_disk_leaves_the_old_file() {
         Err(io::Error::from(io::ErrorKind::StorageFull))
     };
     let error = write_whole(&folder.key(), Existing::Replace, full).expect_err("full");
-    assert!(error.to_string().contains("is the disk full"), "{error}");
+    assert!(error.to_string().contains("cannot write it: "), "{error}");
+    assert!(error.to_string().ends_with("; free some room"), "{error}");
     assert_eq!(fs::read(folder.key()).expect("there"), before);
     assert_eq!(folder.names(), ["node.key"]);
 }

@@ -169,3 +169,90 @@ fn only_the_owner_may_read_it() {
     FileRecords::open(&folder.file()).unwrap();
     assert_eq!(std::fs::metadata(folder.file()).unwrap().permissions().mode() & 0o777, 0o600);
 }
+
+#[test]
+fn errors_name_the_file_and_the_remedy() {
+    let path = || PathBuf::from("/var/node/records");
+    let source = || io::Error::from(io::ErrorKind::StorageFull);
+    let all = [
+        (RecordsError::Open { path: path(), source: source() }, "free some room"),
+        (RecordsError::Write { path: path(), source: source() }, "free some room and start the node again"),
+        (RecordsError::TooMuch { path: path() }, "smaller limits"),
+        (RecordsError::Stopped { path: path() }, "start the node again"),
+        (RecordsError::InUse { path: path() }, "stop that one first"),
+        (RecordsError::NameOfCopy { path: path() }, "choose another name"),
+        (RecordsError::Corrupt { path: path(), offset: 7 }, "restore it from a copy"),
+        (RecordsError::NewerVersion { path: path(), offset: 7 }, "run that version"),
+    ];
+    for (error, remedy) in all {
+        let text = error.to_string();
+        assert!(text.contains("/var/node/records"), "{text}");
+        assert!(text.contains(remedy), "no `{remedy}` in `{text}`");
+    }
+    let folder = Folder::new("place");
+    let error = FileRecords::open(&folder.0.join("missing/records")).unwrap_err().to_string();
+    assert!(error.contains("missing/records: ") && error.contains("make the folder first"), "{error}");
+    let error = FileRecords::open(&folder.0).unwrap_err().to_string();
+    assert!(error.contains("must name a file"), "{error}");
+}
+
+/// Set for the part of the next test that runs under a limit.
+#[cfg(unix)]
+const LIMITED: &str = "THALLUS_TEST_LIMITED_RECORDS";
+
+/// A file that may not grow is the full disk that needs no disk: `ulimit -f` in a process of its own.
+/// The limit counts for all that process writes, so it runs this one test again and nothing else.
+#[test]
+#[cfg(unix)]
+fn a_full_disk_is_said_with_place_and_remedy_and_costs_nothing_that_was_confirmed() {
+    const NAME: &str =
+        "records::tests::a_full_disk_is_said_with_place_and_remedy_and_costs_nothing_that_was_confirmed";
+    if let Some(path) = std::env::var_os(LIMITED) {
+        return fill_the_disk(Path::new(&path));
+    }
+    let folder = Folder::new("full");
+    FileRecords::open(&folder.file()).unwrap().append(&[Record::Boot { count: 1 }]).unwrap();
+    // Ignored, the signal becomes an error of the write.
+    let script = "trap '' XFSZ; ulimit -f 64; exec \"$0\" --exact \"$1\" --nocapture";
+    let output = std::process::Command::new("sh")
+        .args(["-c", script])
+        .arg(std::env::current_exe().unwrap())
+        .arg(NAME)
+        .env(LIMITED, folder.file())
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}");
+    let confirmed = text.lines().find_map(|line| line.strip_prefix("confirmed ")?.parse::<u64>().ok());
+    let confirmed = confirmed.unwrap_or_else(|| panic!("it ran: {text}"));
+    assert!(confirmed > 0);
+    // The next start finds what was confirmed, no more, and goes on.
+    let mut records = FileRecords::open(&folder.file()).unwrap();
+    for seq in 0..confirmed {
+        assert_eq!(records.get(&Key::Incoming(PEER, seq)), Some(incoming(seq, 3_000)));
+    }
+    assert_eq!(records.all().len() as u64, confirmed + 1);
+    records.append(&[Record::Boot { count: 2 }]).unwrap();
+}
+
+#[cfg(unix)]
+fn fill_the_disk(path: &Path) {
+    let mut records = FileRecords::open(path).unwrap();
+    let mut confirmed = 0;
+    let error = loop {
+        match records.append(&[incoming(confirmed, 3_000)]) {
+            Ok(()) => confirmed += 1,
+            Err(error) => break error.to_string(),
+        }
+        assert!(confirmed < 1_000, "there is no limit");
+    };
+    println!("\nconfirmed {confirmed}");
+    let place = format!("cannot write {}: ", path.display());
+    assert!(error.starts_with(&place) && error.contains("os error 27"), "{error}");
+    assert!(
+        error.contains("; raise the limit") && error.contains("start the node again: what was"),
+        "{error}"
+    );
+    let again = records.append(&[Record::Boot { count: 9 }]).unwrap_err().to_string();
+    assert!(again.starts_with(&place) && again.contains("an earlier write failed; start"), "{again}");
+}

@@ -77,11 +77,11 @@ impl Secrets {
     }
 }
 
-/// Why a key file cannot be used. Nothing was changed.
+/// Why a key file cannot be used, and what to do. Nothing was changed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum KeyFileError {
     /// The first bytes are not those of a key file.
-    #[error("not a key file")]
+    #[error("not a key file; check the path")]
     NotAKeyFile,
     /// A later version of this software wrote it.
     #[error("key file of version {found}, this software knows {known}; update it")]
@@ -95,10 +95,13 @@ pub enum KeyFileError {
     #[error("key file damaged ({0}); restore it from a backup")]
     Corrupt(&'static str),
     /// The passphrase is not the one it was sealed with.
-    #[error("wrong passphrase")]
+    #[error("wrong passphrase; try again, or open the backup that it belongs to")]
     WrongPassphrase,
     /// Opening it would cost more memory or time than allowed.
-    #[error("key file asks for {memory_kib} KiB and {passes} passes, more than allowed here")]
+    #[error(
+        "key file asks for {memory_kib} KiB and {passes} passes, more than allowed here; \
+         open it on a larger machine and seal it again at a lower cost"
+    )]
     TooCostly {
         /// Memory that it asks for, in KiB.
         memory_kib: u32,
@@ -106,10 +109,10 @@ pub enum KeyFileError {
         passes: u32,
     },
     /// The memory for the key derivation is not there.
-    #[error("not enough memory to open or seal the key file")]
+    #[error("not enough memory to open or seal the key file; free some, or seal it at a lower cost")]
     OutOfMemory,
     /// More in it than fits [`MAX_KEYFILE_BYTES`], or a cost that Argon2 does not allow.
-    #[error("cannot seal: {0}")]
+    #[error("cannot seal the key file: {0}; put fewer keys into it, or choose another cost")]
     OutOfRange(&'static str),
 }
 

@@ -1,13 +1,13 @@
 //! `golden`: whether this build does, step by step, what the committed hashes say.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use simulator::Verdict;
 
 use super::args::GoldenArgs;
 use crate::fail::Usage;
-use crate::golden::{COMMITTED, Difference, Entry, first_difference, measure, read, write};
+use crate::golden::{COMMITTED, Difference, Entry, first_difference, may_be_replaced, measure, read, write};
 
 /// Compares, or rewrites.
 pub(super) fn golden(args: &GoldenArgs) -> Result<u8, Usage> {
@@ -20,6 +20,7 @@ pub(super) fn golden(args: &GoldenArgs) -> Result<u8, Usage> {
                 "start the command in the workspace's folder, or name the file with --file",
             ));
         }
+        keeps_nothing_else(&path)?;
         let entries = measure();
         super::write_file(&path, &write(&entries))?;
         super::tell(format_args!("{} hashes written to {}", entries.len(), path.display()));
@@ -54,6 +55,20 @@ pub(super) fn golden(args: &GoldenArgs) -> Result<u8, Usage> {
             Ok(Verdict::Determinism.exit_code())
         }
     }
+}
+
+/// Refuses a file that holds something else than hashes. A device or a pipe holds nothing.
+fn keeps_nothing_else(path: &Path) -> Result<(), Usage> {
+    if path.metadata().is_ok_and(|kind| kind.is_file())
+        && !may_be_replaced(&super::read_file(path, "file of hashes")?)
+    {
+        return Err(Usage::new(
+            "--update would replace a file that is no file of trace hashes",
+            format!("{}:1", path.display()),
+            "name one that `golden --update` has written, or a new one",
+        ));
+    }
+    Ok(())
 }
 
 fn expected(args: &GoldenArgs) -> Result<Vec<Entry>, Usage> {

@@ -43,7 +43,7 @@ pub(super) fn read_plan(path: &std::path::Path) -> Result<Plan, Usage> {
     let text = super::read_text(path, "plan")?;
     Plan::from_toml(&text).map_err(|error| {
         let place = format!("{}:{}:{}", path.display(), error.line, error.column);
-        Usage::new(error.message, place, "correct the plan; docs/src/simulate.md describes its keys")
+        Usage::new(error.message, place, "correct the plan; docs/src/spec/simulator.md describes its keys")
     })
 }
 

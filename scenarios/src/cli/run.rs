@@ -163,7 +163,8 @@ fn tell(report: &Report, origin: Origin<'_>, saved: &[(&'static str, PathBuf)], 
         Origin::Named(scenario, _) => scenario.name.to_owned(),
         Origin::File(path) => path.to_owned(),
     };
-    say(json, &format!("  seed {} of {place}, thallus-sim {}", report.seed, env!("CARGO_PKG_VERSION")));
+    let version = env!("CARGO_PKG_VERSION");
+    say(json, &format!("  seed {} of {place}, thallus-sim {version}, {}", report.seed, crate::COMMIT));
     say(json, &format!("  replay: {}", report.replay));
     for (what, path) in saved {
         say(json, &format!("  {what}: {}", path.display()));

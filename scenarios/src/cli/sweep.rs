@@ -38,7 +38,8 @@ pub(super) fn sweep(args: &SweepArgs) -> Result<u8, Usage> {
         let written = file.as_ref().is_none_or(|file| write_line(file, report));
         if !report.passed() {
             bar.suspend(|| {
-                super::tell(format_args!("{} seed {}: {}", report.scenario, report.seed, report.sentence()))
+                let Report { scenario, seed, .. } = report;
+                super::tell(format_args!("{scenario} seed {seed}, {}: {}", crate::COMMIT, report.sentence()))
             });
         }
         bar.inc(1);
