@@ -25,7 +25,7 @@ targets() {
 }
 
 build() {
-    cargo "+$TOOLCHAIN" fuzz build --fuzz-dir fuzz --sanitizer "$SANITIZER" --target-dir "$TARGET_DIR"
+    RUSTC_WRAPPER="$PWD/fuzz/rustc.sh" cargo "+$TOOLCHAIN" fuzz build --fuzz-dir fuzz --sanitizer "$SANITIZER" --target-dir "$TARGET_DIR"
 }
 
 # run TARGET OPTIONS...: runs one built target. What it finds worth keeping goes to a folder that is not

@@ -12,7 +12,7 @@ use std::cell::RefCell;
 
 use bytes::Bytes;
 use proto_core::ids::NodeId;
-use proto_core::node::{Command, Event, Input, Output, Refused, Send};
+use proto_core::node::{Command, Event, Input, Output, Refused, Send, UsedNonce};
 use proto_core::store::record::Record;
 use proto_core::time::Instant;
 use proto_core::wake::Wake;
@@ -228,8 +228,8 @@ impl<S: Subject> Subject for Metered<S> {
         Some(outside)
     }
 
-    fn last_packet_number(&self) -> u64 {
-        self.inner.as_ref().map_or(0, S::last_packet_number)
+    fn last_nonce(&self) -> UsedNonce {
+        self.inner.as_ref().map(S::last_nonce).unwrap_or_default()
     }
 
     fn next_wake(&self) -> Wake {

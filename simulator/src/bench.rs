@@ -2,7 +2,7 @@
 
 use proto_core::drops::Drops;
 use proto_core::ids::{Addr, LinkId, NodeId, Ticket};
-use proto_core::node::{Input, Output, Refused, Transmit};
+use proto_core::node::{Input, Output, Refused, Transmit, UsedNonce};
 use proto_core::store::record::Record;
 use proto_core::time::Instant;
 use proto_core::wake::Wake;
@@ -62,8 +62,8 @@ impl Subject for Echo {
         packet[8..16].copy_from_slice(&self.number.to_le_bytes());
         Some(Output::Transmit(Transmit { link, to, len: 64, segment: 64, after: Ticket(0) }))
     }
-    fn last_packet_number(&self) -> u64 {
-        self.number
+    fn last_nonce(&self) -> UsedNonce {
+        UsedNonce { key_name: 0, number: self.number }
     }
     fn next_wake(&self) -> Wake {
         Wake::Idle

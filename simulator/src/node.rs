@@ -8,7 +8,7 @@ use std::collections::btree_map::Entry;
 use proto_core::crypto::secret::Secret;
 use proto_core::identity::{DeviceSecrets, Genesis, LocalIdentity, Network, RootKey, Validity};
 use proto_core::ids::NodeId;
-use proto_core::node::{Boot, Input, Node, Output, Refused, VERSIONS};
+use proto_core::node::{Boot, Input, Node, Output, Refused, UsedNonce, VERSIONS};
 use proto_core::store::record::Record;
 use proto_core::time::Instant;
 use proto_core::wake::Wake;
@@ -129,8 +129,8 @@ impl Subject for Node {
         Node::poll(self, now, buf)
     }
 
-    fn last_packet_number(&self) -> u64 {
-        Node::last_packet_number(self)
+    fn last_nonce(&self) -> UsedNonce {
+        Node::last_nonce(self)
     }
 
     fn next_wake(&self) -> Wake {

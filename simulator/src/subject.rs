@@ -6,7 +6,7 @@
 use proto_core::drops::Drops;
 use proto_core::ids::NodeId;
 use proto_core::limits::Limits;
-use proto_core::node::{Input, Output, Refused};
+use proto_core::node::{Input, Output, Refused, UsedNonce};
 use proto_core::store::record::Record;
 use proto_core::time::Instant;
 use proto_core::wake::Wake;
@@ -75,8 +75,8 @@ pub trait Subject: Sized {
     fn handle(&mut self, now: Instant, input: Input<'_>) -> Result<(), Refused>;
     /// The next thing to do.
     fn poll(&mut self, now: Instant, buf: &mut [u8]) -> Option<Output>;
-    /// The number under which the last data packet that `poll` gave was sealed.
-    fn last_packet_number(&self) -> u64;
+    /// What the last data packet that `poll` gave was sealed under; of several in one, the last.
+    fn last_nonce(&self) -> UsedNonce;
     /// When to call `handle` with `Input::Wake`.
     fn next_wake(&self) -> Wake;
     /// How it is doing.

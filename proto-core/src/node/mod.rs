@@ -38,7 +38,7 @@ use crate::zoo::Zoo;
 
 pub use input::{Class, Command, Delivery, Input, LinkInfo, LinkState, Medium, PeerSpec, Send};
 pub use output::{
-    DownReason, Event, Outcome, Output, PathStatus, PeerStatus, Refused, RejectReason, Transmit,
+    DownReason, Event, Outcome, Output, PathStatus, PeerStatus, Refused, RejectReason, Transmit, UsedNonce,
 };
 pub use status::Status;
 
@@ -93,11 +93,11 @@ pub struct Node {
     may_transmit: bool,
     events: VecDeque<Event>,
     /// Packets of handshakes, and goodbyes: whole already, since their keys may be gone when they leave.
-    sealed_before: VecDeque<(LinkId, Addr, Bytes)>,
+    sealed_before: VecDeque<(LinkId, Addr, Bytes, UsedNonce)>,
     /// A datagram is copied here to be opened in place.
     scratch: Vec<u8>,
-    /// See [`Node::last_packet_number`].
-    last_packet_number: u64,
+    /// See [`Node::last_nonce`].
+    last_nonce: UsedNonce,
     /// Work was left over when a turn's budget ran out or the outputs were full.
     backlog: bool,
 }
@@ -148,7 +148,7 @@ impl Node {
             events: VecDeque::new(),
             sealed_before: VecDeque::new(),
             scratch: Vec::new(),
-            last_packet_number: 0,
+            last_nonce: UsedNonce::default(),
             backlog: false,
             limits,
         };
@@ -359,11 +359,11 @@ impl Node {
         self.sessions.slot_of(node)
     }
 
-    /// The number under which the last packet was sealed. The wire shows its low bytes only; a simulator
-    /// that is to see a number used twice needs the whole of it.
+    /// What the last packet was sealed under. The wire shows the low bytes of the number only, and nothing of
+    /// the key; a simulator that is to see a nonce used twice needs the whole.
     #[must_use]
-    pub fn last_packet_number(&self) -> u64 {
-        self.last_packet_number
+    pub fn last_nonce(&self) -> UsedNonce {
+        self.last_nonce
     }
 
     /// Asserts what always holds, in every machine.

@@ -241,3 +241,12 @@ pub struct PathStatus {
     /// Bytes received over it.
     pub received_bytes: u64,
 }
+
+/// A nonce and the key that it was used with, as far as others may know.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct UsedNonce {
+    /// A name of the sending key, made of the handshake's hash; both directions of a session have the same.
+    pub key_name: u64,
+    /// The packet number on its path.
+    pub number: u64,
+}

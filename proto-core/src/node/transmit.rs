@@ -7,7 +7,7 @@ use crate::crypto::aead::TAG_LEN;
 use crate::ids::{PeerSlot, Ticket};
 use crate::link::{Intent, frame};
 use crate::node::Node;
-use crate::node::output::{Output, Transmit};
+use crate::node::output::{Output, Transmit, UsedNonce};
 use crate::time::Instant;
 
 /// Less than the smallest MTU of any link holds no packet.
@@ -74,17 +74,19 @@ impl Node {
         if let Some(sealed) = self.sessions.seal(&mut cx, peer, path, acked, &mut buf, len)
             && let Some(packet) = buf.get(..sealed.len)
         {
-            self.sealed_before.push_back((intent.link, intent.addr, Bytes::copy_from_slice(packet)));
+            let nonce = UsedNonce { key_name: sealed.key_name, number: sealed.packet_number };
+            self.sealed_before.push_back((intent.link, intent.addr, Bytes::copy_from_slice(packet), nonce));
         }
     }
 
     /// A packet of the handshake or a goodbye.
     fn finished_packet(&mut self, buf: &mut [u8]) -> Option<Transmit> {
         loop {
-            let (link, to, packet) = self.sealed_before.pop_front()?;
+            let (link, to, packet, nonce) = self.sealed_before.pop_front()?;
             if let Some(place) = buf.get_mut(..packet.len()) {
                 place.copy_from_slice(&packet);
                 let len = packet.len();
+                self.last_nonce = nonce;
                 return Some(Transmit { link, to, len, segment: len, after: self.boot_ticket });
             }
         }
@@ -151,7 +153,7 @@ impl Node {
         let mut cx = super::cx(now, &mut self.links_rng, &self.limits, &mut self.drops, self.zoo);
         match sealed {
             Some(sealed) => {
-                self.last_packet_number = sealed.packet_number;
+                self.last_nonce = UsedNonce { key_name: sealed.key_name, number: sealed.packet_number };
                 self.links.sent(&mut cx, intent, sealed.packet_number, sealed.len);
                 let after = built.after_slot.map_or(Ticket(0), |slot| self.gate.ticket_of(slot));
                 Some((sealed.len, after))

@@ -8,9 +8,9 @@ use alloc::vec::Vec;
 
 use crate::ids::{Addr, LinkId, PeerSlot};
 use crate::link;
-use crate::node::Node;
 use crate::node::gate::Waiter;
 use crate::node::output::Event;
+use crate::node::{Node, UsedNonce};
 use crate::session;
 use crate::time::Instant;
 
@@ -54,7 +54,7 @@ impl Node {
                 if !self.may_transmit && self.sealed_before.len() >= self.limits.outputs as usize {
                     self.sealed_before.pop_front();
                 }
-                self.sealed_before.push_back((link, to, packet));
+                self.sealed_before.push_back((link, to, packet, UsedNonce::default()));
             }
             session::Action::Established {
                 peer,

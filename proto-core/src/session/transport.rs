@@ -36,6 +36,8 @@ const FORGED_LIMIT: u64 = 1 << 36;
 pub struct Sealed {
     /// Its number on its path.
     pub packet_number: u64,
+    /// A name of the key that it was sealed with, which says nothing about the key.
+    pub key_name: u64,
     /// Its length in bytes, from the start of the buffer.
     pub len: usize,
 }
@@ -162,7 +164,7 @@ impl Sessions {
         if keys.sent == cx.limits.rekey_packets {
             self.peer_timers.set(peer.0, Wake::At(cx.now, Reason::Rekey));
         }
-        Some(Sealed { packet_number: number, len })
+        Some(Sealed { packet_number: number, key_name: keys.rank.hash, len })
     }
 
     /// Decrypts one packet in place, whatever link and address it came from. `None`, with the reason

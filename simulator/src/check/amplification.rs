@@ -221,6 +221,7 @@ fn answer_in(bytes: &[u8]) -> Option<[u8; 8]> {
 #[cfg(test)]
 mod tests {
     use proto_core::ids::Ticket;
+    use proto_core::node::UsedNonce;
 
     use super::*;
     use crate::net::address::{address_of, translated};
@@ -240,8 +241,16 @@ mod tests {
 
     fn sends(watch: &mut Amplification, host: u32, to: Addr, bytes: &[u8]) -> bool {
         let after = Ticket(0);
-        let sight =
-            Sight::Transmit { host, link: 0, to, after, bytes, packet_number: 1, digest: 1, chain: 0 };
+        let sight = Sight::Transmit {
+            host,
+            link: 0,
+            to,
+            after,
+            bytes,
+            nonce: UsedNonce::default(),
+            digest: 1,
+            chain: 0,
+        };
         watch.see(0, &sight).is_none()
     }
 

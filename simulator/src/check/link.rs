@@ -62,6 +62,8 @@ pub struct Ledger {
     small: BTreeMap<Alike, VecDeque<(u32, u64)>>,
     /// How often each host has started.
     lives: BTreeMap<u32, u32>,
+    /// Nodes of which there have been two.
+    cloned: BTreeSet<u32>,
     outstanding: u64,
     /// What cannot be held against the core, counted by name.
     pub excusable: BTreeMap<&'static str, u64>,
@@ -115,6 +117,7 @@ impl Ledger {
             flows: plan.flows.iter().map(flow).collect(),
             small: BTreeMap::new(),
             lives: BTreeMap::new(),
+            cloned: BTreeSet::new(),
             outstanding: 0,
             excusable: BTreeMap::new(),
         }
@@ -209,6 +212,12 @@ impl Ledger {
         self.close(number, index);
     }
 
+    /// There are two of this node now, from one disk. The numbers of their durable messages are the same, so a
+    /// receiver takes those of one for those of the other; it says that there are two, and more nobody can.
+    pub fn cloned(&mut self, node: u32) {
+        self.cloned.insert(node);
+    }
+
     /// A host was started.
     pub fn booted(&mut self, host: u32) {
         *self.lives.entry(host).or_default() += 1;
@@ -276,19 +285,21 @@ impl Ledger {
                 flow.report.receipts += 1;
                 if delivered_at.is_none() && flow.plan.delivery != Kind::Datagram {
                     let restarted = self.lives.get(&to).copied().unwrap_or(0) > 1;
-                    if !restarted {
+                    if self.cloned.contains(&to) || self.cloned.contains(&flow.plan.from) {
+                        self.excuse("signed-for-beside-a-clone", 1);
+                    } else if !restarted {
                         let reason = format!(
                             "message {index} of flow {number} ({} to {to}) was signed for but never delivered",
                             flow.plan.from
                         );
                         return Some(wrong(reason));
-                    }
-                    if flow.plan.delivery == Kind::Durable {
+                    } else if flow.plan.delivery == Kind::Durable {
                         // The power may have failed between the receipt and the application.
                         open.owed = true;
                         return None;
+                    } else {
+                        self.excuse("receiver-restarted", 1);
                     }
-                    self.excuse("receiver-restarted", 1);
                 }
             }
             Fate::Expired => {
@@ -312,7 +323,9 @@ impl Ledger {
     /// Something came out at the other end. Gives the flow it belongs to.
     pub fn arrived(&mut self, now_us: u64, arrived: &Arrived<'_>) -> Result<u32, Violation> {
         let (number, index) = self.identify(arrived)?;
-        let life = self.lives.get(&arrived.host).copied().unwrap_or(0);
+        // A clone's first start finds a disk that was used before.
+        let is_clone = u32::from(arrived.host != arrived.node);
+        let life = self.lives.get(&arrived.host).copied().unwrap_or(0) + is_clone;
         let flow = &mut self.flows[number as usize];
         let (from, to) = (flow.plan.from, flow.plan.to);
         // Written only for a violation: nearly every packet comes by here.
@@ -502,7 +515,10 @@ impl Ledger {
     pub fn owed(&self) -> u64 {
         let owed =
             |flow: &Flow| flow.open.iter().filter(|open| open.owed && open.delivered_at.is_none()).count();
-        self.flows.iter().filter(|flow| !flow.exempt).map(|flow| owed(flow) as u64).sum()
+        let is_known = |flow: &&Flow| {
+            !flow.exempt && !self.cloned.contains(&flow.plan.from) && !self.cloned.contains(&flow.plan.to)
+        };
+        self.flows.iter().filter(is_known).map(|flow| owed(flow) as u64).sum()
     }
 
     /// The flows' parts of the outcome.

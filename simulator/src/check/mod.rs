@@ -10,7 +10,7 @@ mod resources;
 mod session;
 
 use proto_core::ids::{Addr, Ticket};
-use proto_core::node::Event;
+use proto_core::node::{Event, UsedNonce};
 use proto_core::store::record::Key;
 use proto_core::wake::Wake;
 
@@ -36,7 +36,7 @@ pub enum Sight<'a> {
     /// of the host may have changed on the way.
     Packet { host: u32, link: u32, from: Addr, to: Addr, bytes: &'a [u8] },
     /// A node sends a datagram that depends on what has the ticket `after`. A data packet was sealed
-    /// under `packet_number`; for others that says nothing. `digest` is of its bytes, and `chain` counts
+    /// under `nonce`; for others that says nothing. `digest` is of its bytes, and `chain` counts
     /// the small packets in a row that were each sent because of the one before alone.
     Transmit {
         host: u32,
@@ -44,7 +44,7 @@ pub enum Sight<'a> {
         to: Addr,
         after: Ticket,
         bytes: &'a [u8],
-        packet_number: u64,
+        nonce: UsedNonce,
         digest: u64,
         chain: u32,
     },

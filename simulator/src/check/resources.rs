@@ -132,6 +132,7 @@ impl Checker for Resources {
 #[cfg(test)]
 mod tests {
     use proto_core::ids::{Addr, Ticket};
+    use proto_core::node::UsedNonce;
 
     use super::*;
 
@@ -142,7 +143,16 @@ mod tests {
             let (to, after, bytes) = (Addr::from_u32(1), Ticket(1), &[0x80; 31]);
             resources.see(
                 0,
-                &Sight::Transmit { host: 0, link: 0, to, after, bytes, packet_number: 0, digest: 0, chain },
+                &Sight::Transmit {
+                    host: 0,
+                    link: 0,
+                    to,
+                    after,
+                    bytes,
+                    nonce: UsedNonce::default(),
+                    digest: 0,
+                    chain,
+                },
             )
         };
         assert_eq!((0..=MOST_CHAIN).find_map(&mut seen), None);

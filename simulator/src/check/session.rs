@@ -1,24 +1,24 @@
 //! What a stranger with a microphone may never hear: one nonce used twice under one key, or the text
 //! itself.
 //!
-//! A data packet names the receiver's session index and the path; the number under which it was sealed
-//! the node tells, since the wire shows its low bytes only. A sender counts up, so within one path of one
-//! session no number may be as low as one before it: then two plaintexts were sealed under one key and
-//! nonce. A session is told from an earlier one with the same index by the ephemeral key in the
-//! handshake that announced the index.
+//! Of each data packet its sender says under which key and number it was sealed, since the wire shows the low
+//! bytes of the number only; the path stands on the wire. A sender counts up, so within one path no number may
+//! be as low as one before it under the same key: then two plaintexts were sealed under one key and nonce. What
+//! two hosts with one identity seal, twins, counts as one sender's.
 //!
 //! An ephemeral key is the root of a session's keys: no two hosts, twins included, may ever send the
 //! same, and one host may send it again only in the same message.
 
 use std::collections::BTreeMap;
 
+use proto_core::node::UsedNonce;
+
 use super::{Checker, Sight, Violation, want};
-use crate::net::address::owner_of;
 use crate::plan::Plan;
 use crate::trace::Digest;
 
-/// Which packets one sender sends on one path of one session: receiver, its index, sender, path.
-type Way = (u32, u32, u32, u8);
+/// Which packets one node sends on one path under one key: the node, the key's name, the path.
+type Way = (u32, u64, u8);
 
 /// See the module's header.
 #[derive(Debug)]
@@ -26,8 +26,8 @@ pub struct Session {
     marker: u64,
     /// The highest number that was used on each way.
     highest: BTreeMap<Way, u64>,
-    /// The ephemeral key behind each index that a host has announced.
-    announced: BTreeMap<(u32, u32), u64>,
+    /// The node that each host runs.
+    node_of: Vec<u32>,
     /// Who sent each ephemeral key, and in which message.
     ephemerals: BTreeMap<[u8; 32], (u32, u64)>,
 }
@@ -56,23 +56,23 @@ impl Session {
         Session {
             marker: crate::app::marker(plan.seed),
             highest: BTreeMap::new(),
-            announced: BTreeMap::new(),
+            node_of: (0..plan.node_count()).collect(),
             ephemerals: BTreeMap::new(),
         }
     }
 
-    fn data(&mut self, host: u32, to: u32, bytes: &[u8], number: u64) -> Option<Violation> {
-        let &[first, i0, i1, i2, ..] = bytes else { return None };
-        let index = u32::from_le_bytes([i0, i1, i2, 0]);
-        let path = first >> 2 & 7;
+    fn data(&mut self, host: u32, bytes: &[u8], nonce: UsedNonce) -> Option<Violation> {
+        let path = bytes.first()? >> 2 & 7;
+        let node = self.node_of.get(host as usize).copied().unwrap_or(host);
         if self.highest.len() >= MOST_WAYS {
             self.highest.clear();
         }
-        let before = self.highest.insert((to, index, host, path), number)?;
+        let UsedNonce { key_name, number } = nonce;
+        let before = self.highest.insert((node, key_name, path), number)?;
         (number <= before).then(|| {
             let reason = format!(
-                "node {host} sealed a packet as number {number} after number {before}: session index {index:06x} \
-                 of node {to}, path {path}"
+                "node {host} sealed a packet as number {number} after number {before}, under key {key_name:016x} on \
+                 path {path}"
             );
             Violation::safety("session", reason)
         })
@@ -89,13 +89,6 @@ impl Session {
         let ephemeral: [u8; 32] = noise.get(..32)?.try_into().ok()?;
         let mut message = Digest::default();
         message.bytes(noise);
-        let &[_, _, _, i0, i1, i2, ..] = bytes else { return None };
-        let mut key = Digest::default();
-        key.bytes(&ephemeral);
-        let index = u32::from_le_bytes([i0, i1, i2, 0]);
-        if self.announced.insert((host, index), key.get()) != Some(key.get()) {
-            self.highest.retain(|way, _| (way.0, way.1) != (host, index));
-        }
         if self.ephemerals.len() >= MOST_EPHEMERALS {
             self.ephemerals.clear();
         }
@@ -131,11 +124,16 @@ impl Checker for Session {
     }
 
     fn wants(&self) -> u16 {
-        want::TRANSMIT
+        want::BOOT | want::TRANSMIT
     }
 
     fn see(&mut self, _at_us: u64, sight: &Sight<'_>) -> Option<Violation> {
-        let Sight::Transmit { host, to, bytes, packet_number, .. } = *sight else { return None };
+        if let Sight::Boot { host, node } = *sight
+            && host as usize == self.node_of.len()
+        {
+            self.node_of.push(node);
+        }
+        let Sight::Transmit { host, bytes, nonce, .. } = *sight else { return None };
         if contains(bytes, self.marker) {
             let reason = format!("node {host} sent the text of a message in the clear");
             return Some(Violation::safety("session", reason));
@@ -143,7 +141,7 @@ impl Checker for Session {
         if bytes.first().is_some_and(|first| first & 0x80 == 0) {
             return self.handshake(host, bytes);
         }
-        self.data(host, owner_of(&to)?, bytes, packet_number)
+        self.data(host, bytes, nonce)
     }
 }
 

@@ -25,6 +25,12 @@ struct Fate {
     replay: Option<(u64, u64)>,
 }
 
+impl Fate {
+    fn wait(&mut self, add_us: u64, jitter_us: u64) {
+        self.extra_us = self.extra_us.saturating_add(add_us).saturating_add(jitter_us);
+    }
+}
+
 impl Link {
     /// Sends a packet on its way and arranges whatever of it arrives.
     pub(super) fn travel<E: Copy>(&mut self, trip: &Trip, bytes: &[u8], out: &mut Outbox<'_, E>) {
@@ -117,8 +123,7 @@ impl Active {
                 fate.lost |= self.bad[at] && lot(Purpose::BurstLoss).hits(n, *loss_ppm);
             }
             What::Delay { add_us, jitter_us, .. } => {
-                let later_us = add_us.saturating_add(lot(Purpose::Delay).between(n, 0, *jitter_us));
-                fate.extra_us = fate.extra_us.saturating_add(later_us);
+                fate.wait(*add_us, lot(Purpose::Delay).between(n, 0, *jitter_us));
             }
             What::Duplicate { share_ppm, within_us, .. } => {
                 let lot = lot(Purpose::Duplicate);

@@ -81,11 +81,7 @@ impl Plan {
             draw_nat(dice, &mut plan, count);
         }
         for _ in 0..dice.pick(&[0, 0, 0, 0, 1, 2]) {
-            let what = draw_rare(dice, count);
-            let start_us = dice.between(0, plan.duration_us * 3 / 4);
-            let end_us = start_us + dice.between(SECOND / 10, plan.duration_us / 3);
-            let id = plan.faults.len() as u32 + 1;
-            plan.faults.push(Fault { id, start_us, end_us, what });
+            draw_rare(dice, &mut plan, count);
         }
         plan
     }
@@ -195,14 +191,25 @@ fn draw_nat(dice: &mut Dice, plan: &mut Plan, count: u32) {
     }
 }
 
-/// What happens to few devices, and costs them their disk or their name.
-fn draw_rare(dice: &mut Dice, count: u32) -> What {
+/// What happens to few devices, and costs them their disk or their name. A device of which there were two is
+/// believed again when it was started more often than its twin, which takes two starts.
+fn draw_rare(dice: &mut Dice, plan: &mut Plan, count: u32) {
     let node = dice.small(0, count - 1);
-    match dice.small(0, 3) {
+    let kind = dice.small(0, 3);
+    let what = match kind {
         0 => What::DiskFull { node },
         1 => What::DiskFail { node },
         2 => What::Rot { node, records: dice.small(1, 3) },
         _ => What::Clone { node },
+    };
+    let start_us = dice.between(0, plan.duration_us / 2);
+    let end_us = start_us + dice.between(SECOND / 10, plan.duration_us / 4);
+    plan.add_fault(start_us, end_us, what);
+    if kind == 3 {
+        for tenth in [8, 9] {
+            let start_us = plan.duration_us / 10 * tenth;
+            plan.add_fault(start_us, plan.duration_us, What::Crash { node, down_us: SECOND / 10 });
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use bytes::Bytes;
 use proto_core::drops::Drops;
 use proto_core::ids::{Addr, DeviceId, LinkId, NodeId, Ticket};
-use proto_core::node::{Class, Command, Delivery, Event, Input, LinkState, Output, Refused, Send};
+use proto_core::node::{Class, Command, Delivery, Event, Input, LinkState, Output, Refused, Send, UsedNonce};
 use proto_core::store::record::Record;
 use proto_core::time::{Duration, Instant};
 use proto_core::wake::{Reason, Wake};
@@ -71,7 +71,7 @@ pub struct Toy {
     durable: u64,
     out: VecDeque<(Output, Vec<u8>)>,
     heard: u64,
-    last_packet_number: u64,
+    last_nonce: UsedNonce,
 }
 
 impl Subject for Toy {
@@ -111,7 +111,7 @@ impl Subject for Toy {
             durable: 0,
             out: VecDeque::new(),
             heard: 0,
-            last_packet_number: 0,
+            last_nonce: UsedNonce::default(),
         };
         for record in start.records {
             toy.recover(record, start.now);
@@ -191,14 +191,20 @@ impl Subject for Toy {
     fn poll(&mut self, _now: Instant, buf: &mut [u8]) -> Option<Output> {
         let (output, bytes) = self.out.pop_front()?;
         buf[..bytes.len()].copy_from_slice(&bytes);
-        if let Some(number) = bytes.get(5..13).and_then(<[u8]>::first_chunk) {
-            self.last_packet_number = u64::from_le_bytes(*number);
+        if let (Output::Transmit(transmit), Some(number)) =
+            (&output, bytes.get(5..13).and_then(<[u8]>::first_chunk))
+        {
+            // A toy's key is what the two say of their lives, and who they are.
+            let mut name = Digest::default();
+            name.bytes(&bytes[1..4]);
+            name.bytes(transmit.to.as_bytes());
+            self.last_nonce = UsedNonce { key_name: name.get(), number: u64::from_le_bytes(*number) };
         }
         Some(output)
     }
 
-    fn last_packet_number(&self) -> u64 {
-        self.last_packet_number
+    fn last_nonce(&self) -> UsedNonce {
+        self.last_nonce
     }
 
     fn next_wake(&self) -> Wake {

@@ -324,6 +324,7 @@ impl<S: Subject> World<S> {
             report: crate::outcome::NodeReport::default(),
             ..super::new_host(&self.plan, node, Vec::new())
         };
+        self.ledger.cloned(node);
         self.net.join_like(number, node);
         self.hosts.push(clone);
         self.clones.insert(fault, number);

@@ -2,7 +2,7 @@
 
 use proto_core::ids::{LinkId, Ticket};
 use proto_core::node::{
-    Command, Event as Said, Input, LinkInfo, LinkState, Medium, Output, Refused, Transmit,
+    Command, Event as Said, Input, LinkInfo, LinkState, Medium, Output, Refused, Transmit, UsedNonce,
 };
 use proto_core::store::record::Record;
 use proto_core::time::{Duration, Instant};
@@ -78,7 +78,7 @@ impl<S: Subject> World<S> {
             outputs += 1;
             match output {
                 Output::Transmit(transmit) => {
-                    bytes += self.transmit(host, &transmit, &buf, subject.last_packet_number(), done);
+                    bytes += self.transmit(host, &transmit, &buf, subject.last_nonce(), done);
                 }
                 Output::Store { ticket, record } => {
                     if self.store(host, ticket, &record, done) {
@@ -104,7 +104,7 @@ impl<S: Subject> World<S> {
         host: u32,
         transmit: &Transmit,
         buf: &[u8],
-        last_number: u64,
+        last: UsedNonce,
         done: &mut Digest,
     ) -> u64 {
         let Transmit { link, to, len, segment, after } = *transmit;
@@ -114,7 +114,7 @@ impl<S: Subject> World<S> {
             self.complain(Some(Violation::safety("shell", reason)));
             return 0;
         };
-        let Some(&number) = self.hosts[host as usize].interfaces.get(usize::from(link.0)) else {
+        let Some(&at) = self.hosts[host as usize].interfaces.get(usize::from(link.0)) else {
             let reason = format!("node {host} transmits on {link:?}, which it does not have");
             self.complain(Some(Violation::safety("shell", reason)));
             return 0;
@@ -125,8 +125,9 @@ impl<S: Subject> World<S> {
         }
         done.word(after.0);
         let packets = all.chunks(segment);
-        let numbers = (0..packets.len() as u64).rev().map(|behind| last_number.wrapping_sub(behind));
-        for (bytes, packet_number) in packets.zip(numbers) {
+        let numbers = (0..packets.len() as u64).rev().map(|behind| last.number.wrapping_sub(behind));
+        for (bytes, number) in packets.zip(numbers) {
+            let nonce = UsedNonce { number, ..last };
             let mut contents = Digest::default();
             contents.bytes(bytes);
             let digest = contents.get();
@@ -134,8 +135,7 @@ impl<S: Subject> World<S> {
             // A larger packet carries something: it is no mere answer.
             let cause = self.pool.chain;
             let chain = if bytes.len() <= SMALL_PACKET { cause } else { 0 };
-            let sight =
-                Sight::Transmit { host, link: number, to, after, bytes, packet_number, digest, chain };
+            let sight = Sight::Transmit { host, link: at, to, after, bytes, nonce, digest, chain };
             let complaint = self.registry.show(self.now_us, &sight);
             self.complain(complaint);
             let report = &mut self.hosts[host as usize].report;
@@ -143,7 +143,7 @@ impl<S: Subject> World<S> {
             report.bytes_sent += bytes.len() as u64;
             self.pool.chain = chain;
             let mut out = Outbox { pool: &mut self.pool, agenda: &mut self.agenda, wrap: Event::Arrive };
-            self.net.send(self.now_us, number, host, to, bytes, &mut out);
+            self.net.send(self.now_us, at, host, to, bytes, &mut out);
             self.pool.chain = cause;
         }
         if self.idle_since_us.is_some() {
