@@ -18,7 +18,7 @@ use bytes::Bytes;
 use super::cookie::{self, Cookie};
 use super::keys::Holder;
 use super::message::{Builder, COOKIE_LEN, INIT_OVERHEAD, Kind, Packet, RESPONSE_OVERHEAD, tag_of};
-use super::pace::{LONGEST_GAP, SHORTEST_GAP, gap};
+use super::pace::{LONGEST_GAP, SHORTEST_GAP, answer_time, gap};
 use super::payload::Payload;
 use super::peers::{Endpoint, Peer, Place};
 use super::settle::{Claim, Fate};
@@ -266,10 +266,12 @@ impl Sessions {
         }
     }
 
+    /// Long enough for an answer, no longer: a radio that may speak for a second in a hundred would keep the
+    /// only place of a small node for most of an hour, and a cable beside it would wait.
     fn turn(&self, dial: &Dial) -> Duration {
         let info = self.links.get(&dial.place.link).map(|link| &link.info);
-        let gap = info.map_or(Duration::ZERO, |info| gap(info, dial.packet.len(), 2, Duration::ZERO));
-        TURN.max(gap.mul_ratio(4, 1))
+        let answer = info.map_or(Duration::ZERO, |info| answer_time(info, dial.packet.len()));
+        TURN.max(answer.mul_ratio(2, 1))
     }
 
     fn with_cookie(&self, question: &[u8], cookie: Option<&Cookie>, epoch: u32) -> Bytes {

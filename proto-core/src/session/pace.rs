@@ -26,19 +26,29 @@ pub(super) fn patience(info: &LinkInfo) -> Duration {
     usual.max(Duration::from_secs(1))
 }
 
-/// The time until the next copy: after `sent` copies of `bytes` bytes, `elapsed` after the first.
-pub(super) fn gap(info: &LinkInfo, bytes: usize, sent: u32, elapsed: Duration) -> Duration {
+/// Airtime of a handshake packet, in fragments where it needs them.
+fn wire_time(info: &LinkInfo, bytes: usize) -> Duration {
     let fragments = if bytes <= usize::from(info.mtu) {
         0
     } else {
         bytes.div_ceil(usize::from(info.mtu).saturating_sub(FRAGMENT_OVERHEAD + 7).max(8))
     };
-    let airtime = airtime(info, bytes + fragments * FRAGMENT_OVERHEAD);
+    airtime(info, bytes + fragments * FRAGMENT_OVERHEAD)
+}
+
+/// The time in which a question and an answer of `bytes` bytes have passed, where nothing is lost.
+pub(super) fn answer_time(info: &LinkInfo, bytes: usize) -> Duration {
+    info.delay.mul_ratio(5, 2) + wire_time(info, bytes).mul_ratio(2, 1)
+}
+
+/// The time until the next copy: after `sent` copies of `bytes` bytes, `elapsed` after the first.
+pub(super) fn gap(info: &LinkInfo, bytes: usize, sent: u32, elapsed: Duration) -> Duration {
+    let airtime = wire_time(info, bytes);
     let round_trip = info.delay.mul_ratio(2, 1);
     let steady = SHORTEST_GAP.max(airtime.mul_ratio(10, 1)).max(round_trip.mul_ratio(1, 4));
     if sent <= 1 {
         // Where nothing is lost, one copy is enough: wait for its answer.
-        return steady.max(round_trip.mul_ratio(5, 4) + airtime.mul_ratio(2, 1));
+        return steady.max(answer_time(info, bytes));
     }
     if elapsed < EAGER {
         return steady;

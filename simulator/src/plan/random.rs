@@ -122,6 +122,10 @@ fn draw_link(dice: &mut Dice, plan: &mut Plan, a: u32, b: u32) {
         LinkKind::Satellite,
     ]);
     let mut link = LinkPlan::new(kind, &[a, b]);
+    if kind == LinkKind::Plain {
+        // Without a rate nothing bounds how often what a narrow passage swallows is sent again.
+        link.rate_bps = Some(100_000_000);
+    }
     if dice.chance(40) {
         link.loss_there_ppm = dice.small(0, 500_000);
         link.loss_back_ppm = dice.small(0, 500_000);
