@@ -156,7 +156,7 @@ impl Subject for Node {
 mod tests {
     use super::*;
     use crate::outcome::{Outcome, Verdict};
-    use crate::plan::{FlowPlan, Kind, LinkKind, LinkPlan, NodePlan};
+    use crate::plan::{FlowPlan, Kind, LinkKind, LinkPlan, NodePlan, Profile};
     use crate::world::Options;
 
     const SECOND: u64 = 1_000_000;
@@ -247,6 +247,20 @@ mod tests {
             let outcome = run(&Plan::draw(seed));
             assert_eq!(outcome.verdict, Verdict::Pass, "seed {seed}: {}", outcome.sentence());
         }
+    }
+
+    /// A device with sixteen places for durable messages is sent sixty, of several packets each; its application
+    /// takes a second for each. Whoever found no room hears when there is some.
+    #[test]
+    fn a_full_receiver_says_when_it_has_room_again() {
+        let mut plan = two(Kind::Durable, 0);
+        plan.nodes = vec![NodePlan::default(), NodePlan { profile: Profile::Tiny, ..NodePlan::default() }];
+        plan.flows.truncate(1);
+        plan.flows[0] = FlowPlan { delivery: Kind::Durable, ..FlowPlan::new(0, 1, 60, 4_000) };
+        plan.flows[0].consume_after_us = SECOND;
+        let outcome = run(&plan);
+        assert_eq!((outcome.verdict, outcome.delivered), (Verdict::Pass, 60), "{}", outcome.sentence());
+        assert!(outcome.latency.max() < 90 * SECOND, "{} us", outcome.latency.max());
     }
 
     /// An idle session is asked every 25 s, by both sides, and each question is answered.

@@ -350,16 +350,23 @@ impl Peer {
     }
 
     pub(super) fn next_wake(&self, cx: &Cx<'_>) -> Wake {
-        let mut wake = self.outbox.next_wake().min(self.inbox.next_wake());
+        let mut wake = self.timers(cx);
         if self.up {
             for way in &self.ways {
                 wake = wake.min(way.next_wake());
             }
-            if !self.silence_reported {
-                wake = wake.min(Wake::At(self.silence_ends(cx.limits), Reason::SessionIdle));
-            }
         }
         wake
+    }
+
+    /// When messages expire or are asked after, parts of them are given up, or the silence is too long.
+    pub(super) fn timers(&self, cx: &Cx<'_>) -> Wake {
+        let wake = self.outbox.next_wake().min(self.inbox.next_wake());
+        if self.up && !self.silence_reported {
+            wake.min(Wake::At(self.silence_ends(cx.limits), Reason::SessionIdle))
+        } else {
+            wake
+        }
     }
 
     /// Bytes for frames in a packet that surely fits every usable way.

@@ -96,7 +96,7 @@ impl Peer {
             }
             Frame::Message { header, data } => self.inbox.on_message(cx, receiving, &header, data),
             Frame::Receipt(receipt) => {
-                self.outbox.on_receipt(sending, &receipt);
+                self.outbox.on_receipt(cx.now, sending, &receipt);
                 true
             }
             Frame::Floor { space, floor } => {

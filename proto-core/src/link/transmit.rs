@@ -92,9 +92,10 @@ impl Links {
                 }
                 Err(wake) => {
                     self.ready.pop_front();
-                    if let Some(entry) = self.peer_mut(peer) {
-                        entry.queued = false;
-                    }
+                    let Some(entry) = self.peer_mut(peer) else { continue };
+                    entry.queued = false;
+                    // What the ways wait for, and what messages do.
+                    let wake = wake.min(entry.timers(cx));
                     self.deadlines.set(peer.0, wake);
                 }
             }

@@ -29,7 +29,7 @@ pub(super) struct Durable {
     next: u64,
     reserved: u64,
     /// Unfinished numbers.
-    live: BTreeMap<u64, u32>,
+    pub(super) live: BTreeMap<u64, u32>,
     /// `Outgoing` records on their way to the disk.
     storing: BTreeMap<u64, (u32, u32)>,
     /// Numbers given up whose records the disk may still hold, and the erasures under way.

@@ -26,6 +26,10 @@ const ASK_MOST: Duration = Duration::from_secs(60);
 /// After so many questions without an answer a message in symbols is sent anew: the receiver may
 /// have had to give up what it had.
 const ASK_THEN_ANEW: u8 = 4;
+/// So many messages that found no room are sent anew when there may be some.
+const ASK_AT_ONCE: usize = 2;
+/// They are looked for among so many of the oldest that are not finished.
+const LOOK_AT: usize = 64;
 
 impl Outbox {
     /// A packet that carried `piece` arrived or was lost.
@@ -136,9 +140,10 @@ impl Outbox {
     }
 
     /// The peer says which messages of a space it has for good.
-    pub fn on_receipt(&mut self, budget: &mut Budget, receipt: &ReceiptFrame<'_>) {
+    pub fn on_receipt(&mut self, now: Instant, budget: &mut Budget, receipt: &ReceiptFrame<'_>) {
         if receipt.space == DURABLE {
-            return self.on_durable_receipt(budget, receipt);
+            self.on_durable_receipt(budget, receipt);
+            return self.ask_soon(now);
         }
         let next = self.numbers.next();
         let first = self.numbers.base();
@@ -312,6 +317,23 @@ impl Outbox {
             entry.copies = 0;
             let list = ListId::of(Kind::Lost, entry.class);
             self.queue.push_back(list, index);
+        }
+    }
+
+    /// The peer has kept a durable message, or has room again: those that found none are sent anew, a few at a
+    /// time, since each that is kept brings the next receipt.
+    fn ask_soon(&mut self, now: Instant) {
+        let Some(durable) = &self.durable else { return };
+        let waits = |index: &u32| {
+            self.queue.get(*index).is_some_and(|entry| entry.asking && entry.probes >= ASK_THEN_ANEW)
+        };
+        let oldest = durable.live.values().copied().take(LOOK_AT);
+        let oldest: Vec<u32> = oldest.filter(waits).take(ASK_AT_ONCE).collect();
+        for index in oldest {
+            if let Some(entry) = self.queue.get_mut(index) {
+                (entry.asking, entry.probes) = (false, ASK_THEN_ANEW - 1);
+            }
+            self.ask(now, index);
         }
     }
 

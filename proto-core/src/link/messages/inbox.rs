@@ -80,6 +80,8 @@ pub struct Inbox {
     pub(super) device: Option<DeviceId>,
     /// Bytes of durable messages on the disk.
     pub(super) disk_bytes: u64,
+    /// A durable message found no room. Its sender asks ever more rarely, so it is told when there is some.
+    pub(super) turned_away: bool,
     /// The peer is one that this node was told to keep a session with.
     pub wanted: bool,
     refusals: Vec<(u8, u64)>,
@@ -102,6 +104,7 @@ impl Inbox {
             correspondent: false,
             device: None,
             disk_bytes: 0,
+            turned_away: false,
             wanted: false,
             refusals: Vec::new(),
             usage: Usage::default(),
@@ -170,6 +173,7 @@ impl Inbox {
         }
         if header.space == DURABLE && !self.has_disk_for(cx, budget, header.seq, total) {
             cx.drops.count(Drop::QueueFull);
+            self.turned_away = true;
             return true;
         }
         match &header.fragment {
@@ -289,7 +293,9 @@ impl Inbox {
     /// else is full of those that wait for them.
     fn reserve(&mut self, budget: &mut Budget, header: &MessageHeader, len: usize) -> bool {
         if header.space == DURABLE {
-            budget.take(&mut self.usage, len, true)
+            let has_room = budget.take(&mut self.usage, len, true);
+            self.turned_away |= !has_room;
+            has_room
         } else if self.is_turn(header) {
             budget.take(&mut self.usage, len, false)
         } else {

@@ -119,6 +119,9 @@ impl Inbox {
             budget.give_disk(&mut self.disk_bytes, len as usize);
             self.erase(seq);
         }
+        if core::mem::take(&mut self.turned_away) {
+            self.durable.notice.touch();
+        }
         self.close_window();
     }
 

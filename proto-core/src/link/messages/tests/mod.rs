@@ -227,7 +227,7 @@ impl End {
                     taken &= self.inbox.on_message(cx!(self), &mut self.receiving, &header, data);
                 }
                 Frame::Datagram(data) => self.inbox.on_datagram(cx!(self), data),
-                Frame::Receipt(receipt) => self.outbox.on_receipt(&mut self.sending, &receipt),
+                Frame::Receipt(receipt) => self.outbox.on_receipt(self.now, &mut self.sending, &receipt),
                 Frame::Floor { space, floor } => {
                     self.inbox.on_floor(cx!(self), &mut self.receiving, space, floor);
                 }
