@@ -299,7 +299,7 @@ pub(crate) fn worth_the_slow_way(
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::drops::Drops;
     use crate::limits::Limits;
@@ -307,6 +307,16 @@ mod tests {
     use crate::node::input::{LinkInfo, Medium};
     use crate::rng::Rng;
     use crate::zoo::Zoo;
+
+    pub(in crate::link) const CABLE: LinkInfo = LinkInfo {
+        medium: Medium::PointToPoint,
+        mtu: 1_400,
+        rate_bps: None,
+        delay: Duration::from_millis(1),
+        cost: 0,
+        segments: 1,
+        local: Addr::ANY,
+    };
 
     const HERE: (LinkId, Addr) = (LinkId(0), Addr::ANY);
 
@@ -319,16 +329,7 @@ mod tests {
         let now = Instant::from_micros(1_000);
         let cx = &mut Cx { now, rng: &mut rng, limits: &Limits::SMALL, drops: &mut drops, zoo: Zoo::none() };
         let mut peer = Peer::new(cx.limits, crate::ids::NodeId([1; 32]), 0);
-        let info = LinkInfo {
-            medium: Medium::PointToPoint,
-            mtu: 1_400,
-            rate_bps: None,
-            delay: Duration::from_millis(1),
-            cost: 0,
-            segments: 1,
-            local: Addr::ANY,
-        };
-        peer.way_opened_by_peer(cx, PathId(1), HERE.0, HERE.1, &info);
+        peer.way_opened_by_peer(cx, PathId(1), HERE.0, HERE.1, &CABLE);
         let way = peer.way_mut(PathId(1)).unwrap();
         run(cx, way);
     }

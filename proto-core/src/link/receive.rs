@@ -155,9 +155,9 @@ mod tests {
     use crate::drops::Drops;
     use crate::ids::NodeId;
     use crate::limits::Limits;
-    use crate::node::input::{LinkInfo, Medium};
+    use crate::link::paths::tests::CABLE;
     use crate::rng::Rng;
-    use crate::time::{Duration, Instant};
+    use crate::time::Instant;
     use crate::zoo::Zoo;
 
     /// RFC 9000, section 9.3: a packet that was overtaken says where the peer was, the newest where it is.
@@ -170,17 +170,8 @@ mod tests {
         let now = Instant::from_micros(1_000);
         let cx = &mut Cx { now, rng: &mut rng, limits, drops: &mut drops, zoo: Zoo::none() };
         let (mut sending, mut receiving) = (Budget::for_sending(limits), Budget::for_receiving(limits));
-        let info = LinkInfo {
-            medium: Medium::PointToPoint,
-            mtu: 1_400,
-            rate_bps: None,
-            delay: Duration::from_millis(1),
-            cost: 0,
-            segments: 1,
-            local: Addr::ANY,
-        };
         let mut peer = Peer::new(limits, NodeId([1; 32]), 0);
-        peer.proved(cx, LINK, here, &info);
+        peer.proved(cx, LINK, here, &CABLE);
         for (packet_number, from, tested) in
             [(5, here, None), (3, there, None), (6, there, Some(there)), (4, here, Some(there))]
         {

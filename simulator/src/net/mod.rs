@@ -173,11 +173,11 @@ impl Net {
         let departs_us = link.let_out(now_us, from, bytes.len());
         let nat = self.nats.iter_mut().rev().find(|nat| nat.stands_at(number, host));
         let source = match (nat, departs_us) {
-            (Some(nat), Some(_)) if to != Addr::ANY => nat.outwards(now_us, number, &to),
-            (_, _) => address_of(host),
+            (None, _) => Some(address_of(host)),
+            (Some(nat), Some(_)) if to != Addr::ANY => Some(nat.outwards(now_us, number, &to)),
+            // A translator passes nothing that is meant for everybody.
+            (Some(_), _) => None,
         };
-        // A translator passes nothing that is meant for everybody.
-        let passes = to != Addr::ANY || !self.nats.iter().any(|nat| nat.stands_at(number, host));
         let (members, mut reached) = (link.hosts.len(), false);
         for receiver in 0..members {
             let other = link.hosts[receiver];
@@ -186,12 +186,14 @@ impl Net {
             }
             // Counted whether it gets anywhere or not, so that what befalls others does not depend on it.
             let n = link.next_number(from, receiver);
-            let nat = self.nats.iter().rev().find(|nat| nat.stands_at(number, other));
-            let heard = match nat {
+            let Some((departs_us, source)) = departs_us.zip(source) else { continue };
+            let heard = match self.nats.iter().rev().find(|nat| nat.stands_at(number, other)) {
                 None => to == Addr::ANY || host_of(&to) == Some(other),
                 Some(nat) => nat.lets_in(now_us, number, &to, &source),
             };
-            let Some(departs_us) = departs_us.filter(|_| heard && passes) else { continue };
+            if !heard {
+                continue;
+            }
             reached = true;
             let apart = apart(&self.partitions, &self.node_of, host, other);
             let trip =
