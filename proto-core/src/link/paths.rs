@@ -173,6 +173,14 @@ impl Way {
         Some(Piece::Ping)
     }
 
+    /// Asks whether a packet of `len` bytes arrives.
+    pub(crate) fn write_size_question(&mut self, len: usize, writer: &mut Writer<'_>) -> Option<Piece> {
+        let overhead = overhead_of(writer, len);
+        frame::write_ping(writer).ok()?;
+        frame::write_padding(writer, len.saturating_sub(overhead + writer.len()));
+        Some(Piece::Ping)
+    }
+
     /// Whether messages may go this way.
     pub(crate) fn is_usable(&self) -> bool {
         self.proved && !self.path.is_dead()
@@ -273,6 +281,8 @@ pub(crate) enum Purpose {
     Echo,
     /// Challenge an address.
     Challenge,
+    /// See whether a larger packet arrives than is believed to.
+    Size,
     /// Everything else.
     Traffic,
 }

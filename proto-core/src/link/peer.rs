@@ -116,8 +116,13 @@ impl Peer {
     ) {
         self.up = true;
         self.closed = false;
-        // Repair symbols need both: one to make them, one to use them.
-        self.params = PeerParams { fountain: params.fountain && cx.limits.params().fountain, ..params };
+        self.params = PeerParams {
+            // Repair symbols need both: one to make them, one to use them.
+            fountain: params.fountain && cx.limits.params().fountain,
+            // However much the peer remembers, this node keeps account of its own messages within its limits.
+            message_window: params.message_window.min(cx.limits.message_window),
+            ..params
+        };
         self.outbox.connected(self.params);
         self.inbox.connected(receiving, device);
         self.heard(cx.now);
@@ -259,7 +264,7 @@ impl Peer {
 
     pub(super) fn link_changed(&mut self, cx: &mut Cx<'_>, link: LinkId, info: &LinkInfo) {
         for way in self.ways.iter_mut().filter(|way| way.link == link) {
-            way.path.link_changed(info);
+            way.path.link_changed(info, cx.limits);
             if !way.proved && way.challenge.is_none() {
                 way.challenge = Some(Challenge::new(cx, way.link, way.addr));
             }
@@ -372,7 +377,10 @@ impl Peer {
     /// Bytes for frames in a packet that surely fits every usable way.
     pub(super) fn room(&self, limits: &Limits, links: &BTreeMap<LinkId, LinkEntry>) -> usize {
         let usable = self.ways.iter().filter(|way| way.proved);
-        let mtu = usable.filter_map(|way| links.get(&way.link)).map(|link| u32::from(link.info.mtu)).min();
+        let size = |way: &Way| {
+            links.get(&way.link).map(|link| u32::from(link.info.mtu).min(way.path.packet_bytes() as u32))
+        };
+        let mtu = usable.filter_map(size).min();
         let packet =
             mtu.unwrap_or(limits.packet_bytes).min(self.params.packet_bytes).min(limits.packet_bytes);
         (packet as usize).saturating_sub(PACKET_OVERHEAD)
@@ -412,6 +420,7 @@ fn path_status(way: &Way) -> PathStatus {
         rtt: way.path.is_measured().then(|| way.path.rtt()),
         loss_ppm: way.path.loss_ppm(),
         rate_bps: way.path.rate_bps(),
+        packet_bytes: way.path.packet_bytes() as u32,
         sent_bytes: way.sent_bytes,
         received_bytes: way.received_bytes,
     }

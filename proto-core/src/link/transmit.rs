@@ -284,7 +284,7 @@ impl Peer {
             return None;
         }
         self.ways.iter_mut().position(|way| {
-            let packet = links.get(&way.link).map_or(0, |entry| usize::from(entry.info.mtu));
+            let packet = way.path.packet_bytes();
             way.is_usable()
                 && cx.now.since(way.last_sent) >= NEGLECT + cost_of(links, way)
                 && way.path.may_send(cx.now, packet).is_due(cx.now)
@@ -303,8 +303,10 @@ impl Peer {
         let mut best: Option<usize> = None;
         for at in 0..self.ways.len() {
             let Some(way) = self.ways.get_mut(at).filter(|way| way.is_usable()) else { continue };
-            let Some(entry) = links.get(&way.link) else { continue };
-            let packet = usize::from(entry.info.mtu);
+            if !links.contains_key(&way.link) {
+                continue;
+            }
+            let packet = way.path.packet_bytes();
             let allowed = way.path.may_send(cx.now, packet);
             if !allowed.is_due(cx.now) {
                 wake = wake.min(allowed);
@@ -336,10 +338,14 @@ impl Peer {
 
     fn intent(&self, cx: &Cx<'_>, peer: PeerSlot, way: &Way, wish: &Wish<'_>) -> Intent {
         let Wish { purpose, link, addr, info, congestion_allows } = *wish;
-        let max = u32::from(info.mtu).min(self.params.packet_bytes).min(cx.limits.packet_bytes) as usize;
+        let most = u32::from(info.mtu).min(self.params.packet_bytes).min(cx.limits.packet_bytes) as usize;
+        let question = way.path.size_question(cx.now).filter(|_| purpose == Purpose::Size);
+        let max = most.min(question.unwrap_or_else(|| way.path.packet_bytes()));
         let allowance = match (purpose, &way.echo) {
             (Purpose::Echo, Some(echo)) => way.echo_allowance(echo),
-            (Purpose::Echo | Purpose::Challenge | Purpose::Traffic, _) => way.allowance(link, addr),
+            (Purpose::Echo | Purpose::Challenge | Purpose::Size | Purpose::Traffic, _) => {
+                way.allowance(link, addr)
+            }
         };
         Intent {
             peer,
@@ -373,6 +379,10 @@ impl Peer {
             }
             Purpose::Challenge => {
                 pieces.extend(way.write_challenge(cx, intent.max_len, writer));
+                return None;
+            }
+            Purpose::Size => {
+                pieces.extend(way.write_size_question(intent.max_len, writer));
                 return None;
             }
             Purpose::Traffic => {}
@@ -439,8 +449,11 @@ fn way_wants(cx: &Cx<'_>, way: &Way) -> Option<(Purpose, LinkId, Addr)> {
         return Some((Purpose::Challenge, challenge.link, challenge.addr));
     }
     let answers = way.may_answer() && way.path.ack_due(cx.now);
-    let speaks = answers || (way.proved && way.path.wants_probe());
-    speaks.then_some((Purpose::Traffic, way.link, way.addr))
+    if answers || (way.proved && way.path.wants_probe()) {
+        return Some((Purpose::Traffic, way.link, way.addr));
+    }
+    let asks = way.is_usable() && way.path.size_question(cx.now).is_some();
+    asks.then_some((Purpose::Size, way.link, way.addr))
 }
 
 /// The link, if it can take a packet now; otherwise when it can.

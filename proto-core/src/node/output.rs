@@ -124,6 +124,23 @@ pub enum Event {
     StorageFailed,
 }
 
+impl Event {
+    /// Bytes of the message in it; a shell that keeps events for a slow application bounds these.
+    #[must_use]
+    pub fn payload_bytes(&self) -> usize {
+        match self {
+            Event::Message { payload, .. } => payload.len(),
+            Event::PeerUp { .. }
+            | Event::PeerDown { .. }
+            | Event::Path { .. }
+            | Event::Receipt { .. }
+            | Event::Incompatible { .. }
+            | Event::CloneDetected { .. }
+            | Event::StorageFailed => 0,
+        }
+    }
+}
+
 /// Why a stored record cannot be used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RejectReason {
@@ -236,6 +253,9 @@ pub struct PathStatus {
     pub loss_ppm: u32,
     /// The rate the path's controller allows, in bits a second.
     pub rate_bps: u64,
+    /// The largest packet that is sent over it, in bytes: what the link takes, or less where larger ones were
+    /// found not to arrive.
+    pub packet_bytes: u32,
     /// Bytes sent over it, headers of this protocol included.
     pub sent_bytes: u64,
     /// Bytes received over it.

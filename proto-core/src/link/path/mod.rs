@@ -25,6 +25,7 @@ mod ranges;
 mod received;
 mod rtt;
 mod sent;
+mod size;
 
 pub use loss::copies;
 pub use piece::{Fate, Piece};
@@ -35,7 +36,8 @@ use loss::Loss;
 use pacer::Pacer;
 use received::Received;
 use rtt::{GRANULARITY, Rtt, part, times};
-use sent::{News, SentLog};
+use sent::{Judge, News, SentLog};
+use size::PacketSize;
 
 use crate::codec::Writer;
 use crate::ids::PathId;
@@ -63,7 +65,6 @@ pub struct UnsentAcked;
 /// Both directions of one path.
 #[derive(Clone, Debug)]
 pub struct Path {
-    mtu: u32,
     most_in_flight: u16,
     most_ranges: u16,
     keepalive: Duration,
@@ -85,6 +86,7 @@ pub struct Path {
     sent: SentLog,
     received: Received,
     liveness: Liveness,
+    size: PacketSize,
 }
 
 impl Path {
@@ -98,7 +100,6 @@ impl Path {
         let rtt = Rtt::new(times(link.delay + wire, 2));
         let loss = Loss::new();
         let mut path = Path {
-            mtu,
             most_in_flight: limits.in_flight,
             most_ranges: limits.ack_ranges,
             keepalive: limits.keepalive,
@@ -114,6 +115,7 @@ impl Path {
             sent: SentLog::new(),
             received: Received::new(),
             liveness: Liveness::new(now),
+            size: PacketSize::new(mtu),
             rtt,
             loss,
         };
@@ -133,7 +135,7 @@ impl Path {
         self.answer_time = self.rtt.patience();
         let span = times(self.answer_time, 2).as_micros();
         let bytes = self.congestion.rate().saturating_mul(span) / 1_000_000;
-        let least = LEAST_WINDOW_PACKETS * u64::from(self.mtu);
+        let least = LEAST_WINDOW_PACKETS * u64::from(self.size.told());
         self.window = bytes.max(least);
     }
 
@@ -141,7 +143,7 @@ impl Path {
     /// an acknowledgement or a [`Path::on_timeout`] has changed something.
     #[must_use]
     pub fn may_send(&mut self, now: Instant, bytes: usize) -> Wake {
-        if self.liveness.is_dead() {
+        if self.liveness.is_dead() || self.size.holds_until().is_some() {
             return Wake::Idle;
         }
         let most = usize::from(self.most_in_flight);
@@ -163,8 +165,9 @@ impl Path {
         let size = u32::try_from(bytes).unwrap_or(u32::MAX);
         self.sent.push(now, number, size, eliciting, pieces, usize::from(self.most_in_flight));
         self.pacer.fill(now, self.congestion.rate(), self.congestion.burst());
-        let most_debt = 4 * u64::from(self.mtu.max(size));
+        let most_debt = 4 * u64::from(self.size.told().max(size));
         if eliciting {
+            self.size.on_sent(now, size, self.answer_time, self.loss.ppm());
             self.pacer.spend(u64::from(size), most_debt);
             self.liveness.on_asked(now);
             self.congestion.on_sent(now, number, self.sent.total(), self.rtt.smoothed());
@@ -190,16 +193,16 @@ impl Path {
         // A packet whose record had to make room is an answer all the same.
         let answered = self.sent.largest_acked().is_none_or(|largest| ack.largest > largest);
         let too_late = answered && self.sent.has_forgotten(ack.largest);
-        let mut news = News::default();
-        let epoch = self.congestion.epoch();
+        let (wait, epoch, news) = (self.answer_time, self.congestion.epoch(), News::default());
+        let mut judge = Judge { now, wait, epoch, size: &mut self.size, too_large: false, news };
         let oldest = self.sent.oldest();
         for range in ack.ranges() {
             if range.1 < oldest {
                 break;
             }
-            self.sent.on_range(range, epoch, &mut news, fate);
+            self.sent.on_range(range, &mut judge, fate);
         }
-        let mut sample = Duration::ZERO;
+        let (news, mut sample) = (judge.news, Duration::ZERO);
         if let Some(newest) = news.newest {
             let delay = Duration::from_micros(ack.delay_us);
             sample = self.rtt.update(now, now.since(newest.at), delay);
@@ -212,7 +215,9 @@ impl Path {
             let was_dead = self.liveness.on_answered();
             self.congestion.on_revival(was_dead);
             if was_dead {
-                self.sent.forgive_overdue();
+                let (wait, epoch) = (self.answer_time, self.congestion.epoch());
+                let mut judge = Judge { now, wait, epoch, size: &mut self.size, too_large: false, news };
+                self.sent.forgive_outage(&mut judge);
             }
         }
         self.settle(now, news, sample, fate);
@@ -220,9 +225,15 @@ impl Path {
     }
 
     /// Finds lost packets and lets loss estimate and controller know all news.
-    fn settle(&mut self, now: Instant, mut news: News, sample: Duration, fate: &mut impl FnMut(Piece, Fate)) {
-        let epoch = self.congestion.epoch();
-        self.sent.detect_lost(now, self.rtt.loss_delay(), epoch, &mut news, fate);
+    fn settle(&mut self, now: Instant, news: News, sample: Duration, fate: &mut impl FnMut(Piece, Fate)) {
+        let (wait, epoch) = (self.answer_time, self.congestion.epoch());
+        let mut judge = Judge { now, wait, epoch, size: &mut self.size, too_large: false, news };
+        self.sent.detect_lost(self.rtt.loss_delay(), &mut judge, fate);
+        let Judge { news, too_large, .. } = judge;
+        if too_large {
+            // Nothing of what is under way is waited for: it is cut anew.
+            self.sent.overdue(now, fate);
+        }
         for _ in 0..news.late {
             self.loss.correct();
         }
@@ -245,7 +256,7 @@ impl Path {
 
     /// The time of a round trip, with the time that a full packet takes onto the wire where known.
     fn pulse(&self) -> Pulse {
-        let mtu = u64::from(self.mtu);
+        let mtu = u64::from(self.size.told());
         let wire = self.congestion.known_rate().map_or(Duration::ZERO, |rate| time_of(mtu, rate));
         let rtt = self.rtt.smoothed() + wire;
         Pulse { rtt, sure_after: self.sure_after, keepalive: self.keepalive }
@@ -274,6 +285,7 @@ impl Path {
         if self.liveness.on_timeout(now, self.pulse()) {
             self.sent.overdue(now, fate);
         }
+        self.size.on_timeout(now);
         if self.is_idle() {
             self.trim();
         }
@@ -285,9 +297,13 @@ impl Path {
         if self.sent.has_evicted() {
             return Wake::Now;
         }
-        let lost = match self.sent.loss_at(self.loss_delay) {
-            Some(at) => Wake::At(at, Reason::LossDetection),
+        let hold = match self.size.holds_until() {
+            Some(at) => Wake::At(at, Reason::PathProbe),
             None => Wake::Idle,
+        };
+        let lost = match self.sent.loss_at(self.loss_delay) {
+            Some(at) => hold.min(Wake::At(at, Reason::LossDetection)),
+            None => hold,
         };
         match self.sent.oldest_open() {
             Some(at) => lost.min(Wake::At(at + self.patience(), Reason::LossDetection)),
@@ -430,8 +446,21 @@ impl Path {
     /// send, and send at most [`copies`] of anything per round trip.
     #[must_use]
     pub fn spare(&mut self, now: Instant) -> bool {
-        let bytes = self.mtu as usize;
+        let bytes = self.size.told() as usize;
         self.sent.open() > 0 && self.congestion.is_quiet() && self.may_send(now, bytes) == Wake::Now
+    }
+
+    /// The largest packet that should be sent, in bytes: what the link takes, or less where such packets do
+    /// not arrive.
+    #[must_use]
+    pub fn packet_bytes(&self) -> usize {
+        self.size.limit() as usize
+    }
+
+    /// The size of a packet that should be sent now to see whether it arrives.
+    #[must_use]
+    pub fn size_question(&self, now: Instant) -> Option<usize> {
+        self.size.question(now).map(|bytes| bytes as usize)
     }
 
     /// Gives back memory that past traffic needed: a burst of long ago must not be held for ever.
@@ -448,7 +477,8 @@ impl Path {
         self.sent.check(usize::from(self.most_in_flight));
         self.received.check(usize::from(self.most_ranges));
         self.congestion.check();
-        assert!(self.window >= LEAST_WINDOW_PACKETS * u64::from(self.mtu), "window too small");
+        self.size.check();
+        assert!(self.window >= LEAST_WINDOW_PACKETS * u64::from(self.size.told()), "window too small");
     }
 }
 

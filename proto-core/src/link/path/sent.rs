@@ -17,12 +17,13 @@ use alloc::vec::Vec;
 
 use super::piece::{Fate, Piece};
 use super::rtt::times;
+use super::size::PacketSize;
 use crate::time::{Duration, Instant};
 
 /// The packet threshold of RFC 9002, section 6.1.1. Grows when the path turns out to reorder.
-const REORDERING: u64 = 3;
+const REORDERING: u32 = 3;
 /// The most that the threshold grows to (guess).
-const MOST_REORDERING: u64 = 128;
+const MOST_REORDERING: u32 = 128;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum State {
@@ -68,6 +69,19 @@ pub(super) struct News {
     pub(super) newest: Option<Sent>,
 }
 
+/// What packets are judged by while an acknowledgement or a timer is worked through.
+pub(super) struct Judge<'a> {
+    pub(super) now: Instant,
+    /// The time that an answer may take.
+    pub(super) wait: Duration,
+    /// The first packet number of the controller's epoch.
+    pub(super) epoch: u64,
+    pub(super) size: &'a mut PacketSize,
+    /// Whether packets turned out to be too large for the path.
+    pub(super) too_large: bool,
+    pub(super) news: News,
+}
+
 /// Records of sent packets.
 #[derive(Clone, Debug)]
 pub(super) struct SentLog {
@@ -82,7 +96,7 @@ pub(super) struct SentLog {
     open_bytes: u64,
     overdue: u32,
     largest_acked: Option<u64>,
-    reordering: u64,
+    reordering: u32,
     /// One above the highest number that had to make room before its fate was known.
     forgotten: u64,
     /// No record below this number is open or overdue.
@@ -265,10 +279,10 @@ impl SentLog {
     pub(super) fn on_range(
         &mut self,
         (first, last): (u64, u64),
-        epoch: u64,
-        news: &mut News,
+        judge: &mut Judge<'_>,
         fate: &mut impl FnMut(Piece, Fate),
     ) {
+        let Judge { epoch, ref mut news, ref mut size, now, .. } = *judge;
         let newest = self.largest_acked.is_none_or(|largest| last > largest);
         for place in self.place(first).. {
             let Some(record) = self.records.get_mut(place).filter(|record| record.number <= last) else {
@@ -290,9 +304,11 @@ impl SentLog {
                     news.late += 1;
                     news.epoch_late += u32::from(number >= epoch);
                     let over = self.largest_acked.map_or(0, |largest| largest.saturating_sub(number));
-                    self.reordering = self.reordering.max((over + 1).min(MOST_REORDERING));
+                    let most = u64::from(MOST_REORDERING);
+                    self.reordering = self.reordering.max((over + 1).min(most) as u32);
                 }
             }
+            size.acked(now, number, sent.bytes);
             news.acked += 1;
             news.epoch_acked += u32::from(number >= epoch && sent.state != State::Lost);
             if newest && number == last {
@@ -309,16 +325,15 @@ impl SentLog {
     /// records that nothing can change any more.
     pub(super) fn detect_lost(
         &mut self,
-        now: Instant,
         delay: Duration,
-        epoch: u64,
-        news: &mut News,
+        judge: &mut Judge<'_>,
         fate: &mut impl FnMut(Piece, Fate),
     ) {
+        let Judge { now, wait, epoch, ref mut size, ref mut too_large, ref mut news } = *judge;
         let Some(largest) = self.largest_acked else {
             return;
         };
-        let reordering = self.reordering;
+        let reordering = u64::from(self.reordering);
         let mut unsettled = largest;
         for place in self.place(self.unsettled).. {
             let Some(record) = self.records.get_mut(place).filter(|record| record.number < largest) else {
@@ -331,8 +346,11 @@ impl SentLog {
                     break;
                 }
                 record.state = State::Lost;
-                news.lost += 1;
-                news.epoch_lost += u32::from(number >= epoch);
+                // What was larger than is believed to pass says nothing of the path's loss.
+                let counts = u32::from(sent.bytes <= size.limit());
+                *too_large |= size.lost(now, number, sent.bytes, wait);
+                news.lost += counts;
+                news.epoch_lost += counts * u32::from(number >= epoch);
                 if sent.state == State::Open {
                     self.close(&sent);
                     self.report(&sent, Fate::Lost, fate);
@@ -413,6 +431,15 @@ impl SentLog {
                 self.overdue -= 1;
             }
         }
+    }
+
+    /// As [`SentLog::forgive_overdue`], after an answer to a question: what was not answered before it may have
+    /// been too large.
+    pub(super) fn forgive_outage(&mut self, judge: &mut Judge<'_>) {
+        for sent in self.records.iter().filter(|sent| sent.state == State::Overdue) {
+            judge.too_large |= judge.size.lost(judge.now, sent.number, sent.bytes, judge.wait);
+        }
+        self.forgive_overdue();
     }
 
     /// Gives back memory where much more is held than used.

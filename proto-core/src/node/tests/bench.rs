@@ -44,6 +44,10 @@ pub(super) struct Pair {
     pub(super) steps: u64,
     spin: u64,
     pub(super) loss_ppm: u64,
+    /// What the wire passes, whatever the links say.
+    pub(super) passes: usize,
+    /// Nothing is taken from this node: its application sleeps.
+    pub(super) asleep: Option<usize>,
     pub(super) delay: Duration,
     pub(super) transmitted: [u64; 2],
     /// Bytes over the first link and over the second.
@@ -118,6 +122,8 @@ impl Pair {
             steps: 0,
             spin: 0,
             loss_ppm: 0,
+            passes: usize::MAX,
+            asleep: None,
             delay: Duration::from_millis(1),
             transmitted: [0; 2],
             crossed: [0; 2],
@@ -194,7 +200,10 @@ impl Pair {
         self.drain(index);
     }
 
-    fn drain(&mut self, index: usize) {
+    pub(super) fn drain(&mut self, index: usize) {
+        if self.asleep == Some(index) {
+            return;
+        }
         while let Some(output) = self.nodes[index].poll(self.now, &mut self.buf) {
             match output {
                 Output::Transmit(transmit) => self.transmit(index, &transmit),
@@ -224,7 +233,7 @@ impl Pair {
     fn transmit(&mut self, index: usize, transmit: &Transmit) {
         self.transmitted[index] += transmit.len as u64;
         for segment in self.buf[..transmit.len].chunks(transmit.segment) {
-            if self.rng.below(1_000_000) < self.loss_ppm {
+            if self.rng.below(1_000_000) < self.loss_ppm || segment.len() > self.passes {
                 continue;
             }
             self.sequence += 1;
@@ -243,8 +252,9 @@ impl Pair {
                 return true;
             }
             let mut next = self.wire.keys().next().map(|&(at, _)| at);
-            for node in &self.nodes {
+            for (index, node) in self.nodes.iter().enumerate() {
                 let at = match node.next_wake() {
+                    _ if self.asleep == Some(index) => None,
                     Wake::Now => Some(self.now),
                     Wake::At(at, _) => Some(at.max(self.now)),
                     Wake::Idle => None,
@@ -269,7 +279,7 @@ impl Pair {
                     .unwrap();
             }
             for index in 0..2 {
-                if self.nodes[index].next_wake().is_due(self.now) {
+                if self.asleep != Some(index) && self.nodes[index].next_wake().is_due(self.now) {
                     self.input(index, Input::Wake).unwrap();
                 }
             }

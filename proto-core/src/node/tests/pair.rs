@@ -7,6 +7,8 @@ use crate::limits::Limits;
 use crate::node::*;
 use crate::time::Duration;
 
+const LONG: Duration = Duration::from_secs(60);
+
 fn small() -> [Limits; 2] {
     [Limits::SMALL, Limits::SMALL]
 }
@@ -207,5 +209,38 @@ fn a_peer_that_is_left_hears_of_it() {
         pair.input(1, Input::Command(command)).unwrap();
         assert!((22..=26).contains(&(pair.transmitted[1] - before)), "one packet that says no more");
         assert!(pair.run_until(Duration::from_millis(10), told), "{:?}", pair.events);
+    }
+}
+
+/// A tunnel on the way takes less than the link, and tells nobody (RFC 8899): small packets pass, large ones never
+/// do. The larger messages arrive all the same, and little is sent in vain.
+#[test]
+fn messages_pass_a_wire_that_takes_less_than_it_says() {
+    for (passes, loss_ppm) in [(1_300, 0), (600, 10_000), (150, 0), (64, 0), (600, 300_000)] {
+        let mut pair = Pair::new(small(), 1_400, 31);
+        pair.connect();
+        assert!(pair.run_until(Duration::from_secs(2), Pair::both_up), "{:?}", pair.events);
+        (pair.passes, pair.loss_ppm) = (passes, loss_ppm);
+        let before = pair.transmitted[0];
+        let sizes = [1_370, 30, 200_000, 600, 5_000, 40, 1_000];
+        for (tag, &size) in sizes.iter().enumerate() {
+            pair.send(0, tag as u64, Delivery::Message, &vec![tag as u8; size]).unwrap();
+        }
+        let size = |pair: &Pair| pair.nodes[0].status().peers[0].paths[0].packet_bytes;
+        let noticed = pair.run_until(Duration::from_millis(500), |pair| size(pair) < 1_400);
+        assert!(noticed, "{passes} B at {loss_ppm}: it goes on with full packets");
+        let arrived = pair.run_until(LONG, |pair| pair.receipts(0).len() == sizes.len());
+        assert!(arrived, "{passes} B at {loss_ppm}: {:?} of {} messages", pair.receipts(0), sizes.len());
+        let (sent, needed) = (pair.transmitted[0] - before, sizes.iter().sum::<usize>() as u64);
+        let most = 5 * needed * 1_000_000 / (1_000_000 - loss_ppm);
+        assert!(sent < most, "{passes} B at {loss_ppm}: {sent} B for {needed} B");
+        assert!(size(&pair) as usize <= passes, "{passes} B at {loss_ppm}: {} B", size(&pair));
+        // The tunnel is gone: soon full packets leave again.
+        pair.passes = usize::MAX;
+        for tag in 100..140 {
+            pair.send(0, tag, Delivery::Message, &[1; 3_000]).unwrap();
+            pair.run_until(Duration::from_secs(1), |_| false);
+        }
+        assert_eq!(size(&pair), 1_400, "{passes} B at {loss_ppm}");
     }
 }

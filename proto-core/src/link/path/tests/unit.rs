@@ -169,7 +169,7 @@ fn an_unused_path_is_small() {
 fn a_link_that_becomes_slower_is_sent_less() {
     let mut path = path();
     let slower = link(Some(80_000), 1_400, 10_000);
-    path.link_changed(&slower);
+    path.link_changed(&slower, &Limits::SMALL);
     assert!(path.rate_bps() <= 80_000, "{}", path.rate_bps());
 }
 

@@ -1,0 +1,204 @@
+use super::*;
+use crate::rng::Rng;
+
+const WAIT: Duration = Duration::from_millis(100);
+
+/// A path that loses some packets by chance, and all that are larger than `mtu`.
+struct World {
+    size: PacketSize,
+    rng: Rng,
+    now: Instant,
+    number: u64,
+    mtu: u32,
+    loss_ppm: u32,
+    shrunk: u32,
+}
+
+impl World {
+    fn new(told: u32, mtu: u32, loss_ppm: u32) -> World {
+        let rng = Rng::fork(&[7; 32], "size");
+        World { size: PacketSize::new(told), rng, now: Instant::ZERO, number: 0, mtu, loss_ppm, shrunk: 0 }
+    }
+
+    fn lot(&mut self, below: u32) -> u32 {
+        let mut bytes = [0; 4];
+        self.rng.fill(&mut bytes);
+        ((u64::from(u32::from_le_bytes(bytes)) * u64::from(below)) >> 32) as u32
+    }
+
+    fn send(&mut self, bytes: u32) {
+        self.size.on_sent(self.now, bytes, WAIT, self.loss_ppm);
+        let lost = bytes > self.mtu || self.lot(1_000_000) < self.loss_ppm;
+        self.settle(bytes, lost);
+    }
+
+    fn settle(&mut self, bytes: u32, lost: bool) {
+        self.number += 1;
+        if lost {
+            self.shrunk += u32::from(self.size.lost(self.now, self.number, bytes, WAIT));
+        } else {
+            self.size.acked(self.now, self.number, bytes);
+        }
+        self.size.check();
+    }
+
+    /// A second in which a full packet, and a small one in every twenty, leaves each millisecond; and every
+    /// question that is due.
+    fn second(&mut self) {
+        for at in 0..1_000 {
+            self.now = self.now + Duration::from_millis(1);
+            self.size.on_timeout(self.now);
+            while let Some(bytes) = self.size.question(self.now) {
+                self.send(bytes);
+            }
+            if self.size.holds_until().is_none() {
+                self.send(self.size.limit());
+            }
+            if at % 20 == 0 {
+                self.send(32);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_fits_is_found_within_a_sixteenth() {
+    for loss_ppm in [0, 10_000, 200_000, 500_000] {
+        for (told, mtu) in [
+            (1_400, 1_399),
+            (1_400, 1_280),
+            (1_400, 700),
+            (1_400, 70),
+            (65_507, 1_472),
+            (9_000, 64),
+            (65_507, 8_000),
+        ] {
+            let mut world = World::new(told, mtu, loss_ppm);
+            for _ in 0..if loss_ppm < 500_000 { 8 } else { 30 } {
+                world.second();
+            }
+            let found = world.size.limit();
+            assert_eq!(world.shrunk, 1, "{told} {mtu} at {loss_ppm}: doubted once");
+            assert!(found <= mtu, "{told} {mtu} at {loss_ppm}: {found} is too large");
+            assert!(found + (found / 16).max(8) >= mtu, "{told} {mtu} at {loss_ppm}: {found} is too small");
+        }
+    }
+}
+
+/// The time that nothing but small packets gets through: a few round trips.
+#[test]
+fn a_hole_is_noticed_soon() {
+    let mut world = World::new(1_400, 600, 0);
+    let mut lost = 0;
+    for _ in 0..200 {
+        for _ in 0..3 {
+            lost += u32::from(world.shrunk == 0);
+            world.send(1_400);
+        }
+        world.send(32);
+    }
+    assert_eq!(world.shrunk, 1);
+    assert!((12..40).contains(&lost), "{lost} large packets");
+}
+
+#[test]
+fn one_large_message_that_is_sent_again_and_again_is_evidence() {
+    let mut world = World::new(1_400, 600, 0);
+    let mut sent = 0;
+    while world.shrunk == 0 {
+        world.send(1_400);
+        world.send(32);
+        sent += 1;
+        assert!(sent < 30, "a message on its own");
+    }
+}
+
+#[test]
+fn chance_is_not_taken_for_a_hole() {
+    for loss_ppm in [1_000, 50_000, 200_000, 500_000, 900_000, 970_000] {
+        let mut world = World::new(1_400, u32::MAX, loss_ppm);
+        for _ in 0..500_000 {
+            let bytes = match world.lot(10) {
+                0..3 => 1_400,
+                3..6 => 40,
+                _ => 40 + world.lot(1_360),
+            };
+            world.send(bytes);
+        }
+        assert_eq!((world.shrunk, world.size.limit()), (0, 1_400), "at {loss_ppm}");
+    }
+}
+
+/// Losses that come in bursts (Gilbert and Elliott's model), of a tenth of the packets.
+#[test]
+fn bursts_are_not_taken_for_a_hole() {
+    for length in [3, 10, 100, 1_000] {
+        let mut world = World::new(1_400, u32::MAX, 0);
+        let mut bad = false;
+        for _ in 0..500_000 {
+            bad = if bad { world.lot(length) > 0 } else { world.lot(9 * length) == 0 };
+            let bytes = if world.lot(10) == 0 { 40 } else { 1_400 };
+            world.settle(bytes, bad);
+        }
+        assert_eq!((world.shrunk, world.size.limit()), (0, 1_400), "bursts of {length}");
+    }
+}
+
+#[test]
+fn the_full_size_comes_back_when_it_passes_again() {
+    let mut world = World::new(1_400, 500, 10_000);
+    for _ in 0..5 {
+        world.second();
+    }
+    assert!(world.size.limit() <= 500);
+    world.mtu = 1_400;
+    for _ in 0..10 {
+        world.second();
+    }
+    assert_eq!(world.size.limit(), 1_400);
+}
+
+/// Every ten seconds at first, every ten minutes in the end.
+#[test]
+fn a_size_that_never_passes_is_tried_ever_more_seldom() {
+    let mut world = World::new(1_400, 500, 0);
+    for _ in 0..60 {
+        world.second();
+    }
+    let mut asked = 0;
+    for _ in 0..7_200 {
+        world.now = world.now + Duration::from_secs(1);
+        world.size.on_timeout(world.now);
+        while let Some(bytes) = world.size.question(world.now) {
+            asked += 1;
+            world.send(bytes);
+        }
+        world.send(world.size.limit());
+    }
+    assert!((12..400).contains(&asked), "{asked} questions in two hours");
+}
+
+#[test]
+fn it_falls_again_when_less_passes_than_was_found() {
+    let mut world = World::new(1_400, 1_000, 0);
+    for _ in 0..3 {
+        world.second();
+    }
+    let before = world.size.limit();
+    world.mtu = 300;
+    for _ in 0..3 {
+        world.second();
+    }
+    assert!((930..=1_000).contains(&before) && (280..=300).contains(&world.size.limit()));
+}
+
+/// What was sent before the path was doubted, and is acknowledged late, ends the doubt.
+#[test]
+fn a_late_answer_counts() {
+    let mut world = World::new(1_400, 500, 0);
+    world.second();
+    assert!(world.size.limit() <= 500);
+    world.size.acked(world.now, 1, 1_400);
+    assert_eq!(world.size.limit(), 1_400);
+    assert_eq!(world.size.question(world.now + Duration::from_secs(60)), None);
+}
