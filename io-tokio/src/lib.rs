@@ -7,9 +7,11 @@
 //! - [`runner`]: owns a `Node` and moves inputs and outputs until it is told to stop.
 //! - [`link`]: what it asks of a carrier of datagrams. [`udp`]: a socket as a link. [`address`]: socket
 //!   addresses as the engine's opaque addresses.
+//! - [`events`]: what the node has to say, until the application takes it.
 //! - [`records`]: where records go: memory, or an append-only file.
 
 pub mod address;
+pub mod events;
 pub mod keyfile;
 pub mod link;
 pub mod records;
@@ -17,6 +19,7 @@ mod remedy;
 pub mod runner;
 pub mod udp;
 
+pub use events::Events;
 pub use link::{Link, LinkReport};
 pub use records::{FileRecords, MemoryRecords, Records};
 pub use runner::{Handle, Report, Runner, Setup, StorageError};

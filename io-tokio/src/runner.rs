@@ -6,7 +6,7 @@
 //! - Writes are grouped: while one sync is under way (on a blocking thread), further records collect
 //!   and go into the next one. The node itself holds back what depends on them.
 //! - An application that does not take its events stops the node from being asked for more; the node
-//!   then drops datagrams at its door, as a full socket would. Nothing grows.
+//!   then drops datagrams at its door, as a full socket would. What waits is bounded, in number and in bytes.
 //! - A link that fails is announced as down and left out; it never stops the others.
 
 use std::future::poll_fn;
@@ -23,11 +23,11 @@ use proto_core::store::record::{Key, Record};
 use proto_core::time::{Instant, WallTime};
 use proto_core::wake::Wake;
 use proto_core::zoo::Zoo;
-use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Duration, Instant as Clock};
 
+use crate::events::{Events, Outlet};
 use crate::link::{Link, LinkReport};
 use crate::records::Records;
 use crate::udp::UdpLink;
@@ -175,7 +175,7 @@ pub struct Runner<R, L = UdpLink> {
     /// Which link is asked first, so that a busy one does not starve the others.
     turn: usize,
     requests: mpsc::Receiver<Request>,
-    events: mpsc::Sender<Event>,
+    events: Outlet,
     /// The event that the application has no room for yet. Until it has, the node is asked for nothing.
     held: Option<Event>,
     /// `None` while a write is under way.
@@ -199,14 +199,9 @@ impl<R: Records, L: Link> Runner<R, L> {
     ///
     /// # Errors
     /// See [`StartError`]. Must be called within a tokio runtime.
-    pub fn new(
-        setup: Setup,
-        links: Vec<L>,
-        records: R,
-    ) -> Result<(Self, Handle, mpsc::Receiver<Event>), StartError> {
+    pub fn new(setup: Setup, links: Vec<L>, records: R) -> Result<(Self, Handle, Events), StartError> {
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(StartError::Entropy)?;
-        let room = usize::try_from(setup.limits.outputs).unwrap_or(usize::MAX).clamp(16, 65_536);
         let boot = Boot {
             identity: setup.identity,
             network: setup.network,
@@ -214,14 +209,14 @@ impl<R: Records, L: Link> Runner<R, L> {
             versions: VERSIONS,
             zoo: Zoo::none(),
         };
-        let mut node = Node::new(boot, seed, setup.limits, Instant::ZERO)?;
+        let mut node = Node::new(boot, seed, setup.limits.clone(), Instant::ZERO)?;
         for link in &links {
             let state = LinkState::Up(link.info());
             node.handle(Instant::ZERO, Input::LinkChanged { link: link.id(), state })
                 .map_err(|refused| StartError::Link { id: link.id().0, refused })?;
         }
         let (to_node, requests) = mpsc::channel(COMMANDS);
-        let (events, to_application) = mpsc::channel(room);
+        let (events, to_application) = Outlet::new(&setup.limits);
         let handle = Handle { node: node.id(), requests: to_node };
         let runner = Runner {
             node,
@@ -264,7 +259,7 @@ impl<R: Records, L: Link> Runner<R, L> {
                     Some(request) => self.answer(request),
                 },
                 () = self.events.closed() => break,
-                () = hand_over(&self.events, &mut self.held) => {}
+                () = self.events.hand_over(&mut self.held) => {}
                 written = finished(&mut self.writing) => self.written(written),
                 () = tokio::time::sleep_until(due.unwrap_or_else(Clock::now)), if due.is_some() => {
                     self.input(Input::Wake);
@@ -371,9 +366,7 @@ impl<R: Records, L: Link> Runner<R, L> {
                 }
                 Some(Output::Load { ticket, key }) => self.to_read.push((ticket, key)),
                 Some(Output::Event(event)) => {
-                    if let Err(TrySendError::Full(event)) = self.events.try_send(event) {
-                        self.held = Some(event);
-                    }
+                    self.held = self.events.try_send(event).err();
                 }
                 None => break,
             }
@@ -432,7 +425,7 @@ impl<R: Records, L: Link> Runner<R, L> {
     /// Writes what is left and sends what that allows. Events that nobody took are dropped.
     async fn finish(mut self) -> Result<R, StorageError> {
         self.requests.close();
-        self.events = mpsc::channel(1).0;
+        self.events = Outlet::nowhere();
         loop {
             self.held = None;
             self.carry_out();
@@ -478,22 +471,6 @@ fn poll_links<L: Link>(
         }
     }
     Poll::Pending
-}
-
-/// Gives the held event to the application when it has room; waits for ever when none is held.
-async fn hand_over(events: &mpsc::Sender<Event>, held: &mut Option<Event>) {
-    if held.is_none() {
-        return std::future::pending().await;
-    }
-    match events.reserve().await {
-        Ok(permit) => {
-            if let Some(event) = held.take() {
-                permit.send(event);
-            }
-        }
-        // Nobody is left to take it; the loop sees that next.
-        Err(_) => *held = None,
-    }
 }
 
 /// The end of the write under way; never, when there is none.

@@ -54,11 +54,13 @@ pub enum Drop {
     Cloned,
     /// A handshake from before one side forgot the other.
     HandshakeStale,
+    /// A durable message, and the disk has failed.
+    NoStorage,
 }
 
 impl Drop {
     /// Every reason, in order.
-    pub const ALL: [Drop; 25] = [
+    pub const ALL: [Drop; 26] = [
         Drop::Malformed,
         Drop::UnknownKind,
         Drop::ReservedBits,
@@ -84,6 +86,7 @@ impl Drop {
         Drop::AnswerLimited,
         Drop::Cloned,
         Drop::HandshakeStale,
+        Drop::NoStorage,
     ];
 }
 

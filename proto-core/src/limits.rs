@@ -74,6 +74,9 @@ pub struct LimitsError {
 }
 
 impl Limits {
+    /// The most that [`Limits::message_window`] may be.
+    pub const MOST_MESSAGE_WINDOW: u16 = 16_384;
+
     /// A microcontroller: 8 peers, messages to 8 KiB.
     pub const TINY: Limits = Limits {
         links: 2,
@@ -223,7 +226,8 @@ impl Limits {
                 "must be a multiple of 64 from 64 to 4,096",
             ),
             (
-                (64..=16_384).contains(&self.message_window) && self.message_window.is_multiple_of(64),
+                (64..=Limits::MOST_MESSAGE_WINDOW).contains(&self.message_window)
+                    && self.message_window.is_multiple_of(64),
                 "message_window",
                 "must be a multiple of 64 from 64 to 16,384",
             ),

@@ -6,13 +6,12 @@ use std::sync::{Arc, mpsc as blocking};
 use std::time::Duration;
 
 use bytes::Bytes;
-use io_tokio::{Handle, MemoryRecords, Records, Runner, Setup, StorageError, UdpLink};
+use io_tokio::{Events, Handle, MemoryRecords, Records, Runner, Setup, StorageError, UdpLink};
 use proto_core::ids::LinkId;
 use proto_core::limits::Limits;
 use proto_core::node::{Class, Command, Delivery, Event, PeerSpec, Refused, Send};
 use proto_core::store::record::{Key, Record};
 use tests::cast::cast;
-use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -61,7 +60,7 @@ impl Records for Tablet {
 
 struct Party {
     handle: Handle,
-    events: mpsc::Receiver<Event>,
+    events: Events,
     writes: Arc<AtomicU64>,
     tell: Option<blocking::Sender<()>>,
     task: JoinHandle<Result<Tablet, StorageError>>,

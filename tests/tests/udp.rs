@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use io_tokio::{Handle, MemoryRecords, Report, Runner, Setup, StorageError, UdpLink, address};
+use io_tokio::{Events, Handle, MemoryRecords, Report, Runner, Setup, StorageError, UdpLink, address};
 use proto_core::identity::LocalIdentity;
 use proto_core::ids::{LinkId, NodeId};
 use proto_core::limits::Limits;
@@ -13,7 +13,6 @@ use proto_core::node::{Class, Command, Delivery, Event, Outcome, PeerSpec, Send}
 use proto_core::store::record::Record;
 use tests::cast::cast;
 use tokio::net::UdpSocket;
-use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -26,7 +25,7 @@ const LONG: Duration = Duration::from_secs(120);
 /// One running node.
 struct Party {
     handle: Handle,
-    events: mpsc::Receiver<Event>,
+    events: Events,
     address: SocketAddr,
     task: JoinHandle<Result<MemoryRecords, StorageError>>,
 }

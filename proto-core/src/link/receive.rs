@@ -11,6 +11,10 @@ use crate::link::peer::Peer;
 use crate::machine::Cx;
 use crate::zoo::Bug;
 
+/// A RECEIPT states all that was received, so a packet needs one for each message space. Each is looked through
+/// up to the whole window, and thousands fit a packet: more than these are not acted on.
+const MOST_RECEIPTS: u32 = 4;
+
 /// An authenticated packet.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Packet<'a> {
@@ -48,6 +52,7 @@ impl Peer {
         }
         let mut eliciting = false;
         let mut kept = true;
+        let mut receipts = 0;
         for frame in Frames::new(packet.payload) {
             let Ok(frame) = frame else {
                 // What stood before the bad frame has been acted on; the packet is still
@@ -56,6 +61,11 @@ impl Peer {
                 break;
             };
             eliciting |= frame.is_eliciting();
+            receipts += u32::from(matches!(frame, Frame::Receipt(_)));
+            if receipts > MOST_RECEIPTS {
+                cx.drops.count(Drop::ProtocolViolation);
+                break;
+            }
             kept &= self.frame(cx, sending, receiving, packet, frame);
         }
         if !kept {
@@ -152,13 +162,62 @@ impl Peer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codec::Writer;
     use crate::drops::Drops;
-    use crate::ids::NodeId;
+    use crate::ids::{DeviceId, NodeId};
     use crate::limits::Limits;
+    use crate::link::frame;
     use crate::link::paths::tests::CABLE;
+    use crate::params::PeerParams;
     use crate::rng::Rng;
     use crate::time::Instant;
     use crate::zoo::Zoo;
+
+    /// A receipt is looked through up to the whole window: a packet full of them is not.
+    #[test]
+    fn a_packet_full_of_receipts_costs_no_more_than_a_few() {
+        let (mut rng, mut drops) = (Rng::fork(&[1; 32], "test"), Drops::default());
+        let limits = &Limits::SMALL;
+        let now = Instant::from_micros(1_000);
+        let cx = &mut Cx { now, rng: &mut rng, limits, drops: &mut drops, zoo: Zoo::none() };
+        let (mut sending, mut receiving) = (Budget::for_sending(limits), Budget::for_receiving(limits));
+        let mut peer = Peer::new(limits, NodeId([1; 32]), 0);
+        let mut buf = [0; 1_400];
+        for (count, violations) in [(2, 0), (MOST_RECEIPTS, 0), (100, 1)] {
+            let mut writer = Writer::new(&mut buf);
+            for _ in 0..count {
+                frame::write_receipt(&mut writer, frame::ORDINARY, 0, [(1, 60_000)].into_iter()).unwrap();
+            }
+            let len = writer.len();
+            let before = cx.drops.get(Drop::ProtocolViolation);
+            let packet = Packet {
+                path: PathId(0),
+                packet_number: u64::from(count),
+                link: LinkId(0),
+                from: Addr::ANY,
+                packet_bytes: len,
+                payload: &buf[..len],
+            };
+            peer.received(cx, &mut sending, &mut receiving, &packet);
+            assert_eq!(cx.drops.get(Drop::ProtocolViolation) - before, violations, "{count} receipts");
+        }
+    }
+
+    /// What a peer says that it remembers is no reason to keep more account of one's own messages.
+    #[test]
+    fn an_announced_window_counts_up_to_ones_own() {
+        let (mut rng, mut drops) = (Rng::fork(&[1; 32], "test"), Drops::default());
+        let limits = &Limits::TINY;
+        let now = Instant::from_micros(1_000);
+        let cx = &mut Cx { now, rng: &mut rng, limits, drops: &mut drops, zoo: Zoo::none() };
+        let mut receiving = Budget::for_receiving(limits);
+        let mut peer = Peer::new(limits, NodeId([1; 32]), 0);
+        for (announced, used) in [(u16::MAX, 128), (64, 64)] {
+            let params = PeerParams { message_window: announced, ..Limits::SERVER.params() };
+            peer.established(cx, &mut receiving, DeviceId([1; 32]), params);
+            assert_eq!(peer.params.message_window, used);
+        }
+    }
 
     /// RFC 9000, section 9.3: a packet that was overtaken says where the peer was, the newest where it is.
     #[test]

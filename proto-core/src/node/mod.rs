@@ -92,6 +92,8 @@ pub struct Node {
     boot_ticket: Ticket,
     may_transmit: bool,
     events: VecDeque<Event>,
+    /// Bytes of messages in `events`.
+    event_bytes: usize,
     /// Packets of handshakes, and goodbyes: whole already, since their keys may be gone when they leave.
     sealed_before: VecDeque<(LinkId, Addr, Bytes, UsedNonce)>,
     /// A datagram is copied here to be opened in place.
@@ -146,6 +148,7 @@ impl Node {
             boot_ticket,
             may_transmit: false,
             events: VecDeque::new(),
+            event_bytes: 0,
             sealed_before: VecDeque::new(),
             scratch: Vec::new(),
             last_nonce: UsedNonce::default(),
@@ -375,6 +378,8 @@ impl Node {
         self.sessions.check();
         self.links.check(&self.limits);
         assert!(self.events.len() <= self.limits.outputs as usize + admit::OUTPUTS_PER_TURN);
+        let bytes: usize = self.events.iter().map(Event::payload_bytes).sum();
+        assert!(self.event_bytes == bytes, "bytes of events miscounted");
     }
 }
 

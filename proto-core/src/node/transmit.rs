@@ -26,6 +26,7 @@ impl Node {
                 return Some(Output::Store { ticket, record });
             }
             if let Some(event) = self.events.pop_front() {
+                self.event_bytes -= event.payload_bytes();
                 return Some(Output::Event(event));
             }
             if self.backlog {

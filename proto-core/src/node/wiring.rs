@@ -105,6 +105,7 @@ impl Node {
     fn route_link(&mut self, now: Instant, action: link::Action) {
         match action {
             link::Action::Deliver { from, delivery, seq, again, payload } => {
+                self.event_bytes += payload.len();
                 self.events.push_back(Event::Message { from, delivery, seq, again, payload });
             }
             link::Action::Receipt { to, tag, outcome } => {

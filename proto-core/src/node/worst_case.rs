@@ -23,9 +23,10 @@ impl Limits {
         let outputs = u64::from(self.outputs) + 8;
         let event = size_of::<Event>() as u64 + ALLOCATION;
         let store = (size_of::<Record>() + 3 * size_of::<u64>()) as u64 + ALLOCATION;
-        // A message that waits as an event has left the receive bounds; those events are at most one
-        // turn's, and a turn begins with one packet.
-        let delivered = u64::from(self.receive_bytes) + u64::from(self.packet_bytes);
+        // A message that waits as an event has left the receive bounds. Those of one peer's share may wait
+        // when a turn begins (`outputs_are_full`); it begins with one packet, and delivers what was kept at most.
+        let waiting = u64::from(self.receive_share());
+        let delivered = waiting + u64::from(self.receive_bytes) + u64::from(self.packet_bytes);
         let fixed = size_of::<Node>() as u64 + 2 * u64::from(self.packet_bytes);
         let parts = [
             Sessions::worst_case_bytes(self),

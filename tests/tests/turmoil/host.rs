@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use io_tokio::runner::CommandError;
-use io_tokio::{Handle, Runner, Setup, address};
+use io_tokio::{Events, Handle, Runner, Setup, address};
 use proto_core::identity::LocalIdentity;
 use proto_core::ids::NodeId;
 use proto_core::limits::Limits;
@@ -200,7 +200,7 @@ impl Host {
         }
     }
 
-    async fn take_all(&self, handle: &Handle, mut events: mpsc::Receiver<Event>) {
+    async fn take_all(&self, handle: &Handle, mut events: Events) {
         let mut unconfirmed = Vec::new();
         let mut pause = self.pause;
         self.journal.borrow_mut().begin_life();

@@ -159,10 +159,15 @@ impl Inbox {
             return true;
         }
         let total = header.fragment.map_or(data.len() as u64, |fragment| u64::from(fragment.total_len));
-        let no_disk = header.space == DURABLE && self.safe.as_ref().is_some_and(|safe| safe.failed);
-        if total > u64::from(cx.limits.message_bytes) || no_disk {
+        if total > u64::from(cx.limits.message_bytes) {
             cx.drops.count(Drop::Oversize);
             self.refuse(header.space, header.seq);
+            return true;
+        }
+        if header.space == DURABLE && self.safe.as_ref().is_some_and(|safe| safe.failed) {
+            // Not refused: its record may have reached the disk before the failure, and a restart, which
+            // mends the failure, takes what has not.
+            cx.drops.count(Drop::NoStorage);
             return true;
         }
         // Its place is taken when the first of its messages is whole.

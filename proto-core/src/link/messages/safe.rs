@@ -235,8 +235,9 @@ impl Inbox {
         inbox.correspondent = true;
         inbox.durable.notice.touch();
         inbox.durable.floor = floor;
-        let width = limits.message_window;
-        let last = ranges.last().map_or(0, |&(_, last)| last);
+        let ours = incoming.iter().filter(|(_, (sender, _))| *sender == device).map(|(&seq, _)| seq);
+        let last = ours.chain(ranges.iter().map(|&(_, last)| last)).max().unwrap_or(0);
+        let width = recovered_width(limits, floor, last);
         for &(first, end) in &ranges {
             // What is older than the window reaches counts as done anyway.
             for seq in first.max(last.saturating_sub(u64::from(width) + 64))..=end {
@@ -266,6 +267,13 @@ impl Inbox {
         }
         inbox
     }
+}
+
+/// How many numbers back a recovered window has to remember. It may have been written under limits with a
+/// wider one: a number that falls out of it counts as done, so all that were not have to stay in.
+fn recovered_width(limits: &Limits, floor: u64, last: u64) -> u16 {
+    let span = (last + 1).saturating_sub(floor).min(u64::from(Limits::MOST_MESSAGE_WINDOW));
+    limits.message_window.max(span as u16)
 }
 
 /// Which numbers are done with for good: all that are marked, but those in `shown`.

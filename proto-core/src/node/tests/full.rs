@@ -1,6 +1,7 @@
 //! Nodes whose outputs are full, and disks that are slow or fail.
 
 use super::bench::*;
+use crate::drops::Drop;
 use crate::limits::Limits;
 use crate::node::*;
 use crate::time::Duration;
@@ -101,4 +102,30 @@ fn a_statement_is_refused_when_the_disk_has_failed() {
     pair.input(0, Input::StoreFailed).unwrap();
     let install = Command::Install(bytes::Bytes::from_static(b"whatever it is"));
     assert_eq!(pair.input(0, Input::Command(install)), Err(Refused::NoStorage));
+}
+
+/// An application that sleeps: what its node holds for it is bounded in bytes, not only in number.
+#[test]
+fn messages_that_nobody_takes_are_bounded_in_bytes() {
+    const LEN: usize = 8_000;
+    let limits = Limits { message_bytes: 9_000, receive_bytes: 64 * 1024, ..Limits::SMALL };
+    let share = limits.receive_share() as usize;
+    let mut pair = Pair::new([Limits::SMALL, limits], 9_000, 46);
+    pair.connect();
+    assert!(pair.run_until(LONG, Pair::both_up));
+    pair.asleep = Some(1);
+    for tag in 0..20 {
+        pair.send(0, tag, Delivery::Datagram, &[tag as u8; LEN]).unwrap();
+    }
+    let full = |pair: &Pair| pair.nodes[1].status().drops.get(Drop::QueueFull) > 0;
+    assert!(pair.run_until(LONG, full), "the door is never closed");
+    pair.asleep = None;
+    pair.drain(1);
+    let held: usize = pair.delivered(1).iter().map(bytes::Bytes::len).sum();
+    assert!((share..share + LEN).contains(&held), "{held} bytes held, a share is {share}");
+    // And opens again.
+    let before = pair.delivered(1).len();
+    pair.send(0, 20, Delivery::Message, &[20; 1_000]).unwrap();
+    assert!(pair.run_until(LONG, |pair| pair.receipts(0) == [20]));
+    assert!(pair.delivered(1).len() > before);
 }

@@ -1,6 +1,7 @@
 //! Durable messages are exactly once, whenever either side crashes and whatever its disk loses.
 
 use super::*;
+use crate::drops::Drop;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What an application with its own disk knows: it confirms a message after it has used it.
@@ -271,7 +272,7 @@ fn planted_bugs_of_durability_are_found() {
 }
 
 #[test]
-fn a_failed_disk_refuses_durable_messages_and_nothing_else() {
+fn a_failed_disk_takes_no_durable_messages_and_all_others() {
     let (mut a, mut b) = pair(&Limits::SMALL, false);
     a.quick_disk = false;
     a.push(1, Delivery::Durable, Class::Normal, 20).unwrap();
@@ -284,7 +285,53 @@ fn a_failed_disk_refuses_durable_messages_and_nothing_else() {
     a.inbox.on_store_failed(&mut a.receiving);
     exchange(&mut a, &mut b, &clean(1_000));
     assert_eq!(a.receipts[1..], [(3, Outcome::Delivered)]);
-    assert_eq!(b.receipts, [(4, Outcome::Accepted), (4, Outcome::Refused)]);
+    // Passed over and not refused: the next start of the receiver takes it.
+    assert_eq!((a.drops.get(Drop::NoStorage), a.delivered.len()), (1, 0));
+    assert_eq!(b.receipts, [(4, Outcome::Accepted)]);
+    a.crash(0);
+    a.quick_disk = true;
+    b.wake(b.now + Duration::from_secs(3_600));
+    exchange(&mut a, &mut b, &clean(1_000));
+    assert_eq!(b.receipts, [(4, Outcome::Accepted), (4, Outcome::Delivered)]);
+    assert_eq!(a.delivered.len(), 1);
+}
+
+/// Limits may be made smaller between two starts. What was missing in the wider window is missing still.
+#[test]
+fn a_narrower_window_after_a_restart_loses_nothing() {
+    let limits = Limits { message_window: 256, ..Limits::SMALL };
+    let (mut a, mut b) = pair(&limits, false);
+    for tag in 0..200 {
+        a.push(tag, Delivery::Durable, Class::Normal, 20).unwrap();
+    }
+    let mut missing = vec![];
+    for at in 0.. {
+        let Some(packet) = a.packet(&clean(30)) else { break };
+        if at == 3 || at == 4 {
+            missing.push(packet);
+        } else {
+            assert!(b.receive(&packet.bytes));
+            a.fate(&packet, Fate::Acked);
+        }
+    }
+    let taken: Vec<u64> = b.delivered.iter().map(|(_, seq, ..)| *seq).collect();
+    assert_eq!((taken.len(), missing.len()), (198, 2));
+    for (at, &seq) in taken.iter().enumerate() {
+        // Most are done with, some are shown again.
+        if at % 10 > 0 {
+            b.consume(seq);
+        }
+    }
+    b.limits.message_window = 64;
+    b.crash(0);
+    for packet in missing {
+        a.fate(&packet, Fate::Lost);
+    }
+    exchange(&mut a, &mut b, &clean(30));
+    let fresh = b.delivered.iter().skip(198).filter(|(_, _, again, _)| !again).count();
+    assert_eq!(fresh, 2, "both that were missing");
+    let delivered = a.receipts.iter().filter(|(_, outcome)| *outcome == Outcome::Delivered).count();
+    assert_eq!(delivered, 200);
 }
 
 /// A message whose record may be on the disk is not given up: after a restart it would be sent again, and a
