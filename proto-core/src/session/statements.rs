@@ -68,7 +68,7 @@ impl Sessions {
         if !peer.named && !self.trust.revocations.knows(&papers.node) {
             return;
         }
-        if let Some(news) = self.trust.news(papers) {
+        if let Some(news) = self.trust.news(cx.now, papers) {
             // Verified with the certificate; taking it over can only fail for want of room.
             let _ = self.install(cx, &news);
         }
@@ -78,17 +78,22 @@ impl Sessions {
     pub(super) fn recheck(&mut self, cx: &mut Cx<'_>, node: Option<NodeId>) {
         let bad = |peer: &Peer| {
             peer.papers.as_ref().is_some_and(|papers| match node {
-                Some(node) => papers.node == node && !self.trust.still_valid(papers),
-                None => self.trust.has_expired(papers),
+                Some(node) => papers.node == node && !self.trust.still_valid(cx.now, papers),
+                None => self.trust.has_expired(cx.now, papers),
             })
         };
         let void: Vec<PeerSlot> =
             self.peers.iter().filter(|(_, peer)| bad(peer)).map(|(slot, _)| slot).collect();
         for slot in void {
-            if let Some(peer) = self.peers.get_mut(slot) {
-                peer.papers = None;
-            }
-            self.close(cx, slot, DownReason::Revoked);
+            self.end_papers(cx, slot);
         }
+    }
+
+    /// Ends the session with a peer whose papers no longer hold.
+    pub(super) fn end_papers(&mut self, cx: &mut Cx<'_>, slot: PeerSlot) {
+        if let Some(peer) = self.peers.get_mut(slot) {
+            peer.papers = None;
+        }
+        self.close(cx, slot, DownReason::Revoked);
     }
 }

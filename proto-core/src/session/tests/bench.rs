@@ -82,6 +82,12 @@ impl Make {
         Make { identity: identity_of(&root, device), ..self.other_device(device) }
     }
 
+    /// The same device, certified from one second to another.
+    pub(super) fn within(&self, not_before_s: u64, not_after_s: u64) -> Make {
+        let validity = Validity { not_before_s, not_after_s };
+        Make { identity: identity_within(&root(self.who), self.who, validity), ..self.clone() }
+    }
+
     /// The node's own word that its first devices are void.
     pub(super) fn revocation(&self) -> Bytes {
         let list =
@@ -170,8 +176,12 @@ fn identity(who: u8, device: u8) -> LocalIdentity {
 }
 
 fn identity_of(root: &RootKey, device: u8) -> LocalIdentity {
+    identity_within(root, device, Validity::ALWAYS)
+}
+
+fn identity_within(root: &RootKey, device: u8, validity: Validity) -> LocalIdentity {
     let secrets = DeviceSecrets::new(&Secret::new([device; 32]), &Secret::new([device ^ 0x55; 32]));
-    let certificate = root.certify(secrets.sign.public(), secrets.dh.public(), 1, Validity::ALWAYS);
+    let certificate = root.certify(secrets.sign.public(), secrets.dh.public(), 1, validity);
     LocalIdentity::new(secrets, certificate).unwrap()
 }
 
