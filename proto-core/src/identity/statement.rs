@@ -115,7 +115,7 @@ fn install_membership(
             return Err(IdentityError::Stale);
         }
     }
-    let replaces = local.set_membership(Bytes::from(endorsed.encode_to_vec()), source);
+    let replaces = local.set_membership(Bytes::from(endorsed.encode_to_vec()), source)?;
     Ok(installed(Taken::Membership, Some(replaces)))
 }
 
