@@ -55,4 +55,4 @@ pub use peer::{LocalIdentity, MAX_PAPERS_BYTES, PeerIdentity, verify_peer};
 pub use revocations::{MAX_REVOKED_DEVICES, RevocationList, Revocations};
 pub use root::{DeviceSecrets, RootKey};
 pub use signed::signed_bytes;
-pub use statement::{Installed, MAX_STATEMENT_BYTES, Taken, install, statement_hash};
+pub use statement::{Installed, MAX_STATEMENT_BYTES, Taken, install, is_past_key, statement_hash};

@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use super::peers::Peer;
 use super::{Action, Sessions};
-use crate::identity::{IdentityError, Installed, Taken};
+use crate::identity::{self, IdentityError, Installed, Taken};
 use crate::ids::{NodeId, PeerSlot};
 use crate::machine::Cx;
 use crate::node::output::DownReason;
@@ -33,14 +33,21 @@ impl Sessions {
     }
 
     /// Like [`Sessions::install`] for a statement that was read from disk, where it stays. One that it
-    /// replaces is erased: a crash may have come between writing the one and erasing the other.
+    /// replaces is erased: a crash may have come between writing the one and erasing the other. So is one
+    /// with a network key that is past.
     ///
     /// # Errors
-    /// Why it was refused; nothing has changed then.
+    /// Why it was refused; nothing that is held has changed then.
     pub fn recover(&mut self, cx: &mut Cx<'_>, bytes: &[u8]) -> Result<Installed, IdentityError> {
-        let installed = self.take_over_statement(cx, bytes)?;
-        self.erase_replaced(&installed);
-        Ok(installed)
+        let taken = self.take_over_statement(cx, bytes);
+        match &taken {
+            Ok(installed) => self.erase_replaced(installed),
+            Err(IdentityError::Stale) if identity::is_past_key(&self.trust.network, bytes) => {
+                self.erase_statement(identity::statement_hash(bytes));
+            }
+            Err(_) => {}
+        }
+        taken
     }
 
     fn take_over_statement(&mut self, cx: &mut Cx<'_>, bytes: &[u8]) -> Result<Installed, IdentityError> {
@@ -55,9 +62,13 @@ impl Sessions {
     }
 
     fn erase_replaced(&mut self, installed: &Installed) {
-        if let Some(old) = installed.replaces {
-            self.push(Action::Store(Record::Erased { key: Key::Statement(old) }));
+        for &old in &installed.replaces {
+            self.erase_statement(old);
         }
+    }
+
+    fn erase_statement(&mut self, hash: [u8; 32]) {
+        self.push(Action::Store(Record::Erased { key: Key::Statement(hash) }));
     }
 
     /// Keeps for good which root keys a peer has shown, if we have to do with it: the application named

@@ -122,7 +122,7 @@ fn exclusion_ends_memberships_up_to_a_serial_for_good() {
     assert_eq!(home.install(&exclude(id, 2, &[0, 1, 2])).unwrap().taken, Taken::Known, "never lowered");
     assert_eq!(show(&home.network, &home.revocations, Some(&old)), Err(IdentityError::Revoked));
     let wider = home.install(&exclude(id, u64::MAX, &[2, 3, 4])).unwrap();
-    assert_eq!(wider.replaces, Some(statement_hash(&exclusion)));
+    assert_eq!(wider.replaces, [statement_hash(&exclusion)]);
     assert_eq!(show(&home.network, &home.revocations, Some(&new)), Err(IdentityError::Revoked));
 }
 
@@ -135,7 +135,7 @@ fn our_own_membership_is_renewed_and_never_goes_back() {
     assert_eq!(home.install(&first).unwrap().taken, Taken::Known);
     assert_eq!(home.install(&ours(&home.network, 2)), Err(IdentityError::Stale));
     let renewed = home.install(&ours(&home.network, 4)).unwrap();
-    assert_eq!(renewed.replaces, Some(statement_hash(&first)));
+    assert_eq!(renewed.replaces, [statement_hash(&first)]);
     let shown = home.local.membership().unwrap();
     let shown = Membership::verify(shown, &home.network.id(), home.network.genesis()).unwrap();
     assert_eq!(shown.serial, 4);

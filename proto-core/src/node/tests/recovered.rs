@@ -97,6 +97,38 @@ fn signed(mut endorsement: Endorsement, by: u32) -> Bytes {
     endorsement.statement()
 }
 
+fn network_key(epoch: u32, retire_below: u32) -> Record {
+    let key = Secret::new([epoch as u8; 32]);
+    let endorsement = Endorsement::network_key(closed(1).id(), epoch, &key, retire_below);
+    Record::Statement { bytes: signed(endorsement, 1) }
+}
+
+/// Whoever finds the disk must not find keys that were retired because somebody had found another.
+#[test]
+fn retired_network_keys_leave_the_disk() {
+    let mut node = start(member(0), closed(1), Vec::new()).unwrap();
+    let (second, third) = (network_key(2, 0), network_key(3, 3));
+    for record in [&second, &third] {
+        let Record::Statement { bytes } = record else { panic!("{record:?}") };
+        node.handle(Instant::ZERO, Input::Command(Command::Install(bytes.clone()))).unwrap();
+    }
+    let erased = Record::Erased { key: second.key() };
+    assert_eq!(stores(&mut node), [second.clone(), third.clone(), erased.clone()]);
+    // The power went before it was erased: in whatever order the disk gives them.
+    for records in [std::vec![second.clone(), third.clone()], std::vec![third, second]] {
+        let mut node = start(member(0), closed(1), records).unwrap();
+        assert_eq!(stores(&mut node), std::slice::from_ref(&erased));
+    }
+}
+
+/// It may have come from a later configuration that is mistaken: what is on the disk stays there.
+#[test]
+fn a_network_key_that_differs_from_the_one_held_stays_on_the_disk() {
+    let other = Endorsement::network_key(closed(1).id(), 1, &Secret::new([9; 32]), 0);
+    let other = Record::Statement { bytes: signed(other, 1) };
+    assert_eq!(stores(&mut start(member(0), closed(1), std::vec![other]).unwrap()), []);
+}
+
 /// The membership fitted beside the certificate of its day. Since then the root key was replaced.
 #[test]
 fn a_node_that_cannot_show_its_papers_does_not_start() {
