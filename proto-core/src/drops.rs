@@ -54,11 +54,13 @@ pub enum Drop {
     Cloned,
     /// A handshake from before one side forgot the other.
     HandshakeStale,
+    /// One of our own handshake packets is larger than the buffer that the shell polls with.
+    BufferTooSmall,
 }
 
 impl Drop {
     /// Every reason, in order.
-    pub const ALL: [Drop; 25] = [
+    pub const ALL: [Drop; 26] = [
         Drop::Malformed,
         Drop::UnknownKind,
         Drop::ReservedBits,
@@ -84,6 +86,7 @@ impl Drop {
         Drop::AnswerLimited,
         Drop::Cloned,
         Drop::HandshakeStale,
+        Drop::BufferTooSmall,
     ];
 }
 

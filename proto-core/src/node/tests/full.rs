@@ -1,6 +1,7 @@
 //! Nodes whose outputs are full, and disks that are slow or fail.
 
 use super::bench::*;
+use crate::drops::Drop;
 use crate::limits::Limits;
 use crate::node::*;
 use crate::time::Duration;
@@ -101,4 +102,17 @@ fn a_statement_is_refused_when_the_disk_has_failed() {
     pair.input(0, Input::StoreFailed).unwrap();
     let install = Command::Install(bytes::Bytes::from_static(b"whatever it is"));
     assert_eq!(pair.input(0, Input::Command(install)), Err(Refused::NoStorage));
+}
+
+/// Without the count nobody would know why no session begins.
+#[test]
+fn handshake_packets_that_the_shell_has_no_room_for_are_counted() {
+    let mut pair = Pair::new([Limits::SMALL, Limits::SMALL], 1_400, 45);
+    pair.buf.truncate(256);
+    pair.connect();
+    assert!(!pair.run_until(LONG, Pair::both_up));
+    assert_eq!(pair.transmitted, [0, 0]);
+    assert!(pair.nodes[0].status().drops.get(Drop::BufferTooSmall) > 0);
+    pair.buf.resize(1_400, 0);
+    assert!(pair.run_until(LONG, Pair::both_up));
 }
