@@ -75,7 +75,8 @@ impl Runner {
         self.node.handle(now, Input::Command(command))
     }
 
-    /// Tells the node the calendar time, from a battery-backed clock or a time service.
+    /// Tells the node the calendar time, from a battery-backed clock or a time service: once, and again
+    /// whenever that clock is set. The node counts on by `now`.
     pub fn wall_clock(&mut self, now: Instant, wall: WallTime) {
         self.hand_in(now, Input::WallClock(wall));
     }

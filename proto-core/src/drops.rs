@@ -56,11 +56,13 @@ pub enum Drop {
     HandshakeStale,
     /// A durable message, and the disk has failed.
     NoStorage,
+    /// One of our own handshake packets is larger than the buffer that the shell polls with.
+    BufferTooSmall,
 }
 
 impl Drop {
     /// Every reason, in order.
-    pub const ALL: [Drop; 26] = [
+    pub const ALL: [Drop; 27] = [
         Drop::Malformed,
         Drop::UnknownKind,
         Drop::ReservedBits,
@@ -87,6 +89,7 @@ impl Drop {
         Drop::Cloned,
         Drop::HandshakeStale,
         Drop::NoStorage,
+        Drop::BufferTooSmall,
     ];
 }
 

@@ -137,3 +137,65 @@ pub struct WallTime {
     /// The shell's own bound on how wrong that may be, in microseconds.
     pub error_us: u64,
 }
+
+/// How much the node's own clock may drift, as one part in so many: 1,000 ppm, a guess. It is twice what
+/// nodes are tried with (scenario `clock-runs-wild`), and ten times what a common crystal does.
+const DRIFT_PART: u64 = 1_000;
+
+impl WallTime {
+    /// The calendar time when `elapsed` has passed on the node's own clock. That clock drifts, so the
+    /// error grows by a thousandth of the span.
+    #[must_use]
+    pub fn after(self, elapsed: Duration) -> WallTime {
+        WallTime {
+            unix_us: self.unix_us.saturating_add_unsigned(elapsed.0),
+            error_us: self.error_us.saturating_add(elapsed.0 / DRIFT_PART),
+        }
+    }
+
+    /// How long from now, on the node's own clock, until it is certain that the calendar shows `unix_us`
+    /// microseconds since 1970 or more; zero when it is certain already.
+    #[must_use]
+    pub fn until_surely(self, unix_us: u128) -> Duration {
+        let earliest_us = i128::from(self.unix_us) - i128::from(self.error_us);
+        let lacking = i128::try_from(unix_us).unwrap_or(i128::MAX).saturating_sub(earliest_us);
+        let lacking = u64::try_from(lacking.max(0)).unwrap_or(u64::MAX);
+        // What passes until then is 1000/999 of what is lacking: the error takes a thousandth of it.
+        Duration(lacking.saturating_add(lacking / (DRIFT_PART - 1)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// The deadline is the first moment, to the microsecond, at which the interval lies past the end.
+        #[test]
+        fn what_is_waited_for_is_certain_then_and_not_before(
+            unix_us in -1i64 << 60..1 << 60,
+            error_us in 0u64..1 << 50,
+            end_us in 0u64..1 << 60,
+        ) {
+            let wall = WallTime { unix_us, error_us };
+            let certain = |elapsed| {
+                let then = wall.after(elapsed);
+                i128::from(then.unix_us) - i128::from(then.error_us) >= i128::from(end_us)
+            };
+            let wait = wall.until_surely(u128::from(end_us));
+            prop_assert!(certain(wait));
+            let before = wait.saturating_sub(Duration::from_micros(2));
+            prop_assert!(wait == Duration::ZERO || !certain(before) || before == Duration::ZERO);
+        }
+    }
+
+    #[test]
+    fn dates_beyond_all_reckoning_do_not_overflow() {
+        let wall = WallTime { unix_us: i64::MIN, error_us: u64::MAX };
+        assert_eq!(wall.until_surely(u128::MAX), Duration::MAX);
+        let wall = WallTime { unix_us: i64::MAX, error_us: 0 };
+        assert_eq!(wall.after(Duration::MAX).unix_us, i64::MAX);
+        assert_eq!(wall.until_surely(0), Duration::ZERO);
+    }
+}

@@ -64,4 +64,6 @@ pub enum Reason {
     ReassemblyExpiry,
     /// Work was left over from a bounded turn.
     Backlog,
+    /// The papers that a peer has shown end.
+    PapersExpiry,
 }

@@ -5,6 +5,12 @@
 //! in it draws random numbers: the one ephemeral key of a handshake is handed in, so whoever calls
 //! decides where it comes from, and a run can be repeated.
 //!
+//! What is ours is erased when a handshake ends: static and ephemeral key, cipher keys, and the keys that
+//! it leaves. snow erases nothing of its own: its copy of the network's key, its chaining key and the shared
+//! secrets that pass through its buffers stay on the stack and in freed memory until something is written
+//! over them. The keys of a session follow from the last chaining key of its handshake, so whoever can read
+//! a node's memory may find them there after the session has ended.
+//!
 //! Two patterns are used, both with the network's key mixed in before anything else (`psk0`): a
 //! message that was not made with it does not even decrypt.
 //!
@@ -24,6 +30,7 @@ use blake2::{Blake2s256, Digest};
 use snow::params::{CipherChoice, DHChoice, HashChoice};
 use snow::resolvers::CryptoResolver;
 use snow::types::{Cipher, Dh, Hash, Random};
+use zeroize::Zeroize;
 
 use super::aead;
 use super::dh::DhSecret;
@@ -158,8 +165,11 @@ impl Handshake {
             return None;
         }
         let hash = self.0.get_handshake_hash().try_into().ok()?;
-        let (initiator, responder) = self.0.dangerously_get_raw_split();
-        Some(Split { initiator: Secret::new(initiator), responder: Secret::new(responder), hash })
+        let (mut initiator, mut responder) = self.0.dangerously_get_raw_split();
+        let split = Split { initiator: Secret::new(initiator), responder: Secret::new(responder), hash };
+        initiator.zeroize();
+        responder.zeroize();
+        Some(split)
     }
 }
 

@@ -27,6 +27,17 @@ pub enum IdentityError {
     /// The device, all certificates of its age, or the whole node were revoked.
     #[error("revoked")]
     Revoked,
+    /// Our certificate and our membership are too long to be shown in one handshake.
+    #[error(
+        "certificate and membership have {bytes} bytes together, and {limit} can be shown: leave out \
+         signatures beyond the threshold, or begin anew with a root key that has fewer rotations"
+    )]
+    PapersTooLong {
+        /// How long they are.
+        bytes: u32,
+        /// How long they may be: [`MAX_PAPERS_BYTES`](super::MAX_PAPERS_BYTES).
+        limit: u32,
+    },
     /// The dates lie wholly in the future.
     #[error("not valid yet")]
     NotYetValid,

@@ -17,8 +17,8 @@
 //! - A signature covers context, subject and the body's bytes as received ([`signed_bytes`]).
 //! - What is revoked stays revoked: lists grow, floors rise, roots move forward only.
 //! - A threshold counts different authorities, each once.
-//! - Everything is bounded: [`MAX_CERTIFICATE_BYTES`], [`MAX_STATEMENT_BYTES`], [`MAX_ROTATIONS`],
-//!   [`MAX_AUTHORITIES`], [`MAX_REVOKED_DEVICES`], [`NetworkKeys`] holds three, [`Revocations`] has a capacity.
+//! - Everything is bounded: [`MAX_CERTIFICATE_BYTES`], [`MAX_PAPERS_BYTES`], [`MAX_STATEMENT_BYTES`],
+//!   [`MAX_ROTATIONS`], [`MAX_AUTHORITIES`], [`MAX_REVOKED_DEVICES`], [`NetworkKeys`] holds three, [`Revocations`] has a capacity.
 //!
 //! Calendar time: a device may not know it, or know it wrongly. The rule is one-sided: a certificate
 //! is refused for its dates only when the clock, with the error it admits to, shows that they cannot
@@ -51,8 +51,8 @@ pub use error::IdentityError;
 pub use genesis::{Genesis, MAX_NAME_BYTES, MAX_PARAMETERS};
 pub use network::Network;
 pub use network_keys::NetworkKeys;
-pub use peer::{LocalIdentity, PeerIdentity, verify_peer};
+pub use peer::{LocalIdentity, MAX_PAPERS_BYTES, PeerIdentity, verify_peer};
 pub use revocations::{MAX_REVOKED_DEVICES, RevocationList, Revocations};
 pub use root::{DeviceSecrets, RootKey};
 pub use signed::signed_bytes;
-pub use statement::{Installed, MAX_STATEMENT_BYTES, Taken, install, statement_hash};
+pub use statement::{Installed, MAX_STATEMENT_BYTES, Taken, install, is_past_key, statement_hash};

@@ -1,6 +1,6 @@
 //! A closed network's keys: three epochs at most, so that a change locks nobody out.
 //!
-//! A new key reaches members over days, some of them by radio. //! So each member holds the three newest it has seen, accepts any of them from others, and uses one
+//! A new key reaches members over days, some of them by radio. So each member holds the three newest it has seen, accepts any of them from others, and uses one
 //! for its own handshakes: the oldest at first, a newer one as soon as a member proves in a handshake
 //! that it uses that one, or the operator says so, and never one older than the second newest. With
 //! keys 1, 2 and 3 there are thus a previous, a current and a next one.
@@ -76,16 +76,16 @@ impl NetworkKeys {
     }
 
     /// As [`NetworkKeys::install`], remembering the statement it came from. `None` when nothing
-    /// changed; else the source that was replaced.
+    /// changed; else the sources of what is held no longer, [`HELD`] at most.
     pub(super) fn install_from(
         &mut self,
         epoch: u32,
         key: Secret,
         retire_below: u32,
         source: Source,
-    ) -> Result<Option<Source>, IdentityError> {
+    ) -> Result<Option<Vec<[u8; 32]>>, IdentityError> {
         let retire_below = retire_below.min(epoch);
-        let mut replaced = None;
+        let mut dropped = Vec::new();
         if let Some(known) = self.held.iter_mut().find(|known| known.epoch == epoch) {
             if known.key != key {
                 return Err(IdentityError::Stale);
@@ -93,24 +93,27 @@ impl NetworkKeys {
             if retire_below <= self.floor {
                 return Ok(None);
             }
-            replaced = core::mem::replace(&mut known.source, source);
+            dropped.extend(core::mem::replace(&mut known.source, source));
         } else {
-            let oldest = self.held.last().map_or(0, |oldest| oldest.epoch);
-            if epoch < self.floor || (self.held.len() >= HELD && epoch < oldest) {
+            if self.is_past(epoch) {
                 return Err(IdentityError::Stale);
             }
             self.held.push(EpochKey::new(&self.network, epoch, key, source));
             self.held.sort_by_key(|known| core::cmp::Reverse(known.epoch));
-            if self.held.len() > HELD {
-                replaced = self.held.pop().and_then(|oldest| oldest.source);
-            }
         }
         self.floor = self.floor.max(retire_below);
-        let floor = self.floor;
-        self.held.retain(|known| known.epoch >= floor);
+        while self.held.last().is_some_and(|oldest| self.held.len() > HELD || oldest.epoch < self.floor) {
+            dropped.extend(self.held.pop().and_then(|oldest| oldest.source));
+        }
         let second = self.held.get(1).or(self.held.first()).map_or(self.sending, |known| known.epoch);
         self.sending = self.sending.max(second);
-        Ok(Some(replaced))
+        Ok(Some(dropped))
+    }
+
+    /// Whether the key of this epoch will never be held again: it was retired, or three newer ones are held.
+    pub(super) fn is_past(&self, epoch: u32) -> bool {
+        let oldest = self.held.last().map_or(0, |oldest| oldest.epoch);
+        epoch < self.floor || (self.held.len() >= HELD && epoch < oldest)
     }
 
     /// A member has proved in a handshake that it uses `epoch`: if we hold that and use an older one,

@@ -11,6 +11,11 @@ use super::root::DeviceSecrets;
 use crate::ids::{DeviceId, NodeId};
 use crate::time::WallTime;
 
+/// The most bytes that a device's certificate and its node's membership have together: what is left in a
+/// handshake packet, and some for what later versions add. A certificate with all its rotations (2,477 bytes)
+/// fits beside 18 signatures of authorities, and all 32 of these (2,290 bytes) beside nine rotations.
+pub const MAX_PAPERS_BYTES: usize = 3_840;
+
 /// Our own identity: this device's keys and what proves that they are ours.
 #[derive(Clone, Debug)]
 pub struct LocalIdentity {
@@ -25,12 +30,14 @@ impl LocalIdentity {
     /// The device with these secrets, certified by `certificate`.
     ///
     /// # Errors
-    /// When the certificate does not verify, or is about other keys ([`IdentityError::WrongNode`]).
+    /// When the certificate does not verify, is about other keys ([`IdentityError::WrongNode`]), or is too
+    /// long to be shown ([`IdentityError::PapersTooLong`]).
     pub fn new(secrets: DeviceSecrets, certificate: Bytes) -> Result<LocalIdentity, IdentityError> {
         let verified = DeviceCertificate::verify(&certificate)?;
         if verified.sign_key != secrets.sign.public() || verified.dh_key != secrets.dh.public() {
             return Err(IdentityError::WrongNode);
         }
+        check_len(&certificate, &[])?;
         Ok(LocalIdentity {
             secrets,
             certificate: verified,
@@ -43,7 +50,8 @@ impl LocalIdentity {
     /// Adds the membership certificate of a closed network.
     ///
     /// # Errors
-    /// When it does not verify or is another node's.
+    /// When it does not verify, is another node's, or is too long to be shown beside the certificate
+    /// ([`IdentityError::PapersTooLong`]).
     pub fn with_membership(
         mut self,
         membership: Bytes,
@@ -53,6 +61,7 @@ impl LocalIdentity {
         if verified.node != self.certificate.node {
             return Err(IdentityError::WrongNode);
         }
+        check_len(&self.certificate_bytes, &membership)?;
         self.membership = Some(membership);
         Ok(self)
     }
@@ -93,10 +102,25 @@ impl LocalIdentity {
         self.membership.as_ref()
     }
 
-    pub(super) fn set_membership(&mut self, membership: Bytes, source: [u8; 32]) -> Source {
+    pub(super) fn set_membership(
+        &mut self,
+        membership: Bytes,
+        source: [u8; 32],
+    ) -> Result<Source, IdentityError> {
+        check_len(&self.certificate_bytes, &membership)?;
         self.membership = Some(membership);
-        self.membership_source.replace(source)
+        Ok(self.membership_source.replace(source))
     }
+}
+
+/// Whoever showed longer papers would be one whom nobody hears.
+fn check_len(certificate: &[u8], membership: &[u8]) -> Result<(), IdentityError> {
+    let bytes = certificate.len() + membership.len();
+    if bytes > MAX_PAPERS_BYTES {
+        let limit = MAX_PAPERS_BYTES as u32;
+        return Err(IdentityError::PapersTooLong { bytes: u32::try_from(bytes).unwrap_or(u32::MAX), limit });
+    }
+    Ok(())
 }
 
 /// The other side of a handshake, once its papers are in order. That it holds the keys named here is

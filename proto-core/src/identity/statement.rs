@@ -9,6 +9,7 @@ use super::revocations::{Revocations, Source, VerifiedList};
 use super::signed::decode;
 use super::wire::{self, statement::Kind};
 use crate::ids::NodeId;
+use alloc::vec::Vec;
 use bytes::Bytes;
 use prost::Message as _;
 
@@ -16,14 +17,15 @@ use prost::Message as _;
 pub const MAX_STATEMENT_BYTES: usize = 4096;
 
 /// What a statement changed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Installed {
     /// What it was about.
     pub taken: Taken,
-    /// The statement that this one replaces, by [`statement_hash`]: its record can be erased once
-    /// this one is durable. A stored statement that is refused when it is loaded can be erased too.
-    /// So the disk holds at most one statement of each kind for each node, and three network keys.
-    pub replaces: Option<[u8; 32]>,
+    /// The statements that this one replaces, by [`statement_hash`]: their records can be erased once
+    /// this one is durable. At most one, but three when a network key retires those before it. So the
+    /// disk holds at most one statement of each kind for each node, and three network keys; a crash
+    /// before one is erased leaves it there, and of network keys [`is_past_key`] finds it at the start.
+    pub replaces: Vec<[u8; 32]>,
 }
 
 /// What a statement was about.
@@ -86,9 +88,22 @@ pub fn install(
 
 fn installed(taken: Taken, change: Option<Source>) -> Installed {
     match change {
-        Some(replaces) => Installed { taken, replaces },
-        None => Installed { taken: Taken::Known, replaces: None },
+        Some(replaces) => Installed { taken, replaces: replaces.into_iter().collect() },
+        None => Installed { taken: Taken::Known, replaces: Vec::new() },
     }
+}
+
+/// Whether this is a statement with a network key that is held no more and never will be: its record keeps a
+/// secret for nothing. To be asked of one that [`install`] has refused as [`IdentityError::Stale`], which
+/// means that it is this network's.
+#[must_use]
+pub fn is_past_key(network: &Network, bytes: &[u8]) -> bool {
+    let statement: Result<wire::Statement, _> = decode(bytes, "statement");
+    let Ok(Some(Kind::NetworkKey(endorsed))) = statement.map(|statement| statement.kind) else {
+        return false;
+    };
+    let announced = KeyAnnouncement::from_wire(&endorsed, &network.id(), network.genesis());
+    announced.is_ok_and(|announced| network.keys().is_past(announced.epoch))
 }
 
 fn install_membership(
@@ -115,7 +130,7 @@ fn install_membership(
             return Err(IdentityError::Stale);
         }
     }
-    let replaces = local.set_membership(Bytes::from(endorsed.encode_to_vec()), source);
+    let replaces = local.set_membership(Bytes::from(endorsed.encode_to_vec()), source)?;
     Ok(installed(Taken::Membership, Some(replaces)))
 }
 
@@ -129,6 +144,8 @@ fn install_network_key(
     }
     let KeyAnnouncement { epoch, key, retire_below } =
         KeyAnnouncement::from_wire(endorsed, &network.id(), network.genesis())?;
-    let change = network.keys_mut().install_from(epoch, key, retire_below, Some(source))?;
-    Ok(installed(Taken::NetworkKey(epoch), change))
+    Ok(match network.keys_mut().install_from(epoch, key, retire_below, Some(source))? {
+        Some(replaces) => Installed { taken: Taken::NetworkKey(epoch), replaces },
+        None => Installed { taken: Taken::Known, replaces: Vec::new() },
+    })
 }

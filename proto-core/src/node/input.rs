@@ -28,7 +28,8 @@ pub enum Input<'a> {
     },
     /// A deadline of [`Node::next_wake`](crate::node::Node::next_wake) has passed.
     Wake,
-    /// The shell's calendar time, to be given at boot and whenever it steps.
+    /// The shell's calendar time, to be given at boot and whenever it steps. Meanwhile the node counts on
+    /// by its own clock, and lets the error grow by a thousandth of the time since.
     WallClock(WallTime),
     /// The application or the operator asks for something.
     Command(Command),

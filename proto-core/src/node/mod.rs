@@ -23,7 +23,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use crate::drops::{Drop, Drops};
-use crate::identity::{LocalIdentity, Network, Revocations};
+use crate::identity::{IdentityError, LocalIdentity, Network, Revocations};
 use crate::ids::{Addr, LinkId, NodeId, PeerSlot, Ticket};
 use crate::limits::{Limits, LimitsError};
 use crate::link::{self, Links, frame};
@@ -69,6 +69,10 @@ pub enum BootError {
     /// The versions are empty or reversed.
     #[error("versions: the lowest must not be above the highest")]
     Versions,
+    /// The membership on the disk is too long to be shown beside the certificate, which may have got more
+    /// rotations since.
+    #[error("stored membership: {0}; add a shorter one with a higher serial to the identity")]
+    Membership(IdentityError),
     /// The device has started as often as can be counted; it needs a new device key.
     #[error("the device's start counter is exhausted; certify a new device key")]
     BootCounter,
@@ -155,7 +159,7 @@ impl Node {
             backlog: false,
             limits,
         };
-        node.install_recovered(now, recovered.statements, recovered.durable);
+        node.install_recovered(now, recovered.statements, recovered.durable)?;
         node.settle(now);
         Ok(node)
     }

@@ -5,9 +5,10 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
+use crate::identity::IdentityError;
 use crate::ids::NodeId;
 use crate::link;
-use crate::node::Node;
+use crate::node::{BootError, Node};
 use crate::store::record::Record;
 use crate::time::Instant;
 
@@ -46,20 +47,26 @@ impl Node {
     /// Takes over stored statements and durable messages; what is on disk is not written again. A
     /// statement that no longer verifies is left out: it was checked when it was installed, and its
     /// network may have been replaced since.
+    ///
+    /// # Errors
+    /// When our membership cannot be shown beside our certificate: we would be one whom nobody hears.
     pub(super) fn install_recovered(
         &mut self,
         now: Instant,
         statements: Vec<Bytes>,
         durable: BTreeMap<NodeId, Vec<Record>>,
-    ) {
+    ) -> Result<(), BootError> {
         for (node, records) in durable {
             self.links_handle(now, link::Input::Recovered { node, records });
         }
         for bytes in statements {
             let mut cx = super::cx(now, &mut self.sessions_rng, &self.limits, &mut self.drops, self.zoo);
-            if self.sessions.recover(&mut cx, &bytes).is_err() {
-                self.drops.count(crate::drops::Drop::CertificateInvalid);
+            match self.sessions.recover(&mut cx, &bytes) {
+                Ok(_) => {}
+                Err(error @ IdentityError::PapersTooLong { .. }) => return Err(BootError::Membership(error)),
+                Err(_) => self.drops.count(crate::drops::Drop::CertificateInvalid),
             }
         }
+        Ok(())
     }
 }

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use crate::codec::Writer;
 use crate::crypto::aead::TAG_LEN;
+use crate::drops::Drop;
 use crate::ids::{PeerSlot, Ticket};
 use crate::link::{Intent, frame};
 use crate::node::Node;
@@ -14,9 +15,10 @@ use crate::time::Instant;
 const MIN_BUFFER: usize = 64;
 
 impl Node {
-    /// The next thing for the shell to do. Datagrams are written to `buf`, which should hold the
-    /// largest MTU of any link; a link whose MTU is larger gets smaller packets, and nothing is sent from
-    /// fewer than 64 bytes.
+    /// The next thing for the shell to do. Datagrams are written to `buf`, which must hold the largest
+    /// MTU of any link, or `limits.packet_bytes` where that is less. Packets of a handshake that are larger
+    /// are dropped and counted ([`Drop::BufferTooSmall`]), so that no session may begin; all others are
+    /// made to fit, and nothing is sent from fewer than 64 bytes.
     ///
     /// Stores come first, then events, then datagrams. `None` means: nothing before the next input
     /// or [`Node::next_wake`].
@@ -90,6 +92,7 @@ impl Node {
                 self.last_nonce = nonce;
                 return Some(Transmit { link, to, len, segment: len, after: self.boot_ticket });
             }
+            self.drops.count(Drop::BufferTooSmall);
         }
     }
 

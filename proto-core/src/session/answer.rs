@@ -170,7 +170,7 @@ impl Sessions {
             Pattern::Xx => None,
             Pattern::Ik => {
                 let payload = Payload::decode(buf.get(..len).unwrap_or(&[])).map_err(|_| Drop::Malformed)?;
-                Some(self.claim(&payload, noise.remote_static(), packet.versions)?)
+                Some(self.claim(cx.now, &payload, noise.remote_static(), packet.versions)?)
             }
         };
         Ok((noise, claim))
@@ -328,7 +328,7 @@ impl Sessions {
             self.send(cx, place, reply, epoch);
             return Ok(());
         }
-        let (claim, split) = self.read_finish(slot, message)?;
+        let (claim, split) = self.read_finish(cx.now, slot, message)?;
         let fate = self.fate(&claim, life);
         let mut keys = self.make_keys(cx, &split, remote, false, &claim);
         keys.heard = true;
@@ -363,7 +363,7 @@ impl Sessions {
 
     /// Who it is that finishes a handshake, and its keys. Once the message is authentic the handshake has
     /// said all it can: it succeeds or it is over.
-    fn read_finish(&mut self, slot: u16, message: &[u8]) -> Result<(Claim, Split), Drop> {
+    fn read_finish(&mut self, now: Instant, slot: u16, message: &[u8]) -> Result<(Claim, Split), Drop> {
         let answer = self.answers.get_mut(slot).ok_or(Drop::HandshakeInvalid)?;
         let (noise, theirs) = match &mut answer.state {
             State::AwaitFinish { noise, theirs } => (noise, *theirs),
@@ -376,7 +376,7 @@ impl Sessions {
         let (static_key, split) = (noise.remote_static(), noise.split());
         let claim = Payload::decode(buf.get(..len).unwrap_or(&[]))
             .map_err(|_| Drop::Malformed)
-            .and_then(|payload| self.claim(&payload, static_key, theirs))
+            .and_then(|payload| self.claim(now, &payload, static_key, theirs))
             .and_then(|claim| if self.is_self(&claim) { Err(Drop::Cloned) } else { Ok(claim) });
         match (claim, split) {
             (Ok(claim), Some(split)) => Ok((Claim { round: 0, ..claim }, split)),
@@ -402,15 +402,15 @@ impl Sessions {
 
     /// Whether papers that were in order with the question still are: a statement or another handshake may
     /// have come since.
-    fn is_in_order(&self, claim: &Claim) -> bool {
+    fn is_in_order(&self, now: Instant, claim: &Claim) -> bool {
         let papers = &claim.papers;
-        self.trust.still_valid(papers) && self.is_latest(papers) && !self.trust.has_expired(papers)
+        self.trust.still_valid(now, papers) && self.is_latest(papers)
     }
 
     /// Whether confirming an answer is still open to whoever asked.
-    pub(super) fn answer_holds(&self, slot: u16) -> bool {
+    pub(super) fn answer_holds(&self, now: Instant, slot: u16) -> bool {
         match self.answers.get(slot).map(|answer| &answer.state) {
-            Some(State::AwaitData { claim }) => self.is_in_order(claim),
+            Some(State::AwaitData { claim }) => self.is_in_order(now, claim),
             Some(State::AwaitFinish { .. } | State::Refused { .. } | State::Done) | None => false,
         }
     }
@@ -424,7 +424,7 @@ impl Sessions {
         let State::AwaitData { claim } = core::mem::replace(&mut answer.state, State::Done) else {
             return Err(Drop::UnknownSession);
         };
-        if !self.is_in_order(&claim) {
+        if !self.is_in_order(cx.now, &claim) {
             self.drop_answer(slot);
             return Err(Drop::Revoked);
         }

@@ -453,7 +453,7 @@ impl Sessions {
         packet: &Packet<'_>,
     ) -> Result<Judged, Drop> {
         let payload = Payload::decode(payload).map_err(|_| Drop::Malformed)?;
-        let claim = self.claim(&payload, static_key, packet.versions)?;
+        let claim = self.claim(cx.now, &payload, static_key, packet.versions)?;
         if self.is_self(&claim) {
             return Err(Drop::Cloned);
         }

@@ -36,8 +36,8 @@ pub(super) const UNKNOWN_LEN: usize = PRELUDE_LEN + TAG_LEN;
 pub(super) const INCOMPATIBLE_LEN: usize = PRELUDE_LEN + 3 + 8 + TAG_LEN;
 /// Bytes of a fragment beyond its data.
 pub(super) const FRAGMENT_OVERHEAD: usize = PRELUDE_LEN + 4 + 2 + 2 + FRAGMENT_TAG_LEN;
-/// The longest handshake packet: certificate and membership with all rotations and signatures that
-/// fit. What is longer is neither sent nor taken.
+/// The longest handshake packet. What is longer is not taken, and is not sent: one with papers of
+/// [`MAX_PAPERS_BYTES`](crate::identity::MAX_PAPERS_BYTES) fits, and nobody's own are longer.
 pub const MAX_HANDSHAKE_BYTES: usize = 4096;
 
 /// The lowest and highest protocol version that a node speaks.

@@ -148,7 +148,7 @@ pub enum Input<'a> {
         /// Its bytes.
         bytes: &'a [u8],
     },
-    /// The calendar time.
+    /// The calendar time at this moment; from here it is counted on.
     WallClock(WallTime),
 }
 
@@ -474,8 +474,9 @@ impl Machine for Sessions {
                 }
             }
             Input::WallClock(wall) => {
-                self.trust.wall = Some(wall);
+                self.trust.set_wall(cx.now, wall);
                 self.recheck(cx, None);
+                self.arm_expiries();
             }
         }
     }

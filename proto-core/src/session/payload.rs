@@ -9,11 +9,24 @@
 
 use alloc::vec::Vec;
 
-use super::message::Versions;
+use super::message::{MAX_HANDSHAKE_BYTES, RESPONSE_OVERHEAD, Versions};
 use crate::codec::{Malformed, Reader, Writer, varint_len};
+use crate::crypto::noise::XX_RESPONSE_OVERHEAD;
+use crate::identity::MAX_PAPERS_BYTES;
 use crate::params::PeerParams;
 
 const FIXED_LEN: usize = 3 + 4 + 8 + 4 + 4 + 4 + 1 + 4 + 4 + 4 + 2;
+/// Whatever papers a node may have, its longest packet, the Response of XX, can be sent. (The Init of XX is
+/// as long, that of IK and the Finish are shorter.)
+const _: () = assert!(
+    RESPONSE_OVERHEAD
+        + XX_RESPONSE_OVERHEAD
+        + FIXED_LEN
+        + 2 * varint_len(MAX_PAPERS_BYTES as u64)
+        + MAX_PAPERS_BYTES
+        <= MAX_HANDSHAKE_BYTES
+);
+
 const REFUSED: u8 = 1;
 const FOUNTAIN: u8 = 1;
 

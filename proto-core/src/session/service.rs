@@ -24,7 +24,9 @@ impl Sessions {
         self.erase_old_keys(cx, slot);
         let Some(peer) = self.peers.get(slot) else { return };
         if let Some(association) = peer.association.as_deref().filter(|association| association.up) {
-            if cx.now.since(association.heard) >= cx.limits.session_idle {
+            if peer.papers.as_ref().is_some_and(|papers| self.trust.has_expired(cx.now, papers)) {
+                self.end_papers(cx, slot);
+            } else if cx.now.since(association.heard) >= cx.limits.session_idle {
                 self.close(cx, slot, DownReason::Silent);
             } else if peer.dialing.is_none() && self.rekey_at(cx.limits, peer).is_some_and(|at| at <= cx.now)
             {
@@ -59,6 +61,16 @@ impl Sessions {
         Some(keys.born + limits.rekey_after + grace)
     }
 
+    /// States when the papers of peers in session end, after the calendar time was heard. Nothing
+    /// else of a peer depends on it, and who shows papers without an end has nothing to be woken for.
+    pub(super) fn arm_expiries(&mut self) {
+        for (slot, peer) in self.peers.iter().filter(|(_, peer)| peer.is_up()) {
+            if let Some(expiry) = peer.papers.as_ref().and_then(|papers| self.trust.expiry(papers)) {
+                self.peer_timers.set(slot.0, Wake::At(expiry, Reason::PapersExpiry));
+            }
+        }
+    }
+
     /// States when this peer needs attention next.
     pub(super) fn arm(&mut self, cx: &Cx<'_>, slot: PeerSlot) {
         let Some(peer) = self.peers.get(slot) else { return };
@@ -79,6 +91,9 @@ impl Sessions {
             }
             for until in association.keys.iter().filter_map(|&index| self.table.keys(index)?.until) {
                 at(until, Reason::Rekey);
+            }
+            if let Some(expiry) = peer.papers.as_ref().and_then(|papers| self.trust.expiry(papers)) {
+                at(expiry, Reason::PapersExpiry);
             }
         }
         self.peer_timers.set(slot.0, wake);

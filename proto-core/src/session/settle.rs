@@ -118,6 +118,7 @@ impl Sessions {
     /// Reads what the other side says of itself, and proves it.
     pub(super) fn claim(
         &self,
+        now: Instant,
         payload: &Payload<'_>,
         static_key: Option<[u8; 32]>,
         outer: Versions,
@@ -131,7 +132,7 @@ impl Sessions {
             let mut papers = self.peers.iter().filter_map(|(_, peer)| peer.papers.as_ref());
             papers.find(|papers| papers.hash() == hash).cloned()
         };
-        let papers = self.trust.verify(payload, static_key, cached)?;
+        let papers = self.trust.verify(now, payload, static_key, cached)?;
         if !self.is_latest(&papers) {
             return Err(Drop::CertificateInvalid);
         }

@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use super::peers::Peer;
 use super::{Action, Sessions};
-use crate::identity::{IdentityError, Installed, Taken};
+use crate::identity::{self, IdentityError, Installed, Taken};
 use crate::ids::{NodeId, PeerSlot};
 use crate::machine::Cx;
 use crate::node::output::DownReason;
@@ -33,14 +33,21 @@ impl Sessions {
     }
 
     /// Like [`Sessions::install`] for a statement that was read from disk, where it stays. One that it
-    /// replaces is erased: a crash may have come between writing the one and erasing the other.
+    /// replaces is erased: a crash may have come between writing the one and erasing the other. So is one
+    /// with a network key that is past.
     ///
     /// # Errors
-    /// Why it was refused; nothing has changed then.
+    /// Why it was refused; nothing that is held has changed then.
     pub fn recover(&mut self, cx: &mut Cx<'_>, bytes: &[u8]) -> Result<Installed, IdentityError> {
-        let installed = self.take_over_statement(cx, bytes)?;
-        self.erase_replaced(&installed);
-        Ok(installed)
+        let taken = self.take_over_statement(cx, bytes);
+        match &taken {
+            Ok(installed) => self.erase_replaced(installed),
+            Err(IdentityError::Stale) if identity::is_past_key(&self.trust.network, bytes) => {
+                self.erase_statement(identity::statement_hash(bytes));
+            }
+            Err(_) => {}
+        }
+        taken
     }
 
     fn take_over_statement(&mut self, cx: &mut Cx<'_>, bytes: &[u8]) -> Result<Installed, IdentityError> {
@@ -55,9 +62,13 @@ impl Sessions {
     }
 
     fn erase_replaced(&mut self, installed: &Installed) {
-        if let Some(old) = installed.replaces {
-            self.push(Action::Store(Record::Erased { key: Key::Statement(old) }));
+        for &old in &installed.replaces {
+            self.erase_statement(old);
         }
+    }
+
+    fn erase_statement(&mut self, hash: [u8; 32]) {
+        self.push(Action::Store(Record::Erased { key: Key::Statement(hash) }));
     }
 
     /// Keeps for good which root keys a peer has shown, if we have to do with it: the application named
@@ -68,7 +79,7 @@ impl Sessions {
         if !peer.named && !self.trust.revocations.knows(&papers.node) {
             return;
         }
-        if let Some(news) = self.trust.news(papers) {
+        if let Some(news) = self.trust.news(cx.now, papers) {
             // Verified with the certificate; taking it over can only fail for want of room.
             let _ = self.install(cx, &news);
         }
@@ -78,17 +89,22 @@ impl Sessions {
     pub(super) fn recheck(&mut self, cx: &mut Cx<'_>, node: Option<NodeId>) {
         let bad = |peer: &Peer| {
             peer.papers.as_ref().is_some_and(|papers| match node {
-                Some(node) => papers.node == node && !self.trust.still_valid(papers),
-                None => self.trust.has_expired(papers),
+                Some(node) => papers.node == node && !self.trust.still_valid(cx.now, papers),
+                None => self.trust.has_expired(cx.now, papers),
             })
         };
         let void: Vec<PeerSlot> =
             self.peers.iter().filter(|(_, peer)| bad(peer)).map(|(slot, _)| slot).collect();
         for slot in void {
-            if let Some(peer) = self.peers.get_mut(slot) {
-                peer.papers = None;
-            }
-            self.close(cx, slot, DownReason::Revoked);
+            self.end_papers(cx, slot);
         }
+    }
+
+    /// Ends the session with a peer whose papers no longer hold.
+    pub(super) fn end_papers(&mut self, cx: &mut Cx<'_>, slot: PeerSlot) {
+        if let Some(peer) = self.peers.get_mut(slot) {
+            peer.papers = None;
+        }
+        self.close(cx, slot, DownReason::Revoked);
     }
 }

@@ -251,7 +251,7 @@ impl Sessions {
         let payload = unseal(keys, header, number, packet)?;
         keys.heard = true;
         if let (Fate::Takeover, Some(slot)) = (fate, slot) {
-            let holds = self.answer_holds(answer);
+            let holds = self.answer_holds(cx.now, answer);
             self.drop_answer(answer);
             if !holds {
                 return Err(Drop::Revoked);

@@ -12,14 +12,15 @@ use crate::crypto::secret::Secret;
 use crate::drops::Drop;
 use crate::identity::{self, IdentityError, Installed, LocalIdentity, Network, Revocations, Roots};
 use crate::ids::{DeviceId, NodeId};
-use crate::time::WallTime;
+use crate::time::{Instant, WallTime};
 
 /// What is needed to prove who we are and to check who others are.
 pub(super) struct Trust {
     pub(super) identity: LocalIdentity,
     pub(super) network: Network,
     pub(super) revocations: Revocations,
-    pub(super) wall: Option<WallTime>,
+    /// What the shell said of the calendar time, and when.
+    wall: Option<(WallTime, Instant)>,
     dh_public: [u8; 32],
 }
 
@@ -43,6 +44,15 @@ impl Trust {
     pub(super) fn new(identity: LocalIdentity, network: Network, revocations: Revocations) -> Trust {
         let dh_public = identity.certificate().dh_key;
         Trust { identity, network, revocations, wall: None, dh_public }
+    }
+
+    /// Takes over what the shell says of the calendar time.
+    pub(super) fn set_wall(&mut self, now: Instant, wall: WallTime) {
+        self.wall = Some((wall, now));
+    }
+
+    fn wall_at(&self, now: Instant) -> Option<WallTime> {
+        self.wall.map(|(wall, told)| wall.after(now.since(told)))
     }
 
     pub(super) fn membership(&self) -> &[u8] {
@@ -102,6 +112,7 @@ impl Trust {
     /// equal to `known` cost a hash instead of signatures.
     pub(super) fn verify(
         &self,
+        now: Instant,
         payload: &Payload<'_>,
         static_key: Option<[u8; 32]>,
         known: impl Fn(&[u8; 32]) -> Option<Papers>,
@@ -109,12 +120,12 @@ impl Trust {
         let hash = papers_hash(payload.certificate, payload.membership);
         if let Some(papers) = known(&hash)
             && static_key == Some(papers.dh_key)
-            && !self.has_expired(&papers)
+            && !self.has_expired(now, &papers)
         {
             return Ok(papers);
         }
         let verified =
-            self.verify_bytes(payload.certificate, payload.membership).map_err(|error| match error {
+            self.verify_bytes(now, payload.certificate, payload.membership).map_err(|error| match error {
                 IdentityError::Revoked => Drop::Revoked,
                 _ => Drop::CertificateInvalid,
             })?;
@@ -135,31 +146,40 @@ impl Trust {
 
     fn verify_bytes(
         &self,
+        now: Instant,
         certificate: &[u8],
         membership: &[u8],
     ) -> Result<identity::PeerIdentity, IdentityError> {
         let membership = (!membership.is_empty()).then_some(membership);
-        identity::verify_peer(certificate, membership, &self.network, &self.revocations, self.wall)
+        identity::verify_peer(certificate, membership, &self.network, &self.revocations, self.wall_at(now))
     }
 
     /// Whether papers that were in order still are.
-    pub(super) fn still_valid(&self, papers: &Papers) -> bool {
-        self.verify_bytes(&papers.certificate, &papers.membership).is_ok()
+    pub(super) fn still_valid(&self, now: Instant, papers: &Papers) -> bool {
+        self.verify_bytes(now, &papers.certificate, &papers.membership).is_ok()
     }
 
     /// The rotations in papers as a statement, when they are news. It costs the signatures once more.
-    pub(super) fn news(&self, papers: &Papers) -> Option<Bytes> {
+    pub(super) fn news(&self, now: Instant, papers: &Papers) -> Option<Bytes> {
         if !self.revocations.is_news(&papers.node, &papers.roots) {
             return None;
         }
-        self.verify_bytes(&papers.certificate, &papers.membership).ok()?.news
+        self.verify_bytes(now, &papers.certificate, &papers.membership).ok()?.news
     }
 
     /// Whether the clock shows that they have ended.
-    pub(super) fn has_expired(&self, papers: &Papers) -> bool {
-        let Some(wall) = self.wall else { return false };
-        let earliest_us = i128::from(wall.unix_us) - i128::from(wall.error_us);
-        papers.not_after_s != 0 && earliest_us >= (i128::from(papers.not_after_s) + 1) * 1_000_000
+    pub(super) fn has_expired(&self, now: Instant, papers: &Papers) -> bool {
+        self.expiry(papers).is_some_and(|at| at <= now)
+    }
+
+    /// When the clock will show that they have ended, or has; `None` when they do not end, or the time
+    /// is not known.
+    pub(super) fn expiry(&self, papers: &Papers) -> Option<Instant> {
+        let (wall, told) = self.wall?;
+        if papers.not_after_s == 0 {
+            return None;
+        }
+        Some(told + wall.until_surely((u128::from(papers.not_after_s) + 1) * 1_000_000))
     }
 
     pub(super) fn install(&mut self, bytes: &[u8]) -> Result<Installed, IdentityError> {

@@ -111,7 +111,7 @@ fn after_a_rotation_the_old_key_certifies_nothing() {
     // A longer chain replaces the statement before it; the shorter one changes nothing any more.
     let third = second.rotate(&secret(3)).unwrap();
     let installed = home.install(&third.rotation_statement().unwrap()).unwrap();
-    assert_eq!(installed.replaces, Some(statement_hash(&news)));
+    assert_eq!(installed.replaces, [statement_hash(&news)]);
     assert_eq!(home.install(&news).unwrap().taken, Taken::Known);
     assert_eq!(home.verify(&certificate(&second)), Err(IdentityError::Superseded));
 }

@@ -122,7 +122,7 @@ fn exclusion_ends_memberships_up_to_a_serial_for_good() {
     assert_eq!(home.install(&exclude(id, 2, &[0, 1, 2])).unwrap().taken, Taken::Known, "never lowered");
     assert_eq!(show(&home.network, &home.revocations, Some(&old)), Err(IdentityError::Revoked));
     let wider = home.install(&exclude(id, u64::MAX, &[2, 3, 4])).unwrap();
-    assert_eq!(wider.replaces, Some(statement_hash(&exclusion)));
+    assert_eq!(wider.replaces, [statement_hash(&exclusion)]);
     assert_eq!(show(&home.network, &home.revocations, Some(&new)), Err(IdentityError::Revoked));
 }
 
@@ -135,7 +135,7 @@ fn our_own_membership_is_renewed_and_never_goes_back() {
     assert_eq!(home.install(&first).unwrap().taken, Taken::Known);
     assert_eq!(home.install(&ours(&home.network, 2)), Err(IdentityError::Stale));
     let renewed = home.install(&ours(&home.network, 4)).unwrap();
-    assert_eq!(renewed.replaces, Some(statement_hash(&first)));
+    assert_eq!(renewed.replaces, [statement_hash(&first)]);
     let shown = home.local.membership().unwrap();
     let shown = Membership::verify(shown, &home.network.id(), home.network.genesis()).unwrap();
     assert_eq!(shown.serial, 4);
@@ -159,4 +159,47 @@ fn one_kind_of_statement_cannot_pass_for_another() {
     }
     let bytes = wire::Statement { kind: Some(Kind::Membership(endorsed)) }.encode_to_vec();
     assert!(home.install(&bytes).is_ok());
+}
+
+/// A member of a network of 32 authorities, all of whom must sign, with so many rotations: its identity, and
+/// what the authorities signed.
+fn in_a_large_network(rotations: u8) -> (LocalIdentity, Network, Endorsement) {
+    in_a_network_of(32, rotations)
+}
+
+fn in_a_network_of(signers: u8, rotations: u8) -> (LocalIdentity, Network, Endorsement) {
+    let authorities: Vec<_> = (0..signers).map(|place| authority(place).public()).collect();
+    let genesis = Genesis { authorities, threshold: u32::from(signers), ..genesis(true) };
+    let network = Network::closed(genesis.encode().unwrap(), 1, secret(50)).unwrap();
+    let root = (0..rotations).fold(root(2), |root, nth| root.rotate(&secret(70 + nth)).unwrap());
+    let validity = Validity { not_before_s: 1_700_000_000, not_after_s: 1_900_000_000 };
+    let places: Vec<u8> = (0..signers).collect();
+    let paper = endorse(Endorsement::membership(network.id(), root.node(), 1, validity), &places);
+    let local = LocalIdentity::new(device(20), certify(&root, &device(20), 1, validity)).unwrap();
+    (local, network, paper)
+}
+
+/// Who had papers for which a handshake has no room was one whom nobody answered, and nothing told him why.
+#[test]
+fn papers_that_cannot_be_shown_are_refused_wherever_they_come_from() {
+    let (local, network, paper) = in_a_large_network(9);
+    assert!(local.clone().with_membership(paper.certificate(), &network).is_ok());
+    let mut home = Home { local, network, revocations: Revocations::new(4) };
+    assert_eq!(home.install(&paper.statement()).unwrap().taken, Taken::Membership);
+
+    let (local, network, paper) = in_a_large_network(10);
+    let error = local.clone().with_membership(paper.certificate(), &network).unwrap_err();
+    let IdentityError::PapersTooLong { bytes, limit: 3_840 } = error else { panic!("{error:?}") };
+    assert_eq!(bytes as usize, local.certificate_bytes().len() + paper.certificate().len());
+    let mut home = Home { local, network, revocations: Revocations::new(4) };
+    assert_eq!(home.install(&paper.statement()), Err(error));
+    assert_eq!(home.local.membership(), None, "nothing has changed");
+}
+
+#[test]
+fn a_certificate_with_every_rotation_can_be_shown() {
+    let (local, network, paper) = in_a_network_of(18, 16);
+    assert!(local.with_membership(paper.certificate(), &network).is_ok());
+    let (local, network, paper) = in_a_network_of(19, 16);
+    assert!(local.with_membership(paper.certificate(), &network).is_err());
 }

@@ -121,15 +121,48 @@ fn keys_come_from_the_authorities() {
     };
     assert!(matches!(home.install(&announce(2, 0, &[0, 1])), Err(IdentityError::ThresholdNotMet { .. })));
     let second = announce(2, 0, &[0, 1, 2]);
-    assert_eq!(home.install(&second).unwrap(), Installed { taken: Taken::NetworkKey(2), replaces: None });
+    assert_eq!(home.install(&second).unwrap(), Installed { taken: Taken::NetworkKey(2), replaces: vec![] });
     assert_eq!(home.install(&second).unwrap().taken, Taken::Known);
     home.install(&announce(3, 0, &[0, 1, 2])).unwrap();
     home.install(&announce(4, 0, &[0, 1, 2])).unwrap();
     let fifth = home.install(&announce(5, 0, &[0, 1, 2])).unwrap();
-    assert_eq!(fifth.replaces, Some(statement_hash(&second)), "the dropped key's record can go too");
+    assert_eq!(fifth.replaces, [statement_hash(&second)], "the dropped key's record can go too");
     assert!(matches!(home.install(&announce(6, 7, &[0, 1, 2])), Err(IdentityError::Malformed(_))));
     let exported: Vec<_> = home.network.keys().export().map(|(epoch, _)| epoch).collect();
     assert_eq!(exported, [5, 4, 3]);
+}
+
+/// Whoever finds the disk learns what was secret when it was written: retired keys must not stay there.
+#[test]
+fn every_key_that_is_dropped_gives_up_its_record() {
+    let mut home = Home::new(closed_network());
+    let id = home.network.id();
+    let announce = |epoch, below| {
+        endorse(Endorsement::network_key(id, epoch, &secret(60), below), &[0, 1, 2]).statement()
+    };
+    let hashes = |statements: &[&Bytes]| -> Vec<_> {
+        statements.iter().map(|statement| statement_hash(statement)).collect()
+    };
+    let (second, third) = (announce(2, 0), announce(3, 0));
+    assert_eq!(home.install(&second).unwrap().replaces, hashes(&[]));
+    assert_eq!(home.install(&third).unwrap().replaces, hashes(&[]));
+    let fourth = announce(4, 4);
+    assert_eq!(home.install(&fourth).unwrap().replaces, hashes(&[&second, &third]));
+    // The same key again, in a statement that retires: its first one goes, and what it retires.
+    let (fifth, sixth) = (announce(5, 0), announce(6, 0));
+    home.install(&fifth).unwrap();
+    home.install(&sixth).unwrap();
+    let again = announce(6, 6);
+    assert_eq!(home.install(&again).unwrap().replaces, hashes(&[&sixth, &fourth, &fifth]));
+    for past in [&second, &fifth] {
+        assert_eq!(home.install(past), Err(IdentityError::Stale));
+        assert!(is_past_key(&home.network, past));
+    }
+    let other = endorse(Endorsement::network_key(id, 6, &secret(61), 0), &[0, 1, 2]).statement();
+    assert_eq!(home.install(&other), Err(IdentityError::Stale), "one epoch, one key");
+    assert!(!is_past_key(&home.network, &other));
+    let forged = endorse(Endorsement::network_key(id, 2, &secret(60), 0), &[0, 1]).statement();
+    assert!(!is_past_key(&home.network, &forged));
 }
 
 proptest! {

@@ -47,7 +47,7 @@ fn lists_only_grow() {
     assert_eq!(home.install(&bytes).unwrap().taken, Taken::Known);
     // Folded into the serial, as the issuer does when the list is full.
     let folded = home.install(&root(1).revoke(&RevocationList { below_serial: 10, ..list(4) })).unwrap();
-    assert_eq!(folded.replaces, Some(statement_hash(&bytes)));
+    assert_eq!(folded.replaces, [statement_hash(&bytes)]);
     assert_eq!(home.verify(&certificate(&root(1))), Err(IdentityError::Revoked));
     let lowered = RevocationList { below_serial: 9, ..list(5) };
     assert_eq!(home.install(&root(1).revoke(&lowered)), Err(IdentityError::NotMonotone));

@@ -54,7 +54,8 @@ pub(super) struct Pair {
     pub(super) crossed: [u64; 2],
     pub(super) slow_delay: Duration,
     rng: Rng,
-    buf: Vec<u8>,
+    /// What the nodes are polled with.
+    pub(super) buf: Vec<u8>,
 }
 
 /// An open network and so many members, made from one number.

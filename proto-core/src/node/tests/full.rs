@@ -129,3 +129,16 @@ fn messages_that_nobody_takes_are_bounded_in_bytes() {
     assert!(pair.run_until(LONG, |pair| pair.receipts(0) == [20]));
     assert!(pair.delivered(1).len() > before);
 }
+
+/// Without the count nobody would know why no session begins.
+#[test]
+fn handshake_packets_that_the_shell_has_no_room_for_are_counted() {
+    let mut pair = Pair::new([Limits::SMALL, Limits::SMALL], 1_400, 45);
+    pair.buf.truncate(256);
+    pair.connect();
+    assert!(!pair.run_until(LONG, Pair::both_up));
+    assert_eq!(pair.transmitted, [0, 0]);
+    assert!(pair.nodes[0].status().drops.get(Drop::BufferTooSmall) > 0);
+    pair.buf.resize(1_400, 0);
+    assert!(pair.run_until(LONG, Pair::both_up));
+}

@@ -7,8 +7,9 @@ use bytes::Bytes;
 
 use super::super::*;
 use crate::crypto::secret::Secret;
+use crate::crypto::sign::SigningKey;
 use crate::drops::Drops;
-use crate::identity::{DeviceSecrets, Genesis, RevocationList, RootKey, Validity};
+use crate::identity::{DeviceSecrets, Endorsement, Genesis, RevocationList, RootKey, Validity};
 use crate::ids::PathId;
 use crate::limits::Limits;
 use crate::machine::{Cx, Machine};
@@ -80,6 +81,31 @@ impl Make {
         let rotate = |root: RootKey, nth: u8| root.rotate(&Secret::new([keys | nth; 32])).unwrap();
         let root = (0..rotations).fold(root(self.who), rotate);
         Make { identity: identity_of(&root, device), ..self.other_device(device) }
+    }
+
+    /// The same device of a node with nine rotations, which all 32 authorities of a network have admitted.
+    pub(super) fn with_longest_papers(&self) -> Make {
+        let authority = |nth: u32| SigningKey::from_secret(&Secret::new([0x80 | nth as u8; 32]));
+        let genesis = Genesis {
+            name: "large".into(),
+            authorities: (0..32).map(|nth| authority(nth).public()).collect(),
+            threshold: 32,
+            closed: true,
+            parameters: Vec::new(),
+            salt: [0; 16],
+        };
+        let network = Network::closed(genesis.encode().unwrap(), 1, Secret::new([1; 32])).unwrap();
+        let rotated = self.device_after(self.who, 9);
+        let mut paper = Endorsement::membership(network.id(), self.node(), 1, Validity::ALWAYS);
+        (0..32).for_each(|nth| paper.sign(nth, &authority(nth)));
+        let identity = rotated.identity.with_membership(paper.certificate(), &network).unwrap();
+        Make { identity, ..self.clone() }
+    }
+
+    /// The same device, certified from one second to another.
+    pub(super) fn within(&self, not_before_s: u64, not_after_s: u64) -> Make {
+        let validity = Validity { not_before_s, not_after_s };
+        Make { identity: identity_within(&root(self.who), self.who, validity), ..self.clone() }
     }
 
     /// The node's own word that its first devices are void.
@@ -170,8 +196,12 @@ fn identity(who: u8, device: u8) -> LocalIdentity {
 }
 
 fn identity_of(root: &RootKey, device: u8) -> LocalIdentity {
+    identity_within(root, device, Validity::ALWAYS)
+}
+
+fn identity_within(root: &RootKey, device: u8, validity: Validity) -> LocalIdentity {
     let secrets = DeviceSecrets::new(&Secret::new([device; 32]), &Secret::new([device ^ 0x55; 32]));
-    let certificate = root.certify(secrets.sign.public(), secrets.dh.public(), 1, Validity::ALWAYS);
+    let certificate = root.certify(secrets.sign.public(), secrets.dh.public(), 1, validity);
     LocalIdentity::new(secrets, certificate).unwrap()
 }
 

@@ -55,6 +55,22 @@ fn without_the_key_xx_finds_out_who_it_is() {
     assert_eq!(world.sides[0].sessions.dials.len(), 0);
 }
 
+/// As long as an identity may have them: in the only form in which nobody would answer, that of a packet
+/// longer than allowed, they do not leave.
+#[test]
+fn the_longest_papers_get_through_both_handshakes_both_ways() {
+    let guest = Make::new(2).with_longest_papers();
+    let papers = guest.identity().certificate_bytes().len() + guest.identity().membership().unwrap().len();
+    assert!(papers > crate::identity::MAX_PAPERS_BYTES - 145, "{papers}: no room for another rotation");
+    for (from, to, with_key) in [(0, 1, true), (0, 1, false), (1, 0, true), (1, 0, false)] {
+        let makes = [Make::new(1), guest.clone()];
+        let mut world = world(1, &makes[0], &makes[1]);
+        world.sides[from].connect(Instant::ZERO, &makes[to], with_key);
+        world.run_for(Duration::from_secs(5));
+        assert!(both_up(&world, &makes[0], &makes[1]), "from {from} with key {with_key}");
+    }
+}
+
 #[test]
 fn the_responder_is_silent_until_the_initiator_has_spoken() {
     let (a, b) = pair();

@@ -2,6 +2,7 @@
 
 mod attack;
 mod bench;
+mod calendar;
 mod crossing;
 mod figures;
 mod golden;
