@@ -93,7 +93,8 @@ pub enum Medium {
 /// What an application or operator can ask for.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Command {
-    /// Keep a session with this peer.
+    /// Keep a session with this peer. When all slots are taken, a peer that was never asked for makes room,
+    /// one without a session first.
     AddPeer(PeerSpec),
     /// Close the session with this node and forget its addresses. The node is told so, once.
     RemovePeer(NodeId),

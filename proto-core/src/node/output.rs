@@ -136,7 +136,8 @@ pub enum RejectReason {
 /// Why a session ended.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum DownReason {
-    /// The application removed the peer.
+    /// The application removed the peer; or asked for another when all slots were taken, and this one, for
+    /// which it had not asked, made room.
     Removed,
     /// The peer said goodbye.
     Closed,
@@ -184,7 +185,7 @@ pub enum Refused {
     /// No such peer.
     #[error("unknown peer; add it first")]
     UnknownPeer,
-    /// No room for another peer.
+    /// No room for another peer: the application has asked for as many as there may be.
     #[error("peer table full: at most {limit}")]
     PeersFull {
         /// The most that is possible.

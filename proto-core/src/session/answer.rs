@@ -115,7 +115,7 @@ impl Sessions {
                 return Err(Drop::Cloned);
             }
             let known = self.peers.slot_of(&claim.papers.node).is_some();
-            if !known && !self.peers.has_room(cx.limits.peers) {
+            if !known && !self.peers.has_room(cx.limits.peers, false) {
                 return Err(Drop::PeersFull);
             }
         }
@@ -436,7 +436,7 @@ impl Sessions {
             self.drop_answer(slot);
             return Err(Drop::Revoked);
         }
-        let peer = match self.slot_for(cx, claim.papers.node) {
+        let peer = match self.slot_for(cx, claim.papers.node, false) {
             Ok(peer) => peer,
             Err(reason) => {
                 self.drop_answer(slot);

@@ -89,12 +89,12 @@ impl Sessions {
         let found = named.or_else(|| if spec.node.is_none() { placed() } else { None });
         let slot = match (found, spec.node) {
             (Some(slot), _) => slot,
-            (None, Some(node)) => match self.slot_for(cx, node) {
+            (None, Some(node)) => match self.slot_for(cx, node, true) {
                 Ok(slot) => slot,
                 Err(reason) => return cx.drops.count(reason),
             },
             (None, None) => {
-                match self.stranger_to_go(cx.limits.peers) {
+                match self.stranger_to_go(cx.limits.peers, true) {
                     Ok(Some(stranger)) => self.forget(cx, stranger),
                     Ok(None) => {}
                     Err(reason) => return cx.drops.count(reason),

@@ -25,7 +25,8 @@
 //!
 //! Messages: the kinds of `message`. Durable: [`Record::Peer`](crate::store::record::Record::Peer). At its
 //! limits: a handshake beyond `limits.handshakes` replaces one that is confirmed or had time for it, a peer
-//! beyond `limits.peers` an idle stranger. It assumes that `Setup::boot` rises durably, and that `None` of [`Sessions::seal`] is final.
+//! beyond `limits.peers` an idle stranger, and one that the application asks for any stranger. It assumes that
+//! `Setup::boot` rises durably, and that `None` of [`Sessions::seal`] is final.
 
 mod action;
 mod answer;

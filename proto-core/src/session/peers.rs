@@ -272,18 +272,23 @@ impl Peers {
         Some(peer)
     }
 
-    /// Whether there is room for a stranger, or an idle stranger that may make room.
-    pub(super) fn has_room(&self, limit: u16) -> bool {
+    /// Whether there is room for one more peer, be it that of a stranger.
+    pub(super) fn has_room(&self, limit: u16, wanted: bool) -> bool {
         self.slots.len() < usize::from(limit)
-            || self.slots.iter().any(|slot| slot.as_ref().is_none_or(|peer| !peer.wanted && !peer.is_up()))
+            || self.slots.iter().any(Option::is_none)
+            || self.stranger_for(wanted).is_some()
     }
 
-    /// The stranger without a session that has been idle for longest.
-    pub(super) fn idle_stranger(&self) -> Option<PeerSlot> {
-        self.iter()
-            .filter(|(_, peer)| !peer.wanted && !peer.is_up())
-            .min_by_key(|(slot, peer)| (peer.since, *slot))
-            .map(|(slot, _)| slot)
+    /// The stranger that makes room for one more peer: the one without a session that has been idle for
+    /// longest. A `wanted` peer may also have the place of one in session, the one of which nothing was heard
+    /// for longest: names cost nothing, and whoever makes many up would lock the operator's peers out.
+    pub(super) fn stranger_for(&self, wanted: bool) -> Option<PeerSlot> {
+        let strangers = || self.iter().filter(|(_, peer)| !peer.wanted);
+        let idle = strangers().filter(|(_, peer)| !peer.is_up());
+        let idle = idle.min_by_key(|(slot, peer)| (peer.since, *slot));
+        let heard = |peer: &Peer| peer.association.as_ref().map(|association| association.heard);
+        let any = || strangers().min_by_key(|(slot, peer)| (heard(peer), *slot));
+        idle.or_else(|| if wanted { any() } else { None }).map(|(slot, _)| slot)
     }
 }
 

@@ -233,21 +233,26 @@ impl Sessions {
         }
     }
 
-    /// Who has to make room for one more peer, if anybody must.
-    pub(super) fn stranger_to_go(&self, limit: u16) -> Result<Option<PeerSlot>, Drop> {
+    /// Who has to make room for one more peer, `wanted` or not, if anybody must.
+    pub(super) fn stranger_to_go(&self, limit: u16, wanted: bool) -> Result<Option<PeerSlot>, Drop> {
         if self.peers.iter().count() < usize::from(limit) {
             return Ok(None);
         }
-        self.peers.idle_stranger().map(Some).ok_or(Drop::PeersFull)
+        self.peers.stranger_for(wanted).map(Some).ok_or(Drop::PeersFull)
     }
 
-    /// The slot for a peer that has proved who it is; an idle stranger makes room for it.
-    pub(super) fn slot_for(&mut self, cx: &mut Cx<'_>, node: NodeId) -> Result<PeerSlot, Drop> {
+    /// The slot for a peer that is `wanted`, or has proved who it is; a stranger makes room for it.
+    pub(super) fn slot_for(
+        &mut self,
+        cx: &mut Cx<'_>,
+        node: NodeId,
+        wanted: bool,
+    ) -> Result<PeerSlot, Drop> {
         if let Some(slot) = self.peers.slot_of(&node) {
             return Ok(slot);
         }
         let limit = cx.limits.peers;
-        let stranger = self.stranger_to_go(limit)?;
+        let stranger = self.stranger_to_go(limit, wanted)?;
         // Before another is forgotten: that must not change what this node is told.
         let known = self.recall(&node);
         if let Some(stranger) = stranger {

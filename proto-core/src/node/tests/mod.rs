@@ -1,6 +1,7 @@
 //! Two nodes and a wire between them, driven by hand.
 
 mod bench;
+mod crowded;
 mod full;
 mod kept;
 mod pair;
