@@ -94,7 +94,7 @@ pub enum Medium {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Command {
     /// Keep a session with this peer. When all slots are taken, a peer that was never asked for makes room,
-    /// one without a session first.
+    /// one without a session first. Durable messages to one that made room wait for it as after a restart.
     AddPeer(PeerSpec),
     /// Close the session with this node and forget its addresses. The node is told so, once.
     RemovePeer(NodeId),

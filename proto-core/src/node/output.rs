@@ -166,7 +166,7 @@ pub enum Outcome {
     /// The receiver restarted while it was under way, or the disk failed while a durable one was being
     /// written; whether it arrived, or will after a restart, is unknown.
     Uncertain,
-    /// The peer was removed first.
+    /// The peer was removed first; or it lost its slot to another, and this was no durable message.
     Cancelled,
 }
 

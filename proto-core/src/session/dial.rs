@@ -95,7 +95,7 @@ impl Sessions {
             },
             (None, None) => {
                 match self.stranger_to_go(cx.limits.peers, true) {
-                    Ok(Some(stranger)) => self.forget(cx, stranger),
+                    Ok(Some(stranger)) => self.forget(cx, stranger, true),
                     Ok(None) => {}
                     Err(reason) => return cx.drops.count(reason),
                 }

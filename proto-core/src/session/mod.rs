@@ -483,7 +483,7 @@ impl Machine for Sessions {
                 self.links.remove(&link);
             }
             Input::Connect { spec } => self.connect(cx, spec),
-            Input::Forget { peer } => self.forget(cx, peer),
+            Input::Forget { peer } => self.forget(cx, peer, false),
             Input::Packet { link, from, bytes } => {
                 if let Err(reason) = self.packet(cx, link, from, bytes) {
                     cx.drops.count(reason);

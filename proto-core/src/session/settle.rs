@@ -256,7 +256,7 @@ impl Sessions {
         // Before another is forgotten: that must not change what this node is told.
         let known = self.recall(&node);
         if let Some(stranger) = stranger {
-            self.forget(cx, stranger);
+            self.forget(cx, stranger, true);
         }
         let mut peer = Peer::new(cx.now, Some(node));
         (peer.device, peer.boot) = (known.device, known.boot);
@@ -406,12 +406,13 @@ impl Sessions {
         (peer.device, peer.boot, peer.instance, peer.papers) = (None, 0, None, None);
     }
 
-    pub(super) fn forget(&mut self, cx: &mut Cx<'_>, slot: PeerSlot) {
+    /// Gives a peer's slot free: it was removed, or is `evicted` to make room for another.
+    pub(super) fn forget(&mut self, cx: &mut Cx<'_>, slot: PeerSlot, evicted: bool) {
         self.close(cx, slot, DownReason::Removed);
         self.drop_dials(slot, None);
         self.peer_timers.clear(slot.0);
         let Some(peer) = self.peers.remove(slot) else { return };
-        self.push(Action::Forgotten { peer: slot });
+        self.push(Action::Forgotten { peer: slot, evicted });
         let Some(node) = peer.node else { return };
         self.life = self.life.saturating_add(1);
         // An earlier start of it is still refused, as far as there is room to remember.
