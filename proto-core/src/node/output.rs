@@ -182,7 +182,7 @@ pub enum Refused {
         /// The most that is possible.
         limit: u64,
     },
-    /// No such peer.
+    /// No such peer, or none that was added with this endpoint.
     #[error("unknown peer; add it first")]
     UnknownPeer,
     /// No room for another peer: the application has asked for as many as there may be.
@@ -191,6 +191,15 @@ pub enum Refused {
         /// The most that is possible.
         limit: u64,
     },
+    /// All endpoints that one peer may have were given before, or more are given at once.
+    #[error("too many endpoints: at most {limit} for a peer; take one back first")]
+    EndpointsFull {
+        /// The most that is possible.
+        limit: u64,
+    },
+    /// A peer without a node and without an endpoint.
+    #[error("nobody to call: give a node id or at least one endpoint")]
+    NoEndpoint,
     /// No such link.
     #[error("unknown link; announce it first")]
     UnknownLink,

@@ -47,6 +47,7 @@ mod trust;
 mod unite;
 mod urge;
 mod view;
+mod wishes;
 
 #[cfg(test)]
 mod tests;
@@ -121,10 +122,17 @@ pub enum Input<'a> {
         /// Which.
         link: LinkId,
     },
-    /// Keep a session with this peer.
+    /// Keep a session with this peer. Places beyond what [`Sessions::admit`] allows are left out.
     Connect {
         /// Who and where.
         spec: PeerSpec,
+    },
+    /// Call no more at a place that was given; a peer of which nothing but that was known is forgotten.
+    Disconnect {
+        /// Over which link.
+        link: LinkId,
+        /// The address.
+        addr: Addr,
     },
     /// End the session with this peer and forget it; the slot may be used for another.
     Forget {
@@ -483,6 +491,7 @@ impl Machine for Sessions {
                 self.links.remove(&link);
             }
             Input::Connect { spec } => self.connect(cx, spec),
+            Input::Disconnect { link, addr } => self.disconnect(cx, Place { link, addr }),
             Input::Forget { peer } => self.forget(cx, peer, false),
             Input::Packet { link, from, bytes } => {
                 if let Err(reason) = self.packet(cx, link, from, bytes) {

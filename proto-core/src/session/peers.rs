@@ -147,25 +147,33 @@ impl Peer {
         self.association.as_ref().is_some_and(|association| association.up)
     }
 
-    /// Adds a place, or finds it. The list is bounded; a learned place makes room for another.
+    /// Where in the list a place is that the application gave.
+    pub(super) fn configured(&self, place: Place) -> Option<usize> {
+        self.endpoints.iter().position(|known| known.configured && known.place == place)
+    }
+
+    /// Adds a place, or finds it. The list is bounded; a learned place makes room for another, and for one
+    /// that the application gives even while it is being called. Gives back the handshake that was under way
+    /// at the place that made room.
     pub(super) fn add_endpoint(
         &mut self,
         now: Instant,
         place: Place,
         configured: bool,
         limit: usize,
-    ) -> bool {
+    ) -> Option<u16> {
         if let Some(known) = self.endpoints.iter_mut().find(|known| known.place == place) {
             known.configured |= configured;
-            return false;
+            return None;
         }
+        let mut ended = None;
         if self.endpoints.len() >= limit {
-            let Some(learned) =
-                self.endpoints.iter().position(|known| !known.configured && known.dial.is_none())
-            else {
-                return false;
+            let learned = |also_called: bool| {
+                let goes = |known: &Endpoint| !known.configured && (also_called || known.dial.is_none());
+                self.endpoints.iter().position(goes)
             };
-            self.endpoints.remove(learned);
+            let goes = learned(false).or_else(|| if configured { learned(true) } else { None })?;
+            ended = self.endpoints.remove(goes).dial;
         }
         // Most peers have one, and nobody has many.
         self.endpoints.reserve_exact(1);
@@ -178,7 +186,7 @@ impl Peer {
             turns: 0,
             slow: false,
         });
-        true
+        ended
     }
 }
 

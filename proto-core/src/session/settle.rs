@@ -242,12 +242,7 @@ impl Sessions {
     }
 
     /// The slot for a peer that is `wanted`, or has proved who it is; a stranger makes room for it.
-    pub(super) fn slot_for(
-        &mut self,
-        cx: &mut Cx<'_>,
-        node: NodeId,
-        wanted: bool,
-    ) -> Result<PeerSlot, Drop> {
+    pub(super) fn slot_for(&mut self, cx: &mut Cx<'_>, node: NodeId, wanted: bool) -> Result<PeerSlot, Drop> {
         if let Some(slot) = self.peers.slot_of(&node) {
             return Ok(slot);
         }

@@ -5,4 +5,5 @@ mod crowded;
 mod full;
 mod kept;
 mod pair;
+mod places;
 mod recovered;

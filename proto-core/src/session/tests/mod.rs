@@ -6,4 +6,5 @@ mod crossing;
 mod figures;
 mod golden;
 mod handshake;
+mod places;
 mod statements;
