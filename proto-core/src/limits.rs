@@ -53,13 +53,14 @@ pub struct Limits {
     pub durable_peers: u32,
     /// Nodes of which revoked devices, roots or memberships are remembered.
     pub revocations: u32,
-    /// New keys are negotiated after this many packets, at most 2^32.
+    /// New keys are negotiated after this many packets, 16 to 2^32. An exchange of keys needs a few
+    /// packets itself; with fewer than those, each would make the next one due.
     pub rekey_packets: u64,
-    /// New keys are negotiated after this time.
+    /// New keys are negotiated after this time, at least 1 s: an exchange takes a round trip or two.
     pub rekey_after: Duration,
-    /// A path without traffic is probed this often.
+    /// A path without traffic is probed this often, at least 1 s.
     pub keepalive: Duration,
-    /// A session in which nothing was heard for this long is closed.
+    /// A session in which nothing was heard for this long is closed; longer than `keepalive`.
     pub session_idle: Duration,
 }
 
@@ -200,12 +201,13 @@ impl Limits {
         self.receive_share().saturating_sub(self.message_bytes).max(self.message_bytes)
     }
 
-    /// Checks every range.
+    /// Checks every field that has a range; the others work with any value.
     ///
     /// # Errors
     /// Names the first field that cannot work and what it must be.
     pub fn validate(&self) -> Result<(), LimitsError> {
-        let rules: [(bool, &'static str, &'static str); 17] = [
+        const SECOND: Duration = Duration::from_secs(1);
+        let rules: [(bool, &'static str, &'static str); 21] = [
             ((1..=4_096).contains(&self.links), "links", "must be 1 to 4,096"),
             ((1..=16_384).contains(&self.peers), "peers", "must be 1 to 16,384"),
             ((1..=8).contains(&self.paths_per_peer), "paths_per_peer", "must be 1 to 8"),
@@ -232,18 +234,47 @@ impl Limits {
                 "must be a multiple of 64 from 64 to 16,384",
             ),
             (self.outputs >= 16, "outputs", "must be at least 16"),
+            ((16..=1 << 32).contains(&self.rekey_packets), "rekey_packets", "must be 16 to 2^32"),
+            (self.rekey_after >= SECOND, "rekey_after", "must be at least 1 s"),
+            (self.keepalive >= SECOND, "keepalive", "must be at least 1 s"),
+            (self.session_idle > self.keepalive, "session_idle", "must be longer than keepalive"),
         ];
         for (holds, field, why) in rules {
             if !holds {
                 return Err(LimitsError { field, why });
             }
         }
-        if self.rekey_packets == 0 || self.rekey_packets > 1 << 32 {
-            return Err(LimitsError { field: "rekey_packets", why: "must be 1 to 2^32" });
-        }
-        if self.session_idle <= self.keepalive {
-            return Err(LimitsError { field: "session_idle", why: "must be longer than keepalive" });
-        }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_profiles_are_in_range() {
+        for profile in [Limits::TINY, Limits::SMALL, Limits::SERVER] {
+            assert_eq!(profile.validate(), Ok(()));
+        }
+    }
+
+    /// With such a field a node would make keys or probe paths without end, or call a live session silent.
+    #[test]
+    fn a_time_that_cannot_work_is_refused_by_name() {
+        let refused = |change: fn(&mut Limits)| {
+            let mut limits = Limits::SMALL;
+            change(&mut limits);
+            limits.validate().map_err(|error| error.field)
+        };
+        assert_eq!(refused(|limits| limits.rekey_after = Duration::ZERO), Err("rekey_after"));
+        assert_eq!(refused(|limits| limits.rekey_after = Duration::from_millis(999)), Err("rekey_after"));
+        assert_eq!(refused(|limits| limits.rekey_after = Duration::from_secs(1)), Ok(()));
+        assert_eq!(refused(|limits| limits.keepalive = Duration::ZERO), Err("keepalive"));
+        assert_eq!(refused(|limits| limits.keepalive = Duration::from_secs(1)), Ok(()));
+        assert_eq!(refused(|limits| limits.keepalive = limits.session_idle), Err("session_idle"));
+        assert_eq!(refused(|limits| limits.rekey_packets = 15), Err("rekey_packets"));
+        assert_eq!(refused(|limits| limits.rekey_packets = 16), Ok(()));
+        assert_eq!(refused(|limits| limits.rekey_packets = (1 << 32) + 1), Err("rekey_packets"));
     }
 }

@@ -146,9 +146,11 @@ fn own_command(command: &Command) -> Command {
             payload: copy(payload),
         }),
         Command::Install(bytes) => Command::Install(copy(bytes)),
-        Command::AddPeer(_) | Command::RemovePeer(_) | Command::Shutdown | Command::Consumed { .. } => {
-            command.clone()
-        }
+        Command::AddPeer(_)
+        | Command::RemovePeer(_)
+        | Command::RemoveEndpoint { .. }
+        | Command::Shutdown
+        | Command::Consumed { .. } => command.clone(),
     }
 }
 

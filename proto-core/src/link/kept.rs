@@ -1,4 +1,4 @@
-//! What is kept of nodes that have no slot: the numbers of durable messages.
+//! What is kept of nodes that have no slot: the numbers of durable messages, and those that wait.
 //!
 //! A shop that closes a customer's account still keeps the book of what was delivered to him and what
 //! he signed for: should he come back, neither side may begin to count anew, or a parcel would be taken
@@ -88,14 +88,22 @@ impl Links {
         *place = Some(entry);
     }
 
-    pub(super) fn peer_removed(&mut self, peer: PeerSlot) {
+    /// A peer has lost its slot. If it was `evicted`, by whoever happened to come, the durable messages to it
+    /// wait here until they expire or it comes back, as they do after a restart: they stay in the bounds on
+    /// what waits to be sent, and their node has had its place since the first of them was taken in.
+    pub(super) fn peer_removed(&mut self, peer: PeerSlot, evicted: bool) {
         let Some(mut entry) = self.peers.get_mut(usize::from(peer.0)).and_then(Option::take) else { return };
-        entry.cancel(&mut self.sending, &mut self.receiving);
+        if evicted {
+            entry.set_aside(&mut self.sending, &mut self.receiving);
+        } else {
+            entry.cancel(&mut self.sending, &mut self.receiving);
+        }
         self.say_rest(peer, &mut entry);
         self.deadlines.clear(peer.0);
         self.ready.retain(|&slot| slot != peer);
         self.talking.retain(|&slot| slot != peer);
         if entry.has_correspondence() {
+            self.kept_wake = self.kept_wake.min(entry.outbox.next_wake());
             self.kept.insert(entry.node, entry);
         }
     }

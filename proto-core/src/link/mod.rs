@@ -113,6 +113,8 @@ pub enum Input<'a> {
     PeerRemoved {
         /// The slot.
         peer: PeerSlot,
+        /// It only made room for another: durable messages wait for it, as after a restart.
+        evicted: bool,
     },
     /// Another way to the peer may exist.
     AddPath {
@@ -263,7 +265,7 @@ impl Machine for Links {
             }
             Input::Speak { peer, link, addr } => self.speak(cx, peer, (link, addr)),
             Input::PeerDown { peer } => self.peer_down(cx, peer),
-            Input::PeerRemoved { peer } => self.peer_removed(peer),
+            Input::PeerRemoved { peer, evicted } => self.peer_removed(peer, evicted),
             Input::AddPath { peer, link, addr } => self.add_path(cx, peer, link, addr),
             Input::Received { peer, path, packet_number, link, from, packet_bytes, payload } => {
                 let packet = receive::Packet { path, packet_number, link, from, packet_bytes, payload };

@@ -169,6 +169,16 @@ impl Peer {
     /// The peer was removed: everything ends but the numbers of durable messages.
     pub(super) fn cancel(&mut self, sending: &mut Budget, receiving: &mut Budget) {
         self.outbox.cancel(sending);
+        self.leave_slot(receiving);
+    }
+
+    /// The peer made room for another: as after [`Peer::cancel`], but durable messages wait for it.
+    pub(super) fn set_aside(&mut self, sending: &mut Budget, receiving: &mut Budget) {
+        self.outbox.set_aside(sending);
+        self.leave_slot(receiving);
+    }
+
+    fn leave_slot(&mut self, receiving: &mut Budget) {
         self.inbox.cancel(receiving);
         self.ways = Vec::new();
         self.inbox.wanted = false;

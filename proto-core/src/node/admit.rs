@@ -58,14 +58,10 @@ impl Node {
     }
 
     pub(super) fn admit_peer(&self, spec: &PeerSpec) -> Result<(), Refused> {
-        let known = spec.node.is_some_and(|node| self.sessions.slot_of(&node).is_some());
         if spec.node == Some(self.id) {
             return Err(Refused::UnknownPeer);
         }
-        if !known && !self.sessions.has_room(self.limits.peers) {
-            return Err(Refused::PeersFull { limit: u64::from(self.limits.peers) });
-        }
-        Ok(())
+        self.sessions.admit(&self.limits, spec)
     }
 
     pub(super) fn admit_send(&self, send: &Send) -> Result<PeerSlot, Refused> {

@@ -94,8 +94,23 @@ pub enum Medium {
 /// What an application or operator can ask for.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Command {
-    /// Keep a session with this peer.
+    /// Keep a session with this peer. When all slots are taken, a peer that was never asked for makes room,
+    /// one without a session first. Durable messages to one that made room wait for it as after a restart.
+    ///
+    /// A peer that is known already gets the endpoints in addition to those that it has. When all of its
+    /// [`Limits::paths_per_peer`](crate::limits::Limits::paths_per_peer) were given, this is refused with
+    /// [`Refused::EndpointsFull`](crate::node::Refused::EndpointsFull); one that the node has learned by itself
+    /// makes room. Without a node and without an endpoint it is refused.
     AddPeer(PeerSpec),
+    /// Take back an endpoint that was given with `AddPeer`, to whatever peer: nobody is called there any more.
+    /// The peer stays, and a session that is up goes on; but one that was added by its endpoints alone, and has
+    /// never been reached, is removed with its last one.
+    RemoveEndpoint {
+        /// The link.
+        link: LinkId,
+        /// The address on it.
+        addr: Addr,
+    },
     /// Close the session with this node and forget its addresses. The node is told so, once.
     RemovePeer(NodeId),
     /// The node is about to be switched off: every peer in session is told so, once. Carry out what

@@ -296,6 +296,14 @@ impl Node {
                 self.sessions_handle(now, session::Input::Connect { spec });
                 Ok(())
             }
+            Command::RemoveEndpoint { link, addr } => {
+                self.admit_command(now)?;
+                if !self.sessions.was_given(link, addr) {
+                    return Err(Refused::UnknownPeer);
+                }
+                self.sessions_handle(now, session::Input::Disconnect { link, addr });
+                Ok(())
+            }
             Command::RemovePeer(node) => {
                 self.admit_command(now)?;
                 let peer = self.sessions.slot_of(&node).ok_or(Refused::UnknownPeer)?;

@@ -153,7 +153,8 @@ pub enum RejectReason {
 /// Why a session ended.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum DownReason {
-    /// The application removed the peer.
+    /// The application removed the peer; or asked for another when all slots were taken, and this one, for
+    /// which it had not asked, made room.
     Removed,
     /// The peer said goodbye.
     Closed,
@@ -182,7 +183,7 @@ pub enum Outcome {
     /// The receiver restarted while it was under way, or the disk failed while a durable one was being
     /// written; whether it arrived, or will after a restart, is unknown.
     Uncertain,
-    /// The peer was removed first.
+    /// The peer was removed first; or it lost its slot to another, and this was no durable message.
     Cancelled,
 }
 
@@ -198,15 +199,24 @@ pub enum Refused {
         /// The most that is possible.
         limit: u64,
     },
-    /// No such peer.
+    /// No such peer, or none that was added with this endpoint.
     #[error("unknown peer; add it first")]
     UnknownPeer,
-    /// No room for another peer.
+    /// No room for another peer: the application has asked for as many as there may be.
     #[error("peer table full: at most {limit}")]
     PeersFull {
         /// The most that is possible.
         limit: u64,
     },
+    /// All endpoints that one peer may have were given before, or more are given at once.
+    #[error("too many endpoints: at most {limit} for a peer; take one back first")]
+    EndpointsFull {
+        /// The most that is possible.
+        limit: u64,
+    },
+    /// A peer without a node and without an endpoint.
+    #[error("nobody to call: give a node id or at least one endpoint")]
+    NoEndpoint,
     /// No such link.
     #[error("unknown link; announce it first")]
     UnknownLink,

@@ -86,8 +86,8 @@ impl Node {
             session::Action::Named { peer, node } => {
                 self.links_handle(now, link::Input::Attach { peer, node, wanted: true });
             }
-            session::Action::Forgotten { peer } => {
-                self.links_handle(now, link::Input::PeerRemoved { peer });
+            session::Action::Forgotten { peer, evicted } => {
+                self.links_handle(now, link::Input::PeerRemoved { peer, evicted });
             }
             session::Action::Incompatible { link, from, theirs, ours } => {
                 let (theirs, ours) = ((theirs.lowest, theirs.highest), (ours.lowest, ours.highest));

@@ -63,6 +63,8 @@ pub enum Action {
     Forgotten {
         /// The slot.
         peer: PeerSlot,
+        /// It made room for another; otherwise the application removed it.
+        evicted: bool,
     },
     /// A node of our network speaks only versions that we do not.
     Incompatible {

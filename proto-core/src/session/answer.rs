@@ -7,7 +7,6 @@
 use alloc::boxed::Box;
 use bytes::Bytes;
 
-use super::Sessions;
 use super::cookie::Cookie;
 use super::keys::Holder;
 use super::message::{
@@ -18,6 +17,7 @@ use super::payload::Payload;
 use super::peers::Place;
 use super::settle::{Claim, Fate};
 use super::trust::Role;
+use super::{Sessions, Size};
 use crate::crypto::hash;
 use crate::crypto::noise::{Handshake, IK_RESPONSE_OVERHEAD, Pattern, Split, XX_RESPONSE_OVERHEAD};
 use crate::drops::Drop;
@@ -37,8 +37,7 @@ pub(super) struct Init<'a> {
     pub(super) cookie: Cookie,
     /// Everything before the cookie.
     pub(super) question: &'a [u8],
-    /// Length of the whole packet.
-    pub(super) len: usize,
+    pub(super) size: Size,
     pub(super) epoch: u32,
 }
 
@@ -93,15 +92,19 @@ impl Sessions {
         let hello = self.trust.hello(init.epoch);
         let question = hash::mac(&hello, &[init.question]);
         let again = self.answers.iter().find(|(_, known)| known.question == question && known.place == place);
-        if let Some((_, known)) = again {
-            if !matches!(known.state, State::Done) {
-                let reply = known.reply.clone();
-                self.send(cx, place, reply, init.epoch);
-            }
-            return Ok(());
-        }
         let cookie = self.jar.proves(cx.now, (place.link, &place.addr), init.question, &init.cookie);
         let proved = cookie || cx.zoo.has(Bug::CookieOff);
+        if let Some((_, known)) = again {
+            if matches!(known.state, State::Done) {
+                return Ok(());
+            }
+            let (reply, proved) = (known.reply.clone(), proved || known.proved);
+            if !proved && self.is_longer(cx, place, reply.len(), init) {
+                return self.demand_cookie(cx, place, packet, init);
+            }
+            self.send(cx, place, reply, init.epoch);
+            return Ok(());
+        }
         if !proved && !self.free.take(cx.now, cx.limits.free_handshakes_per_s) {
             return self.demand_cookie(cx, place, packet, init);
         }
@@ -112,7 +115,7 @@ impl Sessions {
                 return Err(Drop::Cloned);
             }
             let known = self.peers.slot_of(&claim.papers.node).is_some();
-            if !known && !self.peers.has_room(cx.limits.peers) {
+            if !known && !self.peers.has_room(cx.limits.peers, false) {
                 return Err(Drop::PeersFull);
             }
         }
@@ -122,11 +125,16 @@ impl Sessions {
             Pattern::Xx => XX_RESPONSE_OVERHEAD,
         };
         let len = RESPONSE_OVERHEAD + pattern_overhead + self.payload(None, 0, false).len();
-        if len > init.len && !proved {
+        if !proved && self.is_longer(cx, place, len, init) {
             return self.demand_cookie(cx, place, packet, init);
         }
         let (remote, versions, epoch) = (packet.sender, packet.versions, init.epoch);
         self.respond(cx, &Asked { place, remote, versions, epoch, question, proved: cookie }, noise, claim)
+    }
+
+    /// Whether an answer of `len` bytes takes more bytes on the way than its question has taken.
+    fn is_longer(&self, cx: &Cx<'_>, place: Place, len: usize, init: &Init<'_>) -> bool {
+        self.wire_len(cx, place.link, len) > init.size.wire
     }
 
     fn demand_cookie(
@@ -144,7 +152,7 @@ impl Sessions {
             (packet.sender, &packet.tag),
             &hello,
         );
-        if demand.len() <= init.len {
+        if demand.len() <= init.size.len {
             self.send(cx, place, demand.into(), init.epoch);
         }
         Err(Drop::CookieDemanded)
@@ -158,7 +166,7 @@ impl Sessions {
         packet: &Packet<'_>,
         init: &Init<'_>,
     ) -> Result<(Box<Handshake>, Option<Claim>), Drop> {
-        if init.len < INIT_OVERHEAD || init.len > MAX_HANDSHAKE_BYTES {
+        if !(INIT_OVERHEAD..=MAX_HANDSHAKE_BYTES).contains(&init.size.len) {
             return Err(Drop::Malformed);
         }
         let ephemeral = self.ephemeral(cx, place, &packet.tag);
@@ -428,7 +436,7 @@ impl Sessions {
             self.drop_answer(slot);
             return Err(Drop::Revoked);
         }
-        let peer = match self.slot_for(cx, claim.papers.node) {
+        let peer = match self.slot_for(cx, claim.papers.node, false) {
             Ok(peer) => peer,
             Err(reason) => {
                 self.drop_answer(slot);

@@ -31,7 +31,7 @@ use crate::crypto::noise::{
 use crate::drops::Drop;
 use crate::ids::{NodeId, PeerSlot};
 use crate::machine::Cx;
-use crate::node::input::{LinkInfo, PeerSpec};
+use crate::node::input::LinkInfo;
 use crate::time::{Duration, Instant};
 use crate::zoo::Bug;
 
@@ -77,49 +77,6 @@ struct Judged {
 }
 
 impl Sessions {
-    pub(super) fn connect(&mut self, cx: &mut Cx<'_>, spec: PeerSpec) {
-        let named = spec.node.and_then(|node| self.peers.slot_of(&node));
-        let placed = || {
-            let is_same = |peer: &Peer| {
-                let mut places = peer.endpoints.iter().map(|known| (known.place.link, known.place.addr));
-                places.any(|place| spec.endpoints.contains(&place))
-            };
-            self.peers.iter().find(|(_, peer)| peer.wanted && is_same(peer)).map(|(slot, _)| slot)
-        };
-        let found = named.or_else(|| if spec.node.is_none() { placed() } else { None });
-        let slot = match (found, spec.node) {
-            (Some(slot), _) => slot,
-            (None, Some(node)) => match self.slot_for(cx, node) {
-                Ok(slot) => slot,
-                Err(reason) => return cx.drops.count(reason),
-            },
-            (None, None) => {
-                match self.stranger_to_go(cx.limits.peers) {
-                    Ok(Some(stranger)) => self.forget(cx, stranger),
-                    Ok(None) => {}
-                    Err(reason) => return cx.drops.count(reason),
-                }
-                let peer = Peer::new(cx.now, None);
-                match self.peers.insert(peer, cx.limits.peers) {
-                    Some(slot) => slot,
-                    None => return cx.drops.count(Drop::PeersFull),
-                }
-            }
-        };
-        if let Some(node) = spec.node {
-            self.push(Action::Named { peer: slot, node });
-        }
-        let Some(peer) = self.peers.get_mut(slot) else { return };
-        peer.wanted = true;
-        peer.named |= spec.node.is_some();
-        peer.key = peer.key.or(spec.key);
-        for (link, addr) in spec.endpoints {
-            peer.add_endpoint(cx.now, Place { link, addr }, true, usize::from(cx.limits.paths_per_peer));
-        }
-        self.keep_roots(cx, slot);
-        self.encourage(cx, slot, None);
-    }
-
     /// Sends whatever is due to a peer that is being called.
     pub(super) fn pump(&mut self, cx: &mut Cx<'_>, slot: PeerSlot) {
         let count = self.peers.get(slot).map_or(0, |peer| peer.endpoints.len());

@@ -23,6 +23,17 @@ const UNITS: usize = MAX_HANDSHAKE_BYTES / UNIT;
 /// However busy it is, nobody holds the slot for longer. A guess: 30 tries of a slow radio.
 const LONGEST: Duration = Duration::from_secs(30);
 
+/// Bytes of data in a fragment that is not the last.
+fn room_of(mtu: usize) -> usize {
+    mtu.saturating_sub(FRAGMENT_OVERHEAD) / UNIT * UNIT
+}
+
+/// Bytes that a packet of `len` bytes takes on a link, with the headers of the fragments that it needs there.
+pub(super) fn wire_len(len: usize, mtu: usize) -> usize {
+    let fragments = if len <= mtu { 0 } else { len.div_ceil(room_of(mtu).max(UNIT)) };
+    len + fragments * FRAGMENT_OVERHEAD
+}
+
 /// The fragments of `packet`, none larger than `mtu`. Empty when the MTU is too small for any.
 pub(super) fn split(
     packet: &[u8],
@@ -31,7 +42,7 @@ pub(super) fn split(
     sender: u32,
     hello: &[u8; 32],
 ) -> Vec<Vec<u8>> {
-    let room = mtu.saturating_sub(FRAGMENT_OVERHEAD) / UNIT * UNIT;
+    let room = room_of(mtu);
     let (Ok(total), Some(id)) = (u16::try_from(packet.len()), tag_of(packet).first_chunk().copied()) else {
         return Vec::new();
     };
@@ -71,8 +82,18 @@ struct Partial {
     bytes: Vec<u8>,
     have: [u64; UNITS / 64],
     missing: usize,
+    /// Bytes of all its fragments that came, headers included.
+    received: usize,
     begun: Instant,
     moved: Instant,
+}
+
+/// A packet that is complete.
+#[derive(PartialEq, Eq, Debug)]
+pub(super) struct Whole {
+    pub(super) bytes: Vec<u8>,
+    /// Bytes of all its fragments that came, headers included.
+    pub(super) received: usize,
 }
 
 /// The piece does not fit its packet, or the slot is taken.
@@ -90,7 +111,7 @@ impl Slot {
         now: Instant,
         patience: Duration,
         piece: &Piece<'_>,
-    ) -> Result<Option<Vec<u8>>, Rejected> {
+    ) -> Result<Option<Whole>, Rejected> {
         let (total, offset) = (usize::from(piece.total), usize::from(piece.offset));
         let end = offset.saturating_add(piece.data.len());
         let whole_units = piece.data.len().is_multiple_of(UNIT) || end == total;
@@ -111,10 +132,11 @@ impl Slot {
         }
         let Some(partial) = &mut self.0 else { return Ok(None) };
         partial.fill(now, offset, piece.data);
+        partial.received = partial.received.saturating_add(FRAGMENT_OVERHEAD + piece.data.len());
         if partial.missing > 0 {
             return Ok(None);
         }
-        Ok(self.0.take().map(|partial| partial.bytes))
+        Ok(self.0.take().map(|partial| Whole { bytes: partial.bytes, received: partial.received }))
     }
 }
 
@@ -126,6 +148,7 @@ impl Partial {
             bytes: vec![0; total],
             have: [0; UNITS / 64],
             missing: total.div_ceil(UNIT),
+            received: 0,
             begun: now,
             moved: now,
         }

@@ -18,13 +18,15 @@
 //! - A key and nonce seal one plaintext: packet numbers of a path only rise within an association;
 //!   keys are fresh for each handshake; ephemerals differ even between clones of one generator state.
 //! - The responder sends nothing under new keys before the initiator has.
-//! - An answer to an address that has not proved itself is never larger than the question.
+//! - An answer to an address that has not proved itself is never larger than the question, headers of
+//!   fragments included.
 //! - A packet number is accepted once.
 //! - Nothing is stored for whoever has not shown the network's key, beyond one reassembly slot a link.
 //!
 //! Messages: the kinds of `message`. Durable: [`Record::Peer`](crate::store::record::Record::Peer). At its
 //! limits: a handshake beyond `limits.handshakes` replaces one that is confirmed or had time for it, a peer
-//! beyond `limits.peers` an idle stranger. It assumes that `Setup::boot` rises durably, and that `None` of [`Sessions::seal`] is final.
+//! beyond `limits.peers` an idle stranger, and one that the application asks for any stranger. It assumes that
+//! `Setup::boot` rises durably, and that `None` of [`Sessions::seal`] is final.
 
 mod action;
 mod answer;
@@ -45,6 +47,7 @@ mod trust;
 mod unite;
 mod urge;
 mod view;
+mod wishes;
 
 #[cfg(test)]
 mod tests;
@@ -119,10 +122,17 @@ pub enum Input<'a> {
         /// Which.
         link: LinkId,
     },
-    /// Keep a session with this peer.
+    /// Keep a session with this peer. Places beyond what [`Sessions::admit`] allows are left out.
     Connect {
         /// Who and where.
         spec: PeerSpec,
+    },
+    /// Call no more at a place that was given; a peer of which nothing but that was known is forgotten.
+    Disconnect {
+        /// Over which link.
+        link: LinkId,
+        /// The address.
+        addr: Addr,
     },
     /// End the session with this peer and forget it; the slot may be used for another.
     Forget {
@@ -150,6 +160,15 @@ pub enum Input<'a> {
     },
     /// The calendar time at this moment; from here it is counted on.
     WallClock(WallTime),
+}
+
+/// How long a handshake packet is.
+#[derive(Clone, Copy)]
+struct Size {
+    /// The packet itself.
+    len: usize,
+    /// What of it came over the link: with the headers of its fragments, where it came in fragments.
+    wire: usize,
 }
 
 /// A link as far as handshakes need it.
@@ -309,14 +328,16 @@ impl Sessions {
         let place = Place { link, addr: from };
         let (epoch, packet) = self.trust.admit(&Unchecked::parse(bytes)?).ok_or(Drop::ForeignNetwork)?;
         if packet.kind != Kind::Fragment {
-            return self.whole(cx, place, epoch, &packet, bytes.len());
+            return self.whole(cx, place, epoch, &packet, Size { len: bytes.len(), wire: bytes.len() });
         }
-        let Some(bytes) = self.reassemble(cx, place, &packet)? else { return Ok(()) };
-        let (epoch, packet) = self.trust.admit(&Unchecked::parse(&bytes)?).ok_or(Drop::ForeignNetwork)?;
+        let Some(whole) = self.reassemble(cx, place, &packet)? else { return Ok(()) };
+        let size = Size { len: whole.bytes.len(), wire: whole.received };
+        let (epoch, packet) =
+            self.trust.admit(&Unchecked::parse(&whole.bytes)?).ok_or(Drop::ForeignNetwork)?;
         if packet.kind == Kind::Fragment {
             return Err(Drop::Malformed);
         }
-        self.whole(cx, place, epoch, &packet, bytes.len())
+        self.whole(cx, place, epoch, &packet, size)
     }
 
     fn reassemble(
@@ -324,7 +345,7 @@ impl Sessions {
         cx: &Cx<'_>,
         place: Place,
         packet: &Packet<'_>,
-    ) -> Result<Option<Vec<u8>>, Drop> {
+    ) -> Result<Option<fragment::Whole>, Drop> {
         let Ok(Body::Fragment { id, total, offset, data }) = packet.body() else {
             return Err(Drop::Malformed);
         };
@@ -343,15 +364,15 @@ impl Sessions {
         place: Place,
         epoch: u32,
         packet: &Packet<'_>,
-        len: usize,
+        size: Size,
     ) -> Result<(), Drop> {
         if packet.kind != Kind::Incompatible && self.versions.common(packet.versions).is_none() {
-            self.complain(cx, place, epoch, packet, len);
+            self.complain(cx, place, epoch, packet, size.len);
             return Err(Drop::Incompatible);
         }
         match packet.body().map_err(|_| Drop::Malformed)? {
             Body::Init { pattern, noise, cookie, question } => {
-                let init = answer::Init { pattern, noise, cookie, question, len, epoch };
+                let init = answer::Init { pattern, noise, cookie, question, size, epoch };
                 self.on_init(cx, place, packet, &init)
             }
             Body::Response { receiver, echo, noise } => {
@@ -412,10 +433,19 @@ impl Sessions {
         ))
     }
 
+    fn mtu(&self, cx: &Cx<'_>, link: LinkId) -> Option<usize> {
+        let mtu = self.links.get(&link)?.info.mtu;
+        Some(usize::from(mtu).min(cx.limits.packet_bytes as usize))
+    }
+
+    /// Bytes that a packet of `len` bytes takes when it is sent over this link.
+    fn wire_len(&self, cx: &Cx<'_>, link: LinkId, len: usize) -> usize {
+        self.mtu(cx, link).map_or(len, |mtu| fragment::wire_len(len, mtu))
+    }
+
     /// Sends a packet, in fragments where the link asks for it.
     fn send(&mut self, cx: &Cx<'_>, place: Place, packet: Bytes, epoch: u32) {
-        let Some(link) = self.links.get(&place.link) else { return };
-        let mtu = usize::from(link.info.mtu).min(cx.limits.packet_bytes as usize);
+        let Some(mtu) = self.mtu(cx, place.link) else { return };
         let (to, link) = (place.addr, place.link);
         if packet.len() <= mtu {
             self.transmit(cx, Action::Transmit { link, to, packet });
@@ -461,7 +491,8 @@ impl Machine for Sessions {
                 self.links.remove(&link);
             }
             Input::Connect { spec } => self.connect(cx, spec),
-            Input::Forget { peer } => self.forget(cx, peer),
+            Input::Disconnect { link, addr } => self.disconnect(cx, Place { link, addr }),
+            Input::Forget { peer } => self.forget(cx, peer, false),
             Input::Packet { link, from, bytes } => {
                 if let Err(reason) = self.packet(cx, link, from, bytes) {
                     cx.drops.count(reason);

@@ -147,25 +147,33 @@ impl Peer {
         self.association.as_ref().is_some_and(|association| association.up)
     }
 
-    /// Adds a place, or finds it. The list is bounded; a learned place makes room for another.
+    /// Where in the list a place is that the application gave.
+    pub(super) fn configured(&self, place: Place) -> Option<usize> {
+        self.endpoints.iter().position(|known| known.configured && known.place == place)
+    }
+
+    /// Adds a place, or finds it. The list is bounded; a learned place makes room for another, and for one
+    /// that the application gives even while it is being called. Gives back the handshake that was under way
+    /// at the place that made room.
     pub(super) fn add_endpoint(
         &mut self,
         now: Instant,
         place: Place,
         configured: bool,
         limit: usize,
-    ) -> bool {
+    ) -> Option<u16> {
         if let Some(known) = self.endpoints.iter_mut().find(|known| known.place == place) {
             known.configured |= configured;
-            return false;
+            return None;
         }
+        let mut ended = None;
         if self.endpoints.len() >= limit {
-            let Some(learned) =
-                self.endpoints.iter().position(|known| !known.configured && known.dial.is_none())
-            else {
-                return false;
+            let learned = |also_called: bool| {
+                let goes = |known: &Endpoint| !known.configured && (also_called || known.dial.is_none());
+                self.endpoints.iter().position(goes)
             };
-            self.endpoints.remove(learned);
+            let goes = learned(false).or_else(|| if configured { learned(true) } else { None })?;
+            ended = self.endpoints.remove(goes).dial;
         }
         // Most peers have one, and nobody has many.
         self.endpoints.reserve_exact(1);
@@ -178,7 +186,7 @@ impl Peer {
             turns: 0,
             slow: false,
         });
-        true
+        ended
     }
 }
 
@@ -272,18 +280,23 @@ impl Peers {
         Some(peer)
     }
 
-    /// Whether there is room for a stranger, or an idle stranger that may make room.
-    pub(super) fn has_room(&self, limit: u16) -> bool {
+    /// Whether there is room for one more peer, be it that of a stranger.
+    pub(super) fn has_room(&self, limit: u16, wanted: bool) -> bool {
         self.slots.len() < usize::from(limit)
-            || self.slots.iter().any(|slot| slot.as_ref().is_none_or(|peer| !peer.wanted && !peer.is_up()))
+            || self.slots.iter().any(Option::is_none)
+            || self.stranger_for(wanted).is_some()
     }
 
-    /// The stranger without a session that has been idle for longest.
-    pub(super) fn idle_stranger(&self) -> Option<PeerSlot> {
-        self.iter()
-            .filter(|(_, peer)| !peer.wanted && !peer.is_up())
-            .min_by_key(|(slot, peer)| (peer.since, *slot))
-            .map(|(slot, _)| slot)
+    /// The stranger that makes room for one more peer: the one without a session that has been idle for
+    /// longest. A `wanted` peer may also have the place of one in session, the one of which nothing was heard
+    /// for longest: names cost nothing, and whoever makes many up would lock the operator's peers out.
+    pub(super) fn stranger_for(&self, wanted: bool) -> Option<PeerSlot> {
+        let strangers = || self.iter().filter(|(_, peer)| !peer.wanted);
+        let idle = strangers().filter(|(_, peer)| !peer.is_up());
+        let idle = idle.min_by_key(|(slot, peer)| (peer.since, *slot));
+        let heard = |peer: &Peer| peer.association.as_ref().map(|association| association.heard);
+        let any = || strangers().min_by_key(|(slot, peer)| (heard(peer), *slot));
+        idle.or_else(|| if wanted { any() } else { None }).map(|(slot, _)| slot)
     }
 }
 

@@ -234,25 +234,25 @@ impl Sessions {
         }
     }
 
-    /// Who has to make room for one more peer, if anybody must.
-    pub(super) fn stranger_to_go(&self, limit: u16) -> Result<Option<PeerSlot>, Drop> {
+    /// Who has to make room for one more peer, `wanted` or not, if anybody must.
+    pub(super) fn stranger_to_go(&self, limit: u16, wanted: bool) -> Result<Option<PeerSlot>, Drop> {
         if self.peers.iter().count() < usize::from(limit) {
             return Ok(None);
         }
-        self.peers.idle_stranger().map(Some).ok_or(Drop::PeersFull)
+        self.peers.stranger_for(wanted).map(Some).ok_or(Drop::PeersFull)
     }
 
-    /// The slot for a peer that has proved who it is; an idle stranger makes room for it.
-    pub(super) fn slot_for(&mut self, cx: &mut Cx<'_>, node: NodeId) -> Result<PeerSlot, Drop> {
+    /// The slot for a peer that is `wanted`, or has proved who it is; a stranger makes room for it.
+    pub(super) fn slot_for(&mut self, cx: &mut Cx<'_>, node: NodeId, wanted: bool) -> Result<PeerSlot, Drop> {
         if let Some(slot) = self.peers.slot_of(&node) {
             return Ok(slot);
         }
         let limit = cx.limits.peers;
-        let stranger = self.stranger_to_go(limit)?;
+        let stranger = self.stranger_to_go(limit, wanted)?;
         // Before another is forgotten: that must not change what this node is told.
         let known = self.recall(&node);
         if let Some(stranger) = stranger {
-            self.forget(cx, stranger);
+            self.forget(cx, stranger, true);
         }
         let mut peer = Peer::new(cx.now, Some(node));
         (peer.device, peer.boot) = (known.device, known.boot);
@@ -402,12 +402,13 @@ impl Sessions {
         (peer.device, peer.boot, peer.instance, peer.papers) = (None, 0, None, None);
     }
 
-    pub(super) fn forget(&mut self, cx: &mut Cx<'_>, slot: PeerSlot) {
+    /// Gives a peer's slot free: it was removed, or is `evicted` to make room for another.
+    pub(super) fn forget(&mut self, cx: &mut Cx<'_>, slot: PeerSlot, evicted: bool) {
         self.close(cx, slot, DownReason::Removed);
         self.drop_dials(slot, None);
         self.peer_timers.clear(slot.0);
         let Some(peer) = self.peers.remove(slot) else { return };
-        self.push(Action::Forgotten { peer: slot });
+        self.push(Action::Forgotten { peer: slot, evicted });
         let Some(node) = peer.node else { return };
         self.life = self.life.saturating_add(1);
         // An earlier start of it is still refused, as far as there is room to remember.

@@ -14,12 +14,6 @@ impl Sessions {
         self.peers.iter().count()
     }
 
-    /// Whether one more peer finds a slot, be it that of an idle stranger.
-    #[must_use]
-    pub fn has_room(&self, limit: u16) -> bool {
-        self.peers.has_room(limit)
-    }
-
     /// The slots in use, ascending.
     pub fn slots(&self) -> impl Iterator<Item = PeerSlot> + '_ {
         self.peers.iter().map(|(slot, _)| slot)

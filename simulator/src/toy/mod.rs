@@ -178,7 +178,11 @@ impl Subject for Toy {
             }
             Input::Command(Command::Send(send)) => return self.send(now, send),
             Input::Command(
-                Command::Consumed { .. } | Command::RemovePeer(_) | Command::Shutdown | Command::Install(_),
+                Command::Consumed { .. }
+                | Command::RemovePeer(_)
+                | Command::RemoveEndpoint { .. }
+                | Command::Shutdown
+                | Command::Install(_),
             ) => {}
             Input::Stored { up_to } => self.stored(now, up_to),
             Input::StoreFailed => self.event(Event::StorageFailed),

@@ -164,6 +164,8 @@ impl<S: Subject> World<S> {
             Some(Err(
                 Refused::Oversize { .. }
                 | Refused::PeersFull { .. }
+                | Refused::EndpointsFull { .. }
+                | Refused::NoEndpoint
                 | Refused::UnknownLink
                 | Refused::NoStorage
                 | Refused::Statement(_)
@@ -219,10 +221,12 @@ impl<S: Subject> World<S> {
             let complaint = self.registry.show(self.now_us, &Sight::Endpoint { host, link, to });
             self.complain(complaint);
         }
+        let most = usize::from(self.plan.limits(self.hosts[host as usize].node).paths_per_peer);
         let spec = PeerSpec {
             node: Some(self.ids[planned.to as usize]),
             key: if planned.key_known { S::key(&self.cast, planned.to) } else { None },
-            endpoints: links.iter().map(|link| (self.local(host, *link), to)).collect(),
+            // A node is given no more places of one peer than it takes.
+            endpoints: links.iter().take(most).map(|link| (self.local(host, *link), to)).collect(),
         };
         if let Some(Err(refused)) = self.turn(host, Input::Command(Command::AddPeer(spec))) {
             self.note(host, format!("peer {} refused: {refused}", planned.to));

@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::collections::{BinaryHeap, VecDeque};
+use alloc::vec::Vec;
 use core::cmp::Reverse;
 
 use super::durable::Durable;
@@ -163,11 +164,15 @@ impl Outbox {
         let Some(entry) = self.queue.get(index) else { return };
         self.timers.push(Reverse((at, index, entry.generation)));
         if self.timers.len() > 4 * self.queue.len() as usize + 64 {
-            let queue = &self.queue;
-            self.timers.retain(|Reverse((_, index, generation))| {
-                queue.get(*index).is_some_and(|entry| entry.generation == *generation)
-            });
+            self.sweep_timers();
         }
+    }
+
+    fn sweep_timers(&mut self) {
+        let queue = &self.queue;
+        self.timers.retain(|Reverse((_, index, generation))| {
+            queue.get(*index).is_some_and(|entry| entry.generation == *generation)
+        });
     }
 
     /// When [`Outbox::wake`] is needed.
@@ -210,12 +215,24 @@ impl Outbox {
     /// The peer was removed: everything ends, on disk too, and what was in memory starts anew. Durable
     /// numbers go on.
     pub fn cancel(&mut self, budget: &mut Budget) {
-        let all: alloc::vec::Vec<u32> = self.queue.iter().map(|(index, _)| index).collect();
-        for index in all {
+        self.end_where(budget, |_| true);
+        self.set_aside(budget);
+    }
+
+    /// The peer has no slot for now: what is not durable ends, and what is will be sent anew when the peer
+    /// comes back, unless it expires before.
+    pub fn set_aside(&mut self, budget: &mut Budget) {
+        self.end_where(budget, |entry| entry.manner != Manner::Durable);
+        self.peer_restarted(budget);
+        self.sweep_timers();
+        self.timers.shrink_to_fit();
+    }
+
+    fn end_where(&mut self, budget: &mut Budget, ends: impl Fn(&Entry) -> bool) {
+        let ending = self.queue.iter().filter(|(_, entry)| ends(entry)).map(|(index, _)| index);
+        for index in ending.collect::<Vec<u32>>() {
             self.finish(budget, index, Outcome::Cancelled);
         }
-        self.peer_restarted(budget);
-        self.timers = BinaryHeap::new();
     }
 
     /// Panics when an invariant does not hold.

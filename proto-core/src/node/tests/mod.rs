@@ -1,7 +1,9 @@
 //! Two nodes and a wire between them, driven by hand.
 
 mod bench;
+mod crowded;
 mod full;
 mod kept;
 mod pair;
+mod places;
 mod recovered;

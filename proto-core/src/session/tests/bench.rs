@@ -264,7 +264,7 @@ impl Side {
                     self.shared.entry(peer).or_insert(self.begun);
                     self.events.push(action);
                 }
-                Action::Forgotten { peer } => {
+                Action::Forgotten { peer, .. } => {
                     self.shared.remove(&peer);
                 }
                 other => self.events.push(other),

@@ -7,4 +7,5 @@ mod crossing;
 mod figures;
 mod golden;
 mod handshake;
+mod places;
 mod statements;
