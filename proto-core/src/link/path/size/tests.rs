@@ -46,7 +46,7 @@ impl World {
     /// question that is due.
     fn second(&mut self) {
         for at in 0..1_000 {
-            self.now = self.now + Duration::from_millis(1);
+            self.now += Duration::from_millis(1);
             self.size.on_timeout(self.now);
             while let Some(bytes) = self.size.question(self.now) {
                 self.send(bytes);
@@ -167,7 +167,7 @@ fn a_size_that_never_passes_is_tried_ever_more_seldom() {
     }
     let mut asked = 0;
     for _ in 0..7_200 {
-        world.now = world.now + Duration::from_secs(1);
+        world.now += Duration::from_secs(1);
         world.size.on_timeout(world.now);
         while let Some(bytes) = world.size.question(world.now) {
             asked += 1;
