@@ -90,7 +90,7 @@ impl PacketSize {
     /// The size of a packet that should be sent now to see whether it arrives.
     pub(super) fn question(&self, now: Instant) -> Option<u32> {
         let trouble = self.trouble.as_ref()?;
-        if trouble.doubt.is_some_and(|doubt| doubt.large_lost >= MANY_LOST && doubt.next_empty <= now) {
+        if trouble.doubt.is_some_and(|doubt| doubt.wants_empty(now)) {
             return Some(EMPTY);
         }
         let search = trouble.search.filter(|search| search.next <= now)?;
@@ -245,6 +245,12 @@ impl Doubt {
         let turned = self.last.take_if(|last| *last < number).is_some();
         self.turns = self.turns.saturating_add(u8::from(turned));
         bytes < self.fails
+    }
+
+    /// Whether a small packet should be sent for its own sake: since the last one arrived, more large ones were
+    /// lost.
+    fn wants_empty(&self, now: Instant) -> bool {
+        self.large_lost >= MANY_LOST && self.last.is_some() && self.next_empty <= now
     }
 
     fn is_settled(&self) -> bool {

@@ -202,3 +202,20 @@ fn a_late_answer_counts() {
     assert_eq!(world.size.limit(), 1_400);
     assert_eq!(world.size.question(world.now + Duration::from_secs(60)), None);
 }
+
+/// One empty packet for the large ones that were lost since the last: a path that nobody uses is not asked.
+#[test]
+fn an_empty_packet_is_sent_when_only_large_ones_are_lost() {
+    let mut world = World::new(1_400, 600, 0);
+    for lost in 0..40 {
+        assert_eq!(world.size.question(world.now), (lost >= MANY_LOST).then_some(EMPTY), "{lost} lost");
+        world.send(1_400);
+    }
+    world.send(EMPTY);
+    for _ in 0..100 {
+        world.now += WAIT;
+        assert_eq!(world.size.question(world.now), None);
+    }
+    world.send(1_400);
+    assert_eq!(world.size.question(world.now), Some(EMPTY));
+}
