@@ -6,12 +6,14 @@
 //! and a message that comes again after that is still recognised: its number is below the oldest open
 //! one and not among those that ended without arriving.
 
+mod identify;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use proto_core::node::Outcome as Fate;
 
 use super::Violation;
-use crate::app::{NAMED, name_of, payload, size_of};
+use crate::app::{NAMED, payload, size_of};
 use crate::outcome::FlowReport;
 use crate::plan::{FlowPlan, Kind, Plan};
 
@@ -90,9 +92,6 @@ pub struct Arrived<'a> {
 const MOST_UNSEEN: usize = 1 << 16;
 /// Datagrams of one flow that may be under way; earlier ones are taken as lost.
 const MOST_DATAGRAMS: usize = 1 << 16;
-
-/// Contents of small messages kept at once.
-const MOST_SMALL: usize = 1 << 17;
 
 fn wrong(reason: String) -> Violation {
     Violation::safety("link", reason)
@@ -378,103 +377,6 @@ impl Ledger {
             self.close(number, index);
         }
         Ok(number)
-    }
-
-    /// Which message this is: flow and number.
-    fn identify(&self, arrived: &Arrived<'_>) -> Result<(u32, u64), Violation> {
-        let Arrived { node, from, kind, bytes, .. } = *arrived;
-        let forged = |what: &str| {
-            wrong(format!("node {node} was given {} bytes from node {from}: {what}", bytes.len()))
-        };
-        if bytes.len() >= NAMED as usize {
-            let (number, index) = name_of(self.seed, bytes).ok_or_else(|| forged("not what anybody sent"))?;
-            let flow = self.flows.get(number as usize).ok_or_else(|| forged("of no flow"))?;
-            if (flow.plan.from, flow.plan.to) != (from, node) || flow.plan.delivery != kind {
-                return Err(forged("of another flow, or delivered in another way than it was sent"));
-            }
-            let size = size_of(self.seed, number, &flow.plan, index);
-            if payload(self.seed, number, index, size) != *bytes {
-                return Err(forged("their contents were changed"));
-            }
-            return Ok((number, index));
-        }
-        let Some(alike) = self.small.get(&(from, node, bytes.to_vec())) else {
-            return Err(forged("not what anybody sent"));
-        };
-        // Of several with the same contents it is the first that is expected; else one that ended
-        // without arriving; else a repetition of the last.
-        let standing = |&(number, index): &(u32, u64)| {
-            let flow = &self.flows[number as usize];
-            let open = index.checked_sub(flow.base).and_then(|at| flow.open.get(at as usize));
-            match open {
-                Some(open) if open.delivered_at.is_none() && !open.closed => 0,
-                Some(open) if open.delivered_at.is_none() => 1,
-                None if flow.ended_unseen.contains(&index) => 1,
-                Some(_) | None => 2,
-            }
-        };
-        let fits = alike.iter().filter(|(number, _)| self.flows[*number as usize].plan.delivery == kind);
-        let best = fits
-            .clone()
-            .min_by_key(|name| standing(name))
-            .filter(|name| standing(name) < 2)
-            .or(alike.iter().rfind(|(number, _)| self.flows[*number as usize].plan.delivery == kind));
-        best.copied().ok_or_else(|| forged("not sent in this way"))
-    }
-
-    /// Forgets small messages that are closed, once there are many; a repetition of one is then "not
-    /// what anybody sent", which is a violation too.
-    fn forget_small(&mut self) {
-        if self.small.len() < MOST_SMALL {
-            return;
-        }
-        let flows = &self.flows;
-        self.small.retain(|_, alike| {
-            alike.retain(|(number, index)| *index >= flows[*number as usize].base);
-            !alike.is_empty()
-        });
-    }
-
-    /// Of two small messages with the same contents nobody can say which one arrived. When the one that
-    /// was taken for missing is signed for, it was that one.
-    fn swap_with_twin(&mut self, number: u32, index: u64) {
-        let flow = &self.flows[number as usize];
-        let size = size_of(self.seed, number, &flow.plan, index);
-        if size >= NAMED {
-            return;
-        }
-        let key = (flow.plan.from, flow.plan.to, payload(self.seed, number, index, size).to_vec());
-        let kind = flow.plan.delivery;
-        let arrived = |(twin, at): &&(u32, u64)| {
-            let flow = &self.flows[*twin as usize];
-            let open = at.checked_sub(flow.base).and_then(|at| flow.open.get(at as usize));
-            flow.plan.delivery == kind && open.is_some_and(|open| !open.closed && open.delivered_at.is_some())
-        };
-        let twin = self.small.get(&key).and_then(|alike| alike.iter().find(arrived).copied());
-        let Some((twin, at)) = twin else { return };
-        let base = self.flows[twin as usize].base;
-        let seen =
-            self.flows[twin as usize].open.get_mut((at - base) as usize).and_then(|o| o.delivered_at.take());
-        let base = self.flows[number as usize].base;
-        if let Some(open) = self.flows[number as usize].open.get_mut((index - base) as usize) {
-            open.delivered_at = seen;
-        }
-    }
-
-    /// Takes the message given last out of the list of small ones.
-    fn unlist_small(&mut self, number: u32, index: u64) {
-        let flow = &self.flows[number as usize];
-        let size = size_of(self.seed, number, &flow.plan, index);
-        if size >= NAMED {
-            return;
-        }
-        let key = (flow.plan.from, flow.plan.to, payload(self.seed, number, index, size).to_vec());
-        if let Some(alike) = self.small.get_mut(&key) {
-            alike.retain(|name| *name != (number, index));
-            if alike.is_empty() {
-                self.small.remove(&key);
-            }
-        }
     }
 
     fn close(&mut self, number: u32, index: u64) {
