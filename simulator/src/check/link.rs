@@ -49,6 +49,10 @@ struct Flow {
     outstanding: u64,
     /// Nothing is expected of it: the ends cannot reach each other.
     exempt: bool,
+    /// The largest message that the receiver takes.
+    most_bytes: u32,
+    /// The receiver has a place for every node that sends it durable messages.
+    has_place: bool,
     report: FlowReport,
 }
 
@@ -97,18 +101,27 @@ fn wrong(reason: String) -> Violation {
     Violation::safety("link", reason)
 }
 
+/// Nodes that send durable messages to this one. A node gives those that it was not told to keep a session
+/// with half of its places.
+fn senders_to(plan: &Plan, node: u32) -> u32 {
+    let durable = plan.flows.iter().filter(|flow| flow.to == node && flow.delivery == Kind::Durable);
+    durable.map(|flow| flow.from).collect::<BTreeSet<_>>().len() as u32
+}
+
 impl Ledger {
     /// Empty books for the flows of a plan.
     #[must_use]
     pub fn new(plan: &Plan) -> Ledger {
-        let flow = |plan: &FlowPlan| Flow {
-            plan: plan.clone(),
+        let flow = |flow: &FlowPlan| Flow {
+            plan: flow.clone(),
             base: 0,
             open: VecDeque::new(),
             ended_unseen: BTreeSet::new(),
             last_in_order: None,
             outstanding: 0,
             exempt: false,
+            most_bytes: plan.limits(flow.to).message_bytes,
+            has_place: senders_to(plan, flow.to) <= plan.limits(flow.to).durable_peers / 2,
             report: FlowReport::default(),
         };
         Ledger {
@@ -305,7 +318,12 @@ impl Ledger {
                 flow.report.expired += 1;
                 self.excuse("expired", 1);
             }
-            Fate::Refused => flow.report.refused += 1,
+            Fate::Refused => {
+                let violation = self.refused(number, index);
+                if violation.is_some() {
+                    return violation;
+                }
+            }
             Fate::Uncertain => {
                 flow.report.uncertain += 1;
                 self.excuse("receiver-restarted", 1);
@@ -316,6 +334,22 @@ impl Ledger {
             }
         }
         self.close(number, index);
+        None
+    }
+
+    /// The receiver refused a message, as it says or as the sender's node has it. It may when the message is
+    /// larger than it takes, or durable and of one sender more than it has places for.
+    fn refused(&mut self, number: u32, index: u64) -> Option<Violation> {
+        let flow = &mut self.flows[number as usize];
+        flow.report.refused += 1;
+        let size = size_of(self.seed, number, &flow.plan, index);
+        if size <= flow.most_bytes && (flow.has_place || flow.plan.delivery != Kind::Durable) {
+            return Some(wrong(format!(
+                "message {index} of flow {number} ({} to {}), {size} bytes, was refused, and the receiver takes up to {}",
+                flow.plan.from, flow.plan.to, flow.most_bytes
+            )));
+        }
+        self.excuse("refused-by-the-receiver", 1);
         None
     }
 

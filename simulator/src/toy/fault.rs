@@ -29,9 +29,11 @@ pub enum Fault {
     ForgetsLost,
     /// Waits for as long as its thread's name makes it.
     Ambient,
+    /// Says of every message that the receiver refused it.
+    Refuses,
 }
 
-pub(super) const FAULTS: [Fault; 12] = [
+pub(super) const FAULTS: [Fault; 13] = [
     Fault::None,
     Fault::AckBeforeStore,
     Fault::NoDedupe,
@@ -44,6 +46,7 @@ pub(super) const FAULTS: [Fault; 12] = [
     Fault::Panics,
     Fault::ForgetsLost,
     Fault::Ambient,
+    Fault::Refuses,
 ];
 
 /// The versions that make a toy break `fault`.

@@ -76,6 +76,8 @@ fn the_right_checker_finds_each_broken_promise() {
         (Fault::Plaintext, Kind::Message, Verdict::Safety, "session"),
         (Fault::NonceReset, Kind::Message, Verdict::Safety, "session"),
         (Fault::LyingReceipt, Kind::Message, Verdict::Safety, "link"),
+        (Fault::Refuses, Kind::Message, Verdict::Safety, "link"),
+        (Fault::Refuses, Kind::Durable, Verdict::Safety, "link"),
         (Fault::NoOrder, Kind::Stream, Verdict::Safety, "link"),
         (Fault::Amplifies, Kind::Message, Verdict::Safety, "amplification"),
         (Fault::Spins, Kind::Message, Verdict::Resource, "resources"),
@@ -93,6 +95,20 @@ fn the_right_checker_finds_each_broken_promise() {
         assert!(outcome.step > 0 && !outcome.reason.is_empty());
         assert!(outcome.replay().contains("--seed 3"));
     }
+}
+
+#[test]
+fn a_refusal_is_counted_where_the_receivers_limits_allow_it() {
+    let refused = |kind, field: &str, value: u64| {
+        let mut plan = pair(Fault::Refuses, kind, 100);
+        plan.nodes[0].limits.insert(field.to_owned(), value);
+        let outcome = run(&plan);
+        (outcome.verdict, outcome.excusable.get("refused-by-the-receiver").copied())
+    };
+    assert_eq!(refused(Kind::Message, "message_bytes", 99), (Verdict::Pass, Some(200)));
+    assert_eq!(refused(Kind::Message, "message_bytes", 100), (Verdict::Safety, None));
+    assert_eq!(refused(Kind::Durable, "durable_peers", 1), (Verdict::Pass, Some(200)));
+    assert_eq!(refused(Kind::Durable, "durable_peers", 2), (Verdict::Safety, None));
 }
 
 #[test]
