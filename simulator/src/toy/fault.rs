@@ -31,9 +31,11 @@ pub enum Fault {
     Ambient,
     /// Says of every message that the receiver refused it.
     Refuses,
+    /// Sends every packet twice in one call, and seals both under the number of the second.
+    OneNumber,
 }
 
-pub(super) const FAULTS: [Fault; 13] = [
+pub(super) const FAULTS: [Fault; 14] = [
     Fault::None,
     Fault::AckBeforeStore,
     Fault::NoDedupe,
@@ -47,6 +49,7 @@ pub(super) const FAULTS: [Fault; 13] = [
     Fault::ForgetsLost,
     Fault::Ambient,
     Fault::Refuses,
+    Fault::OneNumber,
 ];
 
 /// The versions that make a toy break `fault`.

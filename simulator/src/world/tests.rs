@@ -75,6 +75,7 @@ fn the_right_checker_finds_each_broken_promise() {
         (Fault::NoDedupe, Kind::Message, Verdict::Safety, "link"),
         (Fault::Plaintext, Kind::Message, Verdict::Safety, "session"),
         (Fault::NonceReset, Kind::Message, Verdict::Safety, "session"),
+        (Fault::OneNumber, Kind::Message, Verdict::Safety, "session"),
         (Fault::LyingReceipt, Kind::Message, Verdict::Safety, "link"),
         (Fault::Refuses, Kind::Message, Verdict::Safety, "link"),
         (Fault::Refuses, Kind::Durable, Verdict::Safety, "link"),
