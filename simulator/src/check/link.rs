@@ -7,6 +7,8 @@
 //! one and not among those that ended without arriving.
 
 mod identify;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -32,6 +34,8 @@ struct Open {
     /// On disk when its sender lost its memory: it must arrive, but the receipt may have been lost
     /// with the sender's application.
     orphan: bool,
+    /// It ended with an unknown fate.
+    uncertain: bool,
 }
 
 /// One flow's books.
@@ -41,8 +45,13 @@ struct Flow {
     /// The number of the first message in `open`.
     base: u64,
     open: VecDeque<Open>,
-    /// Numbers below `base` that never arrived. The first ones are forgotten beyond a bound.
-    ended_unseen: BTreeSet<u64>,
+    /// Numbers below `base` that never arrived, and whether their fate is unknown. The first ones are
+    /// forgotten beyond a bound.
+    ended_unseen: BTreeMap<u64, bool>,
+    /// The hosts that showed a message, of those shown by another host than the receiver's first: each twin
+    /// has a disk of its own, and an application that takes from it. The first ones are forgotten beyond a
+    /// bound.
+    shown_by: BTreeMap<u64, BTreeSet<u32>>,
     /// The last that arrived in order.
     last_in_order: Option<u64>,
     /// Not closed.
@@ -92,7 +101,7 @@ pub struct Arrived<'a> {
     pub bytes: &'a [u8],
 }
 
-/// Numbers of messages that ended unseen kept for one flow.
+/// Numbers of messages that ended unseen kept for one flow, and of those that a twin showed.
 const MOST_UNSEEN: usize = 1 << 16;
 /// Datagrams of one flow that may be under way; earlier ones are taken as lost.
 const MOST_DATAGRAMS: usize = 1 << 16;
@@ -116,7 +125,8 @@ impl Ledger {
             plan: flow.clone(),
             base: 0,
             open: VecDeque::new(),
-            ended_unseen: BTreeSet::new(),
+            ended_unseen: BTreeMap::new(),
+            shown_by: BTreeMap::new(),
             last_in_order: None,
             outstanding: 0,
             exempt: false,
@@ -175,6 +185,7 @@ impl Ledger {
             closed: false,
             owed: false,
             orphan: false,
+            uncertain: false,
         });
         flow.report.sent += 1;
         flow.report.bytes_sent += u64::from(size);
@@ -253,7 +264,9 @@ impl Ledger {
                     open.orphan = true;
                 }
             }
-            flow.report.uncertain += lost.len() as u64;
+            for index in &lost {
+                flow.ends_uncertain(*index);
+            }
             self.excuse("sender-restarted", lost.len() as u64);
             self.excuse("receipt-lost-with-the-sender", unsigned.len() as u64);
             for index in lost.into_iter().chain(unsigned) {
@@ -325,11 +338,11 @@ impl Ledger {
                 }
             }
             Fate::Uncertain => {
-                flow.report.uncertain += 1;
+                flow.ends_uncertain(index);
                 self.excuse("receiver-restarted", 1);
             }
             Fate::Cancelled => {
-                flow.report.uncertain += 1;
+                flow.ends_uncertain(index);
                 self.excuse("peer-removed", 1);
             }
         }
@@ -360,57 +373,60 @@ impl Ledger {
         let is_clone = u32::from(arrived.host != arrived.node);
         let life = self.lives.get(&arrived.host).copied().unwrap_or(0) + is_clone;
         let flow = &mut self.flows[number as usize];
-        let (from, to) = (flow.plan.from, flow.plan.to);
-        // Written only for a violation: nearly every packet comes by here.
-        let name = || format!("message {index} of flow {number} ({from} to {to})");
-        if index < flow.base {
-            if flow.ended_unseen.remove(&index) {
-                flow.count_arrival(now_us, None, arrived.bytes.len());
-                return Ok(number);
-            }
-            if arrived.again && life > 1 {
-                return Ok(number);
-            }
-            if self.cloned.contains(&to) {
-                // Each twin has a disk of its own, and an application that takes from it.
-                self.excuse("delivered-to-a-clone", 1);
-                return Ok(number);
-            }
-            flow.report.duplicates += 1;
-            return Err(wrong(format!("{} was delivered again", name())));
+        if index >= flow.base + flow.open.len() as u64 {
+            return Err(wrong(format!("{} was delivered before it was sent", flow.name(number, index))));
         }
-        let at = (index - flow.base) as usize;
-        let Some(open) = flow.open.get_mut(at) else {
-            return Err(wrong(format!("{} was delivered before it was sent", name())));
+        let at = index.checked_sub(flow.base);
+        let open = at.and_then(|at| flow.open.get_mut(at as usize));
+        let (mut sent_us, mut done) = (None, false);
+        let uncertain = match open {
+            Some(open) => match open.delivered_at {
+                Some((host, earlier_life)) => {
+                    let restarted = life > if host == arrived.host { earlier_life } else { 1 };
+                    return self.came_again(number, index, arrived, restarted);
+                }
+                None => {
+                    open.delivered_at = Some((arrived.host, life));
+                    (sent_us, done) = (Some(open.sent_us), open.owed || open.orphan);
+                    open.uncertain
+                }
+            },
+            None => match flow.ended_unseen.remove(&index) {
+                Some(uncertain) => uncertain,
+                None => return self.came_again(number, index, arrived, life > 1),
+            },
         };
-        if let Some((host, earlier_life)) = open.delivered_at {
-            if host != arrived.host {
-                self.excuse("delivered-to-a-clone", 1);
-                return Ok(number);
-            }
-            if arrived.again && life > earlier_life {
-                return Ok(number);
-            }
-            flow.report.duplicates += 1;
-            return Err(wrong(format!("{} was delivered twice", name())));
+        flow.report.uncertain_delivered += u64::from(uncertain);
+        if is_clone > 0 {
+            flow.shown_by.insert(index, BTreeSet::from([arrived.host]));
         }
-        open.delivered_at = Some((arrived.host, life));
-        let (sent_us, done) = (open.sent_us, open.owed || open.orphan);
-        if flow.plan.delivery == Kind::Stream {
-            if flow.last_in_order.is_some_and(|last| index < last) {
-                let last = flow.last_in_order.unwrap_or(0);
-                return Err(wrong(format!(
-                    "{} was delivered after message {last} of the same stream",
-                    name()
-                )));
-            }
-            flow.last_in_order = Some(index);
-        }
-        flow.count_arrival(now_us, Some(sent_us), arrived.bytes.len());
+        flow.keeps_order(number, index)?;
+        flow.count_arrival(now_us, sent_us, arrived.bytes.len());
         if done || flow.plan.delivery == Kind::Datagram {
             self.close(number, index);
         }
         Ok(number)
+    }
+
+    /// A message that was delivered before came out once more: rightly when the node says so and its host has
+    /// `restarted` since, or when it is another of two twins.
+    fn came_again(
+        &mut self,
+        number: u32,
+        index: u64,
+        arrived: &Arrived<'_>,
+        restarted: bool,
+    ) -> Result<u32, Violation> {
+        let flow = &mut self.flows[number as usize];
+        if flow.is_new_on(index, arrived.host) {
+            self.excuse("delivered-to-a-clone", 1);
+            return Ok(number);
+        }
+        if arrived.again && restarted {
+            return Ok(number);
+        }
+        flow.report.duplicates += 1;
+        Err(wrong(format!("{} was delivered again", flow.name(number, index))))
     }
 
     fn close(&mut self, number: u32, index: u64) {
@@ -473,13 +489,53 @@ impl Flow {
     fn close_first(&mut self) {
         if let Some(open) = self.open.pop_front() {
             if open.delivered_at.is_none() {
-                self.ended_unseen.insert(self.base);
+                self.ended_unseen.insert(self.base, open.uncertain);
                 if self.ended_unseen.len() > MOST_UNSEEN {
                     self.ended_unseen.pop_first();
                 }
             }
             self.base += 1;
         }
+    }
+
+    /// A message in words. Written only for a violation: nearly every packet comes by here.
+    fn name(&self, number: u32, index: u64) -> String {
+        format!("message {index} of flow {number} ({} to {})", self.plan.from, self.plan.to)
+    }
+
+    /// An open message ends, and whether it arrives nobody will say.
+    fn ends_uncertain(&mut self, index: u64) {
+        let open = index.checked_sub(self.base).and_then(|at| self.open.get_mut(at as usize));
+        let Some(open) = open else { return };
+        open.uncertain = true;
+        self.report.uncertain += 1;
+        self.report.uncertain_delivered += u64::from(open.delivered_at.is_some());
+    }
+
+    /// Whether a message that came before was never shown by this host, which is noted.
+    fn is_new_on(&mut self, index: u64, host: u32) -> bool {
+        let first = self.plan.to;
+        if host == first && !self.shown_by.contains_key(&index) {
+            return false;
+        }
+        let is_new = self.shown_by.entry(index).or_insert_with(|| BTreeSet::from([first])).insert(host);
+        if self.shown_by.len() > MOST_UNSEEN {
+            self.shown_by.pop_first();
+        }
+        is_new
+    }
+
+    /// Of a stream nothing comes after what was sent later.
+    fn keeps_order(&mut self, number: u32, index: u64) -> Result<(), Violation> {
+        if self.plan.delivery != Kind::Stream {
+            return Ok(());
+        }
+        if let Some(last) = self.last_in_order.filter(|last| index < *last) {
+            let name = self.name(number, index);
+            return Err(wrong(format!("{name} was delivered after message {last} of the same stream")));
+        }
+        self.last_in_order = Some(index);
+        Ok(())
     }
 
     fn count_arrival(&mut self, now_us: u64, sent_us: Option<u64>, bytes: usize) {

@@ -40,7 +40,7 @@ impl Ledger {
             match open {
                 Some(open) if open.delivered_at.is_none() && !open.closed => 0,
                 Some(open) if open.delivered_at.is_none() => 1,
-                None if flow.ended_unseen.contains(&index) => 1,
+                None if flow.ended_unseen.contains_key(&index) => 1,
                 Some(_) | None => 2,
             }
         };
@@ -86,6 +86,8 @@ impl Ledger {
         let base = self.flows[twin as usize].base;
         let seen =
             self.flows[twin as usize].open.get_mut((at - base) as usize).and_then(|o| o.delivered_at.take());
+        let hosts = self.flows[twin as usize].shown_by.remove(&at);
+        self.flows[number as usize].shown_by.extend(hosts.map(|hosts| (index, hosts)));
         let base = self.flows[number as usize].base;
         if let Some(open) = self.flows[number as usize].open.get_mut((index - base) as usize) {
             open.delivered_at = seen;
