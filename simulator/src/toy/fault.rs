@@ -33,9 +33,11 @@ pub enum Fault {
     Refuses,
     /// Sends every packet twice in one call, and seals both under the number of the second.
     OneNumber,
+    /// Breaks an invariant of its own at the tenth message.
+    Unsound,
 }
 
-pub(super) const FAULTS: [Fault; 14] = [
+pub(super) const FAULTS: [Fault; 15] = [
     Fault::None,
     Fault::AckBeforeStore,
     Fault::NoDedupe,
@@ -50,6 +52,7 @@ pub(super) const FAULTS: [Fault; 14] = [
     Fault::Ambient,
     Fault::Refuses,
     Fault::OneNumber,
+    Fault::Unsound,
 ];
 
 /// The versions that make a toy break `fault`.

@@ -99,6 +99,21 @@ fn the_right_checker_finds_each_broken_promise() {
 }
 
 #[test]
+fn nodes_check_themselves_at_every_checkpoint_and_at_the_end_whatever_the_options() {
+    let run = |count| {
+        let plan = pair(Fault::Unsound, Kind::Message, count);
+        let outcome = run_subject::<Toy>(&plan, Options::default()).outcome;
+        assert_eq!(outcome.verdict, Verdict::Panic, "{}", outcome.sentence());
+        assert!(outcome.reason.contains("it is unsound"), "{}", outcome.reason);
+        outcome
+    };
+    let short = run(10);
+    assert!(short.steps < 1_000 && short.calm_at_us.is_some(), "{} steps", short.steps);
+    let long = run(1_000);
+    assert!((1_000..1_010).contains(&long.steps) && long.calm_at_us.is_none(), "{} steps", long.steps);
+}
+
+#[test]
 fn a_refusal_is_counted_where_the_receivers_limits_allow_it() {
     let refused = |kind, field: &str, value: u64| {
         let mut plan = pair(Fault::Refuses, kind, 100);
