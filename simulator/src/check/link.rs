@@ -332,18 +332,14 @@ impl Ledger {
                 self.excuse("expired", 1);
             }
             Fate::Refused => {
-                let violation = self.refused(number, index);
-                if violation.is_some() {
-                    return violation;
+                if let Some(violation) = self.refused(number, index) {
+                    return Some(violation);
                 }
             }
-            Fate::Uncertain => {
+            Fate::Uncertain | Fate::Cancelled => {
                 flow.ends_uncertain(index);
-                self.excuse("receiver-restarted", 1);
-            }
-            Fate::Cancelled => {
-                flow.ends_uncertain(index);
-                self.excuse("peer-removed", 1);
+                let name = if fate == Fate::Cancelled { "peer-removed" } else { "receiver-restarted" };
+                self.excuse(name, 1);
             }
         }
         self.close(number, index);
