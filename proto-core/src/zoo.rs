@@ -30,11 +30,13 @@ pub enum Bug {
     AckGap,
     /// Ephemeral keys come from the generator alone, so two clones make the same.
     EphemeralUnhedged,
+    /// The largest message that is taken is read in the wrong unit: what is larger than a 1,024th is refused.
+    LimitMisread,
 }
 
 impl Bug {
     /// Every bug with the name used in plans and on the command line.
-    pub const ALL: [(Bug, &'static str); 11] = [
+    pub const ALL: [(Bug, &'static str); 12] = [
         (Bug::ReplayWindowOff, "replay-window-off"),
         (Bug::NonceReset, "nonce-reset"),
         (Bug::AckBeforeStore, "ack-before-store"),
@@ -46,6 +48,7 @@ impl Bug {
         (Bug::SequenceReused, "sequence-reused"),
         (Bug::AckGap, "ack-gap"),
         (Bug::EphemeralUnhedged, "ephemeral-unhedged"),
+        (Bug::LimitMisread, "limit-misread"),
     ];
 }
 

@@ -29,7 +29,7 @@ pub struct Exhibit {
 }
 
 /// The planted bugs, all of them.
-pub const EXHIBITS: [Exhibit; 11] = [
+pub const EXHIBITS: [Exhibit; 12] = [
     Exhibit {
         bug: Bug::ReplayWindowOff,
         scenario: "clock-runs-wild",
@@ -94,6 +94,13 @@ pub const EXHIBITS: [Exhibit; 11] = [
         set: &[],
         checkers: &["session"],
         seeds: 10,
+    },
+    Exhibit {
+        bug: Bug::LimitMisread,
+        scenario: "bulk-over-bad-links",
+        set: &[("loss", "0")],
+        checkers: &["link"],
+        seeds: 1,
     },
 ];
 

@@ -124,6 +124,8 @@ pub struct FlowReport {
     pub refused: u64,
     /// Messages whose fate is unknown because an end restarted.
     pub uncertain: u64,
+    /// Those of them that arrived all the same.
+    pub uncertain_delivered: u64,
     /// Receipts that say delivered.
     pub receipts: u64,
     /// When the first was sent, in virtual microseconds.

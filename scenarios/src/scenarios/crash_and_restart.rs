@@ -17,6 +17,7 @@
 //! message, accepted or not, arrives twice.
 
 use simulator::Verdict;
+use simulator::outcome::FlowReport;
 use simulator::plan::{DiskPlan, FlowPlan, Kind, LinkKind, LinkPlan, NodePlan, Plan, What};
 
 use super::{MINUTE, SECOND, cannot_judge, draw};
@@ -89,19 +90,19 @@ fn judge(case: &Case<'_>, findings: &mut Findings) {
         format!("{} messages were delivered more than once", outcome.duplicates)
     });
     let never_accepted = outcome.excusable.get("sender-restarted").copied().unwrap_or(0);
+    let total = |of: fn(&FlowReport) -> u64| outcome.flow_reports.iter().map(of).sum::<u64>();
+    let uncertain = total(|flow| flow.uncertain);
+    // One that was never accepted may have arrived all the same, and stands among the delivered then.
+    let lost = never_accepted.saturating_sub(total(|flow| flow.uncertain_delivered));
     findings.count("never_accepted", never_accepted);
-    findings.demand(
-        outcome.delivered.saturating_add(never_accepted) >= outcome.sent,
-        Verdict::Liveness,
-        || {
-            format!(
-                "{} of {} messages were delivered, and only {never_accepted} had not been accepted",
-                outcome.delivered, outcome.sent
-            )
-        },
-    );
+    findings.count("never_accepted_and_lost", lost);
+    findings.demand(outcome.delivered.saturating_add(lost) >= outcome.sent, Verdict::Liveness, || {
+        format!(
+            "{} of {} messages were delivered, and only {lost} of the others had not been accepted",
+            outcome.delivered, outcome.sent
+        )
+    });
     let boots: u64 = case.outcome.node_reports.iter().map(|node| node.boots).sum();
-    let uncertain: u64 = case.outcome.flow_reports.iter().map(|flow| flow.uncertain).sum();
     let nodes = u64::from(case.plan.node_count());
     findings.count("restarts", boots.saturating_sub(nodes));
     findings
@@ -114,5 +115,27 @@ fn judge(case: &Case<'_>, findings: &mut Findings) {
     });
     if outcome.sent == 0 {
         cannot_judge(findings, "it has no messages");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{self, How};
+
+    #[test]
+    fn a_lost_message_is_not_made_up_for_by_one_that_arrived_without_having_been_accepted() {
+        let plan = SCENARIO.make(&Params::seed(1)).unwrap();
+        let mut ran = engine::run(&plan, How::default());
+        let mut judged = |arrived: u64| {
+            ran.outcome.flow_reports[0].uncertain_delivered += arrived;
+            let case = Case { plan: &plan, outcome: &ran.outcome, memory: &ran.memory, topology: None };
+            let mut findings = Findings::default();
+            judge(&case, &mut findings);
+            findings.broken.into_iter().map(|broken| broken.reason).collect::<Vec<_>>()
+        };
+        assert_eq!(judged(0), [""; 0]);
+        let broken = judged(1);
+        assert!(broken.len() == 1 && broken[0].contains("messages were delivered"), "{broken:?}");
     }
 }

@@ -6,12 +6,16 @@
 //! and a message that comes again after that is still recognised: its number is below the oldest open
 //! one and not among those that ended without arriving.
 
+mod identify;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use proto_core::node::Outcome as Fate;
 
 use super::Violation;
-use crate::app::{NAMED, name_of, payload, size_of};
+use crate::app::{NAMED, payload, size_of};
 use crate::outcome::FlowReport;
 use crate::plan::{FlowPlan, Kind, Plan};
 
@@ -30,6 +34,8 @@ struct Open {
     /// On disk when its sender lost its memory: it must arrive, but the receipt may have been lost
     /// with the sender's application.
     orphan: bool,
+    /// It ended with an unknown fate.
+    uncertain: bool,
 }
 
 /// One flow's books.
@@ -39,14 +45,23 @@ struct Flow {
     /// The number of the first message in `open`.
     base: u64,
     open: VecDeque<Open>,
-    /// Numbers below `base` that never arrived. The first ones are forgotten beyond a bound.
-    ended_unseen: BTreeSet<u64>,
+    /// Numbers below `base` that never arrived, and whether their fate is unknown. The first ones are
+    /// forgotten beyond a bound.
+    ended_unseen: BTreeMap<u64, bool>,
+    /// The hosts that showed a message, of those shown by another host than the receiver's first: each twin
+    /// has a disk of its own, and an application that takes from it. The first ones are forgotten beyond a
+    /// bound.
+    shown_by: BTreeMap<u64, BTreeSet<u32>>,
     /// The last that arrived in order.
     last_in_order: Option<u64>,
     /// Not closed.
     outstanding: u64,
     /// Nothing is expected of it: the ends cannot reach each other.
     exempt: bool,
+    /// The largest message that the receiver takes.
+    most_bytes: u32,
+    /// The receiver has a place for every node that sends it durable messages.
+    has_place: bool,
     report: FlowReport,
 }
 
@@ -86,30 +101,37 @@ pub struct Arrived<'a> {
     pub bytes: &'a [u8],
 }
 
-/// Numbers of messages that ended unseen kept for one flow.
+/// Numbers of messages that ended unseen kept for one flow, and of those that a twin showed.
 const MOST_UNSEEN: usize = 1 << 16;
 /// Datagrams of one flow that may be under way; earlier ones are taken as lost.
 const MOST_DATAGRAMS: usize = 1 << 16;
 
-/// Contents of small messages kept at once.
-const MOST_SMALL: usize = 1 << 17;
-
 fn wrong(reason: String) -> Violation {
     Violation::safety("link", reason)
+}
+
+/// Nodes that send durable messages to this one. A node gives those that it was not told to keep a session
+/// with half of its places.
+fn senders_to(plan: &Plan, node: u32) -> u32 {
+    let durable = plan.flows.iter().filter(|flow| flow.to == node && flow.delivery == Kind::Durable);
+    durable.map(|flow| flow.from).collect::<BTreeSet<_>>().len() as u32
 }
 
 impl Ledger {
     /// Empty books for the flows of a plan.
     #[must_use]
     pub fn new(plan: &Plan) -> Ledger {
-        let flow = |plan: &FlowPlan| Flow {
-            plan: plan.clone(),
+        let flow = |flow: &FlowPlan| Flow {
+            plan: flow.clone(),
             base: 0,
             open: VecDeque::new(),
-            ended_unseen: BTreeSet::new(),
+            ended_unseen: BTreeMap::new(),
+            shown_by: BTreeMap::new(),
             last_in_order: None,
             outstanding: 0,
             exempt: false,
+            most_bytes: plan.limits(flow.to).message_bytes,
+            has_place: senders_to(plan, flow.to) <= plan.limits(flow.to).durable_peers / 2,
             report: FlowReport::default(),
         };
         Ledger {
@@ -163,6 +185,7 @@ impl Ledger {
             closed: false,
             owed: false,
             orphan: false,
+            uncertain: false,
         });
         flow.report.sent += 1;
         flow.report.bytes_sent += u64::from(size);
@@ -241,7 +264,9 @@ impl Ledger {
                     open.orphan = true;
                 }
             }
-            flow.report.uncertain += lost.len() as u64;
+            for index in &lost {
+                flow.ends_uncertain(*index);
+            }
             self.excuse("sender-restarted", lost.len() as u64);
             self.excuse("receipt-lost-with-the-sender", unsigned.len() as u64);
             for index in lost.into_iter().chain(unsigned) {
@@ -306,17 +331,34 @@ impl Ledger {
                 flow.report.expired += 1;
                 self.excuse("expired", 1);
             }
-            Fate::Refused => flow.report.refused += 1,
-            Fate::Uncertain => {
-                flow.report.uncertain += 1;
-                self.excuse("receiver-restarted", 1);
+            Fate::Refused => {
+                if let Some(violation) = self.refused(number, index) {
+                    return Some(violation);
+                }
             }
-            Fate::Cancelled => {
-                flow.report.uncertain += 1;
-                self.excuse("peer-removed", 1);
+            Fate::Uncertain | Fate::Cancelled => {
+                flow.ends_uncertain(index);
+                let name = if fate == Fate::Cancelled { "peer-removed" } else { "receiver-restarted" };
+                self.excuse(name, 1);
             }
         }
         self.close(number, index);
+        None
+    }
+
+    /// The receiver refused a message, as it says or as the sender's node has it. It may when the message is
+    /// larger than it takes, or durable and of one sender more than it has places for.
+    fn refused(&mut self, number: u32, index: u64) -> Option<Violation> {
+        let flow = &mut self.flows[number as usize];
+        flow.report.refused += 1;
+        let size = size_of(self.seed, number, &flow.plan, index);
+        if size <= flow.most_bytes && (flow.has_place || flow.plan.delivery != Kind::Durable) {
+            return Some(wrong(format!(
+                "message {index} of flow {number} ({} to {}), {size} bytes, was refused, and the receiver takes up to {}",
+                flow.plan.from, flow.plan.to, flow.most_bytes
+            )));
+        }
+        self.excuse("refused-by-the-receiver", 1);
         None
     }
 
@@ -327,154 +369,60 @@ impl Ledger {
         let is_clone = u32::from(arrived.host != arrived.node);
         let life = self.lives.get(&arrived.host).copied().unwrap_or(0) + is_clone;
         let flow = &mut self.flows[number as usize];
-        let (from, to) = (flow.plan.from, flow.plan.to);
-        // Written only for a violation: nearly every packet comes by here.
-        let name = || format!("message {index} of flow {number} ({from} to {to})");
-        if index < flow.base {
-            if flow.ended_unseen.remove(&index) {
-                flow.count_arrival(now_us, None, arrived.bytes.len());
-                return Ok(number);
-            }
-            if arrived.again && life > 1 {
-                return Ok(number);
-            }
-            if self.cloned.contains(&to) {
-                // Each twin has a disk of its own, and an application that takes from it.
-                self.excuse("delivered-to-a-clone", 1);
-                return Ok(number);
-            }
-            flow.report.duplicates += 1;
-            return Err(wrong(format!("{} was delivered again", name())));
+        if index >= flow.base + flow.open.len() as u64 {
+            return Err(wrong(format!("{} was delivered before it was sent", flow.name(number, index))));
         }
-        let at = (index - flow.base) as usize;
-        let Some(open) = flow.open.get_mut(at) else {
-            return Err(wrong(format!("{} was delivered before it was sent", name())));
+        let at = index.checked_sub(flow.base);
+        let open = at.and_then(|at| flow.open.get_mut(at as usize));
+        let (mut sent_us, mut done) = (None, false);
+        let uncertain = match open {
+            Some(open) => match open.delivered_at {
+                Some((host, earlier_life)) => {
+                    let restarted = life > if host == arrived.host { earlier_life } else { 1 };
+                    return self.came_again(number, index, arrived, restarted);
+                }
+                None => {
+                    open.delivered_at = Some((arrived.host, life));
+                    (sent_us, done) = (Some(open.sent_us), open.owed || open.orphan);
+                    open.uncertain
+                }
+            },
+            None => match flow.ended_unseen.remove(&index) {
+                Some(uncertain) => uncertain,
+                None => return self.came_again(number, index, arrived, life > 1),
+            },
         };
-        if let Some((host, earlier_life)) = open.delivered_at {
-            if host != arrived.host {
-                self.excuse("delivered-to-a-clone", 1);
-                return Ok(number);
-            }
-            if arrived.again && life > earlier_life {
-                return Ok(number);
-            }
-            flow.report.duplicates += 1;
-            return Err(wrong(format!("{} was delivered twice", name())));
+        flow.report.uncertain_delivered += u64::from(uncertain);
+        if is_clone > 0 {
+            flow.shown_by.insert(index, BTreeSet::from([arrived.host]));
         }
-        open.delivered_at = Some((arrived.host, life));
-        let (sent_us, done) = (open.sent_us, open.owed || open.orphan);
-        if flow.plan.delivery == Kind::Stream {
-            if flow.last_in_order.is_some_and(|last| index < last) {
-                let last = flow.last_in_order.unwrap_or(0);
-                return Err(wrong(format!(
-                    "{} was delivered after message {last} of the same stream",
-                    name()
-                )));
-            }
-            flow.last_in_order = Some(index);
-        }
-        flow.count_arrival(now_us, Some(sent_us), arrived.bytes.len());
+        flow.keeps_order(number, index)?;
+        flow.count_arrival(now_us, sent_us, arrived.bytes.len());
         if done || flow.plan.delivery == Kind::Datagram {
             self.close(number, index);
         }
         Ok(number)
     }
 
-    /// Which message this is: flow and number.
-    fn identify(&self, arrived: &Arrived<'_>) -> Result<(u32, u64), Violation> {
-        let Arrived { node, from, kind, bytes, .. } = *arrived;
-        let forged = |what: &str| {
-            wrong(format!("node {node} was given {} bytes from node {from}: {what}", bytes.len()))
-        };
-        if bytes.len() >= NAMED as usize {
-            let (number, index) = name_of(self.seed, bytes).ok_or_else(|| forged("not what anybody sent"))?;
-            let flow = self.flows.get(number as usize).ok_or_else(|| forged("of no flow"))?;
-            if (flow.plan.from, flow.plan.to) != (from, node) || flow.plan.delivery != kind {
-                return Err(forged("of another flow, or delivered in another way than it was sent"));
-            }
-            let size = size_of(self.seed, number, &flow.plan, index);
-            if payload(self.seed, number, index, size) != *bytes {
-                return Err(forged("their contents were changed"));
-            }
-            return Ok((number, index));
+    /// A message that was delivered before came out once more: rightly when the node says so and its host has
+    /// `restarted` since, or when it is another of two twins.
+    fn came_again(
+        &mut self,
+        number: u32,
+        index: u64,
+        arrived: &Arrived<'_>,
+        restarted: bool,
+    ) -> Result<u32, Violation> {
+        let flow = &mut self.flows[number as usize];
+        if flow.is_new_on(index, arrived.host) {
+            self.excuse("delivered-to-a-clone", 1);
+            return Ok(number);
         }
-        let Some(alike) = self.small.get(&(from, node, bytes.to_vec())) else {
-            return Err(forged("not what anybody sent"));
-        };
-        // Of several with the same contents it is the first that is expected; else one that ended
-        // without arriving; else a repetition of the last.
-        let standing = |&(number, index): &(u32, u64)| {
-            let flow = &self.flows[number as usize];
-            let open = index.checked_sub(flow.base).and_then(|at| flow.open.get(at as usize));
-            match open {
-                Some(open) if open.delivered_at.is_none() && !open.closed => 0,
-                Some(open) if open.delivered_at.is_none() => 1,
-                None if flow.ended_unseen.contains(&index) => 1,
-                Some(_) | None => 2,
-            }
-        };
-        let fits = alike.iter().filter(|(number, _)| self.flows[*number as usize].plan.delivery == kind);
-        let best = fits
-            .clone()
-            .min_by_key(|name| standing(name))
-            .filter(|name| standing(name) < 2)
-            .or(alike.iter().rfind(|(number, _)| self.flows[*number as usize].plan.delivery == kind));
-        best.copied().ok_or_else(|| forged("not sent in this way"))
-    }
-
-    /// Forgets small messages that are closed, once there are many; a repetition of one is then "not
-    /// what anybody sent", which is a violation too.
-    fn forget_small(&mut self) {
-        if self.small.len() < MOST_SMALL {
-            return;
+        if arrived.again && restarted {
+            return Ok(number);
         }
-        let flows = &self.flows;
-        self.small.retain(|_, alike| {
-            alike.retain(|(number, index)| *index >= flows[*number as usize].base);
-            !alike.is_empty()
-        });
-    }
-
-    /// Of two small messages with the same contents nobody can say which one arrived. When the one that
-    /// was taken for missing is signed for, it was that one.
-    fn swap_with_twin(&mut self, number: u32, index: u64) {
-        let flow = &self.flows[number as usize];
-        let size = size_of(self.seed, number, &flow.plan, index);
-        if size >= NAMED {
-            return;
-        }
-        let key = (flow.plan.from, flow.plan.to, payload(self.seed, number, index, size).to_vec());
-        let kind = flow.plan.delivery;
-        let arrived = |(twin, at): &&(u32, u64)| {
-            let flow = &self.flows[*twin as usize];
-            let open = at.checked_sub(flow.base).and_then(|at| flow.open.get(at as usize));
-            flow.plan.delivery == kind && open.is_some_and(|open| !open.closed && open.delivered_at.is_some())
-        };
-        let twin = self.small.get(&key).and_then(|alike| alike.iter().find(arrived).copied());
-        let Some((twin, at)) = twin else { return };
-        let base = self.flows[twin as usize].base;
-        let seen =
-            self.flows[twin as usize].open.get_mut((at - base) as usize).and_then(|o| o.delivered_at.take());
-        let base = self.flows[number as usize].base;
-        if let Some(open) = self.flows[number as usize].open.get_mut((index - base) as usize) {
-            open.delivered_at = seen;
-        }
-    }
-
-    /// Takes the message given last out of the list of small ones.
-    fn unlist_small(&mut self, number: u32, index: u64) {
-        let flow = &self.flows[number as usize];
-        let size = size_of(self.seed, number, &flow.plan, index);
-        if size >= NAMED {
-            return;
-        }
-        let key = (flow.plan.from, flow.plan.to, payload(self.seed, number, index, size).to_vec());
-        if let Some(alike) = self.small.get_mut(&key) {
-            alike.retain(|name| *name != (number, index));
-            if alike.is_empty() {
-                self.small.remove(&key);
-            }
-        }
+        flow.report.duplicates += 1;
+        Err(wrong(format!("{} was delivered again", flow.name(number, index))))
     }
 
     fn close(&mut self, number: u32, index: u64) {
@@ -537,13 +485,53 @@ impl Flow {
     fn close_first(&mut self) {
         if let Some(open) = self.open.pop_front() {
             if open.delivered_at.is_none() {
-                self.ended_unseen.insert(self.base);
+                self.ended_unseen.insert(self.base, open.uncertain);
                 if self.ended_unseen.len() > MOST_UNSEEN {
                     self.ended_unseen.pop_first();
                 }
             }
             self.base += 1;
         }
+    }
+
+    /// A message in words. Written only for a violation: nearly every packet comes by here.
+    fn name(&self, number: u32, index: u64) -> String {
+        format!("message {index} of flow {number} ({} to {})", self.plan.from, self.plan.to)
+    }
+
+    /// An open message ends, and whether it arrives nobody will say.
+    fn ends_uncertain(&mut self, index: u64) {
+        let open = index.checked_sub(self.base).and_then(|at| self.open.get_mut(at as usize));
+        let Some(open) = open else { return };
+        open.uncertain = true;
+        self.report.uncertain += 1;
+        self.report.uncertain_delivered += u64::from(open.delivered_at.is_some());
+    }
+
+    /// Whether a message that came before was never shown by this host, which is noted.
+    fn is_new_on(&mut self, index: u64, host: u32) -> bool {
+        let first = self.plan.to;
+        if host == first && !self.shown_by.contains_key(&index) {
+            return false;
+        }
+        let is_new = self.shown_by.entry(index).or_insert_with(|| BTreeSet::from([first])).insert(host);
+        if self.shown_by.len() > MOST_UNSEEN {
+            self.shown_by.pop_first();
+        }
+        is_new
+    }
+
+    /// Of a stream nothing comes after what was sent later.
+    fn keeps_order(&mut self, number: u32, index: u64) -> Result<(), Violation> {
+        if self.plan.delivery != Kind::Stream {
+            return Ok(());
+        }
+        if let Some(last) = self.last_in_order.filter(|last| index < *last) {
+            let name = self.name(number, index);
+            return Err(wrong(format!("{name} was delivered after message {last} of the same stream")));
+        }
+        self.last_in_order = Some(index);
+        Ok(())
     }
 
     fn count_arrival(&mut self, now_us: u64, sent_us: Option<u64>, bytes: usize) {

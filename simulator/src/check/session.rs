@@ -2,9 +2,12 @@
 //! itself.
 //!
 //! Of each data packet its sender says under which key and number it was sealed, since the wire shows the low
-//! bytes of the number only; the path stands on the wire. A sender counts up, so within one path no number may
-//! be as low as one before it under the same key: then two plaintexts were sealed under one key and nonce. What
-//! two hosts with one identity seal, twins, counts as one sender's.
+//! bytes of the number only; the path stands on the wire. It is held to its word: the bytes on the wire must be
+//! those of the number it states, and of several packets given in one go, of which it states the last one's, each
+//! must bear the next number. A sender counts up, so within one path no number may be as low as one before it
+//! under the same key: then two plaintexts were sealed under one key and nonce. What two hosts with one identity
+//! seal, twins, counts as one sender's. The name of a key is that of its session: one key used in both
+//! directions is not seen.
 //!
 //! An ephemeral key is the root of a session's keys: no two hosts, twins included, may ever send the
 //! same, and one host may send it again only in the same message.
@@ -37,8 +40,10 @@ const MOST_WAYS: usize = 1 << 18;
 /// Ephemeral keys remembered; beyond that the memory begins anew.
 const MOST_EPHEMERALS: usize = 1 << 18;
 
-/// Where a handshake packet keeps what matters here (session/message.rs of the core).
+/// Where a packet keeps what matters here (session/message.rs and session/transport.rs of the core).
 pub(super) mod wire {
+    /// The low bytes of a data packet's number; the first byte's last two bits say how many, less one.
+    pub(in crate::check) const NUMBER: usize = 4;
     pub(in crate::check) const INIT_IK: u8 = 1;
     pub(in crate::check) const INIT_XX: u8 = 2;
     pub(in crate::check) const RESPONSE: u8 = 3;
@@ -68,6 +73,13 @@ impl Session {
             self.highest.clear();
         }
         let UsedNonce { key_name, number } = nonce;
+        let shown = bytes.get(wire::NUMBER..wire::NUMBER + usize::from(bytes.first()? & 3) + 1)?;
+        if !number.to_le_bytes().starts_with(shown) {
+            let reason = format!(
+                "node {host} states number {number} for a packet that bears {shown:02x?} on the wire"
+            );
+            return Some(Violation::safety("session", reason));
+        }
         let before = self.highest.insert((node, key_name, path), number)?;
         (number <= before).then(|| {
             let reason = format!(

@@ -83,6 +83,12 @@ impl Plan {
         for _ in 0..dice.pick(&[0, 0, 0, 0, 1, 2]) {
             draw_rare(dice, &mut plan, count);
         }
+        // Hosts that hand a card several datagrams in one call.
+        for link in &mut plan.links {
+            if dice.chance(40) {
+                link.segments = dice.pick(&[2, 4, 16, 64]);
+            }
+        }
         plan
     }
 }

@@ -29,9 +29,15 @@ pub enum Fault {
     ForgetsLost,
     /// Waits for as long as its thread's name makes it.
     Ambient,
+    /// Says of every message that the receiver refused it.
+    Refuses,
+    /// Sends every packet twice in one call, and seals both under the number of the second.
+    OneNumber,
+    /// Breaks an invariant of its own at the tenth message.
+    Unsound,
 }
 
-pub(super) const FAULTS: [Fault; 12] = [
+pub(super) const FAULTS: [Fault; 15] = [
     Fault::None,
     Fault::AckBeforeStore,
     Fault::NoDedupe,
@@ -44,6 +50,9 @@ pub(super) const FAULTS: [Fault; 12] = [
     Fault::Panics,
     Fault::ForgetsLost,
     Fault::Ambient,
+    Fault::Refuses,
+    Fault::OneNumber,
+    Fault::Unsound,
 ];
 
 /// The versions that make a toy break `fault`.

@@ -109,7 +109,8 @@ impl Toy {
         if done.send.delivery == Delivery::Durable {
             self.store(Record::Erased { key: Key::Outgoing(node, seq) });
         }
-        self.event(Event::Receipt { to: node, tag: done.send.tag, outcome: Outcome::Delivered });
+        let outcome = if self.fault == Fault::Refuses { Outcome::Refused } else { Outcome::Delivered };
+        self.event(Event::Receipt { to: node, tag: done.send.tag, outcome });
     }
 
     pub(super) fn message(

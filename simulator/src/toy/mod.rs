@@ -236,6 +236,7 @@ impl Subject for Toy {
 
     fn check(&self) {
         assert!(self.durable <= self.ticket, "what is durable was written");
+        assert!(self.fault != Fault::Unsound || self.heard < 10, "it is unsound");
     }
 }
 

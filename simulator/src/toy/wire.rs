@@ -20,17 +20,18 @@ impl Toy {
         let mut bytes = vec![HELLO | kind];
         bytes.extend_from_slice(&self.id.0);
         bytes.extend_from_slice(&self.life.to_le_bytes());
-        self.transmit(peer, bytes, Ticket(1));
+        let segment = bytes.len();
+        self.transmit(peer, bytes, segment, Ticket(1));
     }
 
-    pub(super) fn transmit(&mut self, peer: usize, bytes: Vec<u8>, after: Ticket) {
+    fn transmit(&mut self, peer: usize, bytes: Vec<u8>, segment: usize, after: Ticket) {
         let Some((link, to)) = self.peers[peer].at.filter(|(link, _)| self.links.contains_key(link)) else {
             return;
         };
         if self.durable < 1 {
             return;
         }
-        let (len, segment) = (bytes.len(), bytes.len());
+        let len = bytes.len();
         self.out.push_back((Output::Transmit(Transmit { link, to, len, segment, after }), bytes));
     }
 
@@ -49,8 +50,9 @@ impl Toy {
         if self.fault == Fault::NonceReset && peer.packets == 40 {
             peer.packets = 0;
         }
-        let number = peer.packets;
-        peer.packets += 1;
+        let batch = if self.fault == Fault::OneNumber { 2 } else { 1 };
+        peer.packets += batch;
+        let number = peer.packets - 1;
         let mut bytes = vec![0x80, life as u8, self.life as u8, 0, number as u8];
         bytes.extend_from_slice(&number.to_le_bytes());
         bytes.extend_from_slice(&self.id.0);
@@ -67,7 +69,11 @@ impl Toy {
         let mut sum = Digest::default();
         sum.bytes(&bytes);
         bytes.extend_from_slice(&sum.get().to_le_bytes());
-        self.transmit(to, bytes, after);
+        let segment = bytes.len();
+        if batch > 1 {
+            bytes.extend_from_within(..);
+        }
+        self.transmit(to, bytes, segment, after);
     }
 
     pub(super) fn datagram(&mut self, now: Instant, link: LinkId, from: Addr, bytes: &[u8]) {

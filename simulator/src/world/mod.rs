@@ -60,7 +60,8 @@ pub struct Options {
     pub window: Range<u64>,
     /// Takes the steps of the window in words, one by one, instead of keeping them.
     pub sink: Option<Sink>,
-    /// Calls each node's own check of its invariants after every turn.
+    /// Calls a node's own check of its invariants after every turn of it, and not only that of every node at
+    /// every checkpoint and at the end.
     pub check_nodes: bool,
 }
 
@@ -135,6 +136,8 @@ pub(super) struct World<S: Subject> {
     options: Options,
     /// Whose code runs, to name in a panic.
     running: u32,
+    /// Checkpoints at which the nodes were asked for their invariants.
+    checked: usize,
     quarter: usize,
 }
 
@@ -191,6 +194,7 @@ impl<S: Subject> World<S> {
             finished: false,
             options,
             running: 0,
+            checked: 0,
             quarter: 0,
             plan: plan.clone(),
         };
@@ -251,7 +255,23 @@ impl<S: Subject> World<S> {
                 self.trace.take_kept().iter().for_each(sink);
             }
             if self.violation.is_some() {
-                break;
+                return;
+            }
+            let checkpoints = self.trace.checkpoints().len();
+            if checkpoints > self.checked {
+                self.checked = checkpoints;
+                self.check_nodes();
+            }
+        }
+        self.check_nodes();
+    }
+
+    /// Has every node that runs assert its own invariants; a panic says which one's did not hold.
+    fn check_nodes(&mut self) {
+        for (host, number) in self.hosts.iter().zip(0..) {
+            if let Some(subject) = &host.subject {
+                self.running = number;
+                subject.check();
             }
         }
     }

@@ -75,7 +75,10 @@ fn the_right_checker_finds_each_broken_promise() {
         (Fault::NoDedupe, Kind::Message, Verdict::Safety, "link"),
         (Fault::Plaintext, Kind::Message, Verdict::Safety, "session"),
         (Fault::NonceReset, Kind::Message, Verdict::Safety, "session"),
+        (Fault::OneNumber, Kind::Message, Verdict::Safety, "session"),
         (Fault::LyingReceipt, Kind::Message, Verdict::Safety, "link"),
+        (Fault::Refuses, Kind::Message, Verdict::Safety, "link"),
+        (Fault::Refuses, Kind::Durable, Verdict::Safety, "link"),
         (Fault::NoOrder, Kind::Stream, Verdict::Safety, "link"),
         (Fault::Amplifies, Kind::Message, Verdict::Safety, "amplification"),
         (Fault::Spins, Kind::Message, Verdict::Resource, "resources"),
@@ -93,6 +96,35 @@ fn the_right_checker_finds_each_broken_promise() {
         assert!(outcome.step > 0 && !outcome.reason.is_empty());
         assert!(outcome.replay().contains("--seed 3"));
     }
+}
+
+#[test]
+fn nodes_check_themselves_at_every_checkpoint_and_at_the_end_whatever_the_options() {
+    let run = |count| {
+        let plan = pair(Fault::Unsound, Kind::Message, count);
+        let outcome = run_subject::<Toy>(&plan, Options::default()).outcome;
+        assert_eq!(outcome.verdict, Verdict::Panic, "{}", outcome.sentence());
+        assert!(outcome.reason.contains("it is unsound"), "{}", outcome.reason);
+        outcome
+    };
+    let short = run(10);
+    assert!(short.steps < 1_000 && short.calm_at_us.is_some(), "{} steps", short.steps);
+    let long = run(1_000);
+    assert!((1_000..1_010).contains(&long.steps) && long.calm_at_us.is_none(), "{} steps", long.steps);
+}
+
+#[test]
+fn a_refusal_is_counted_where_the_receivers_limits_allow_it() {
+    let refused = |kind, field: &str, value: u64| {
+        let mut plan = pair(Fault::Refuses, kind, 100);
+        plan.nodes[0].limits.insert(field.to_owned(), value);
+        let outcome = run(&plan);
+        (outcome.verdict, outcome.excusable.get("refused-by-the-receiver").copied())
+    };
+    assert_eq!(refused(Kind::Message, "message_bytes", 99), (Verdict::Pass, Some(200)));
+    assert_eq!(refused(Kind::Message, "message_bytes", 100), (Verdict::Safety, None));
+    assert_eq!(refused(Kind::Durable, "durable_peers", 1), (Verdict::Pass, Some(200)));
+    assert_eq!(refused(Kind::Durable, "durable_peers", 2), (Verdict::Safety, None));
 }
 
 #[test]

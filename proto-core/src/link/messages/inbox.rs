@@ -159,7 +159,8 @@ impl Inbox {
             return true;
         }
         let total = header.fragment.map_or(data.len() as u64, |fragment| u64::from(fragment.total_len));
-        if total > u64::from(cx.limits.message_bytes) {
+        let most = cx.limits.message_bytes >> if cx.zoo.has(Bug::LimitMisread) { 10 } else { 0 };
+        if total > u64::from(most) {
             cx.drops.count(Drop::Oversize);
             self.refuse(header.space, header.seq);
             return true;
