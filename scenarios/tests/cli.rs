@@ -479,6 +479,31 @@ fn a_full_disk_is_an_error_with_its_place() {
     refused(&run, &["cannot write", "/dev/full"]);
 }
 
+/// A trace that has no room is an error, and says nothing about the run.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_trace_on_a_full_disk_costs_no_verdict() {
+    let folder = Folder::new("untraced");
+    let plan = folder.file("hopeless.toml", HOPELESS);
+    let replay = ["replay", &plan, "--trace", "/dev/full"];
+    let output = sim_in(&folder.0, &replay);
+    let (said, text) = (out(&output), err(&output));
+    assert_eq!(output.status.code(), Some(11), "{said}{text}");
+    assert!(text.contains("error: cannot write: ") && text.contains("; /dev/full; "), "{text}");
+    for part in ["liveness", "seed 3 of ", "replay: ", "target/thallus-sim/hopeless-3.toml"] {
+        assert!(said.contains(part), "no `{part}` in {said}");
+    }
+    // The part of it around the failure is saved where there is room.
+    assert!(folder.0.join("target/thallus-sim/hopeless-3.trace").is_file());
+    let output = sim_in(&folder.0, &[&replay[..], &["--json"]].concat());
+    assert_eq!((output.status.code(), json(&output)["verdict"].as_str()), (Some(11), Some("liveness")));
+    let run =
+        ["run", "two-nodes-ninety-percent-loss", "--seed", "1", "--set", "loss=0", "--set", "messages=1"];
+    let output = sim(&[&run[..], &["--trace", "/dev/full"]].concat());
+    assert_eq!(output.status.code(), Some(2), "{}", err(&output));
+    assert!(out(&output).contains("pass: 2 of 2") && err(&output).contains("; /dev/full; "));
+}
+
 #[test]
 #[cfg(target_os = "linux")]
 fn a_full_standard_error_changes_no_exit_code() {
