@@ -450,6 +450,29 @@ fn no_file_is_written_over_that_the_command_reads_or_writes() {
     assert!(err(&output).contains("--trace and standard output are one file"), "{}", err(&output));
 }
 
+/// Not even one whose name looks like that of a half-written file.
+#[test]
+fn a_file_beside_a_saved_plan_is_left_alone() {
+    let folder = Folder::new("beside");
+    let beside = folder.file("plan.toml.partial", "a night's work\n");
+    let run =
+        ["run", "two-nodes-ninety-percent-loss", "--seed", "1", "--set", "loss=0", "--set", "messages=1"];
+    for _ in 0..2 {
+        let output = sim_in(&folder.0, &[&run[..], &["--save-plan", "plan.toml"]].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+        assert_eq!(std::fs::read_to_string(&beside).unwrap(), "a night's work\n");
+    }
+    let net = folder.file("map.partial", "{\"links\": [{\"source\": 1, \"target\": 2}]}");
+    let real = ["run", "freifunk-neighbours", "--seed", "1", "--set", "messages=1", "--topology", &net];
+    let output = sim_in(&folder.0, &[&real[..], &["--save-plan", "map"]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    assert!(std::fs::read_to_string(&net).unwrap().starts_with("{\"links\""));
+    let mut names: Vec<_> =
+        std::fs::read_dir(&folder.0).unwrap().map(|file| file.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["map", "map.partial", "plan.toml", "plan.toml.partial"]);
+}
+
 /// A failing plan that was saved, and then explained by hand, keeps what was written into it.
 #[test]
 fn a_failing_plan_is_not_written_over_by_its_own_replay() {
