@@ -81,6 +81,14 @@ fn wrong_command_lines_are_refused() {
     refused(&["run", "bulk-over-bad-links", "--seed", "1", "--duration", "3h"], &["--duration"]);
 }
 
+/// What could only fail, or pass without having shown anything.
+#[test]
+fn choices_that_a_scenario_cannot_judge_are_refused() {
+    let run =
+        |name: &'static str, choice: [&'static str; 2]| ["run", name, "--seed", "1", choice[0], choice[1]];
+    refused(&run("flood-and-forgery", ["--duration", "3s"]), &["; --duration; give 4s or more"]);
+}
+
 #[test]
 fn wrong_keys_and_values_are_refused() {
     let bulk = |set: &'static str| ["run", "bulk-over-bad-links", "--seed", "1", "--set", set];

@@ -34,6 +34,8 @@ const HANDSHAKES: Key =
 /// The node under attack.
 const TARGET: u32 = 0;
 const HONEST: u32 = 8;
+/// The shortest attack: memory is measured by the second, and half of the attack begins after one.
+const SHORTEST_US: u64 = 4 * SECOND;
 /// What arrives this long after its planned time has arrived under attack. A handshake that was lost is
 /// tried again well within it, and a quarter of the shortest storm is not longer.
 const IN_TIME_US: u64 = SECOND;
@@ -48,7 +50,7 @@ pub const SCENARIO: Scenario = Scenario {
     takes_topology: false,
     plan,
     judge,
-    quick: |params| Params { duration_us: params.duration_us.or(Some(4 * SECOND)), ..params },
+    quick: |params| Params { duration_us: params.duration_us.or(Some(SHORTEST_US)), ..params },
 };
 
 fn plan(params: &Params) -> Result<Plan, Usage> {
@@ -62,7 +64,14 @@ fn plan(params: &Params) -> Result<Plan, Usage> {
         ));
     }
     let duration_us = params.duration_us.unwrap_or(10 * SECOND);
-    let mut plan = Plan::new(SCENARIO.name, params.seed, duration_us.max(2 * SECOND));
+    if duration_us < SHORTEST_US {
+        return Err(Usage::new(
+            "a shorter attack has no first and last quarter whose memory could be compared",
+            "--duration",
+            "give 4s or more",
+        ));
+    }
+    let mut plan = Plan::new(SCENARIO.name, params.seed, duration_us);
     plan.add_node(NodePlan { count: 1 + HONEST, ..NodePlan::default() });
     for peer in 1..=HONEST {
         let mut link = LinkPlan::new(LinkKind::Ethernet, &[TARGET, peer]);
