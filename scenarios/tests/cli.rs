@@ -87,6 +87,7 @@ fn choices_that_a_scenario_cannot_judge_are_refused() {
     let run =
         |name: &'static str, choice: [&'static str; 2]| ["run", name, "--seed", "1", choice[0], choice[1]];
     refused(&run("flood-and-forgery", ["--duration", "3s"]), &["; --duration; give 4s or more"]);
+    refused(&run("cloned-device-wakes-up", ["--set", "loss=21"]), &["0 to 20 per cent"]);
 }
 
 #[test]

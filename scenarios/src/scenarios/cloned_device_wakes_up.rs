@@ -15,6 +15,10 @@
 //! the twin is gone: a backup must not come back because nobody contradicts it. It ends when the device
 //! has been restarted past its twin, twice here: the first start has the twin's number, the second is new.
 //!
+//! A peer that refuses one of two twins learns of it in that one exchange and does not repeat it. Where the exchange is cut
+//! short nobody but the twin says so: in none of 150 seeds at 20 % loss, in one at 30 %, in 7 of 30 at 50 %. So the promise
+//! is made up to 20 %, and more is not taken for `loss`.
+//!
 //! Promised, in every seed: both a peer and one of the twins say so (`CloneDetected`); the session of
 //! the two others loses nothing; who met the twin does not let the device in before it has been restarted
 //! past it, and everybody does after; what was accepted is delivered, nothing twice.
@@ -33,7 +37,10 @@ const TWIN: u32 = 3;
 /// For so long the device is alone before the operator restarts it.
 const ALONE_US: u64 = 15 * SECOND;
 
-const LOSS: Key = Key { name: "loss", default: "5%", help: "loss each way, 0 to 90%" };
+const LOSS: Key = Key { name: "loss", default: "5%", help: "loss each way, 0 to 20%" };
+
+/// What the promise is made for.
+const MOST_LOSS_PPM: u32 = 200_000;
 
 /// See the module.
 pub const SCENARIO: Scenario = Scenario {
@@ -49,7 +56,7 @@ pub const SCENARIO: Scenario = Scenario {
 };
 
 fn plan(params: &Params) -> Result<Plan, Usage> {
-    let loss_ppm = params.share_ppm(&LOSS, 900_000)?;
+    let loss_ppm = params.share_ppm(&LOSS, MOST_LOSS_PPM)?;
     let mut plan = Plan::new(SCENARIO.name, params.seed, 2 * MINUTE);
     plan.calm_us = 30 * MINUTE;
     plan.add_node(NodePlan { count: 3, ..NodePlan::default() });
