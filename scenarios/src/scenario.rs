@@ -155,12 +155,16 @@ impl Scenario {
                 node.bug = Some(bug.clone());
             }
         }
-        plan.check().map_err(|(place, message)| {
-            Usage::new(
+        plan.check().map_err(|(place, message)| match &params.topology {
+            // The length is not the file's.
+            Some((path, _)) if place.to_string() != "duration" => {
+                Usage::new(message, path, "correct the file")
+            }
+            _ => Usage::new(
                 message,
                 format!("plan of {} at {place}", self.name),
                 "choose other values for --set, --nodes or --duration",
-            )
+            ),
         })?;
         Ok(plan)
     }

@@ -88,6 +88,7 @@ fn choices_that_a_scenario_cannot_judge_are_refused() {
         |name: &'static str, choice: [&'static str; 2]| ["run", name, "--seed", "1", choice[0], choice[1]];
     refused(&run("flood-and-forgery", ["--duration", "3s"]), &["; --duration; give 4s or more"]);
     refused(&run("cloned-device-wakes-up", ["--set", "loss=21"]), &["0 to 20 per cent"]);
+    refused(&run("two-nodes-ninety-percent-loss", ["--set", "delay=10s"]), &["--set delay=10s"]);
 }
 
 #[test]
@@ -196,7 +197,14 @@ fn wrong_topologies_are_refused_with_line_and_column() {
     run("{\"links\": [{\"source\": 1, \"target\": 2, \"source_tq\": 1.5}]}", &["net.json:1:", "from 0 to 1"]);
     run("{\"links\": [", &["net.json:1:"]);
     run("", &["net.json:1:1"]);
-    run("{\"links\": []}", &["at least one"]);
+    let file = "net.json; correct the file";
+    run("{\"links\": []}", &["at least one", file]);
+    let pair = |n: u32| format!("{{\"source\": {}, \"target\": {}}}", 2 * n, 2 * n + 1);
+    let pairs: Vec<String> = (0..35_000).map(pair).collect();
+    run(&format!("{{\"links\": [{}]}}", pairs.join(",")), &["70000 nodes; at most 65535", file]);
+    let star = |n: u32| format!("{{\"source\": 0, \"target\": {n}}}");
+    let star: Vec<String> = (1..5_000).map(star).collect();
+    run(&format!("{{\"links\": [{}]}}", star.join(",")), &["node 0 has 4999 links", "net.json; leave some"]);
     refused(
         &["run", "freifunk-neighbours", "--seed", "1", "--topology", "nowhere.json"],
         &["cannot read the topology", "nowhere.json"],
@@ -355,6 +363,19 @@ fn a_failing_run_says_how_to_repeat_it_and_saves_its_plan() {
     }
     assert!(folder.0.join("target/thallus-sim/hopeless-3.toml").is_file());
     assert!(folder.0.join("target/thallus-sim/hopeless-3.trace").is_file());
+}
+
+#[test]
+fn the_replay_line_of_a_file_whose_name_looks_like_an_option_works() {
+    let folder = Folder::new("dash");
+    folder.file("-x.toml", HOPELESS);
+    let failed = json(&sim_in(&folder.0, &["replay", "--json", "--", "-x.toml"]));
+    let replay = failed["replay"].as_str().unwrap();
+    assert_eq!(replay, "cargo run --release -p scenarios -- replay ./-x.toml");
+    folder.file("-net.json", "{\"links\": [{\"source\": 1, \"target\": 2}]}");
+    let real = ["run", "freifunk-neighbours", "--seed", "1", "--set", "messages=1", "--json"];
+    let passed = json(&sim_in(&folder.0, &[&real[..], &["--topology=-net.json"]].concat()));
+    assert!(passed["replay"].as_str().unwrap().ends_with(" --topology ./-net.json"), "{passed}");
 }
 
 /// The commit of a build is one that the repository knows; where there is no repository, none is made up.

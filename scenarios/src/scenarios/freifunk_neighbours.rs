@@ -15,6 +15,7 @@ use std::collections::BTreeSet;
 
 use proto_core::limits::Limits;
 use simulator::Verdict;
+use simulator::plan::units::LONGEST_SPAN_US;
 use simulator::plan::{FlowPlan, LinkKind, LinkPlan, NodePlan, Plan, Profile};
 
 use super::{HOUR, MINUTE, SECOND};
@@ -76,13 +77,14 @@ fn plan(params: &Params) -> Result<Plan, Usage> {
     let topology = params.topology.as_ref().map_or(&fallback, |(_, topology)| topology);
     let mut plan = Plan::new(SCENARIO.name, params.seed, params.duration_us.unwrap_or(5 * MINUTE));
     plan.expect.stop_early = true;
-    for (name, degree) in topology.nodes.iter().zip(topology.degrees()) {
-        plan.add_node(device(degree));
-        let limits = plan.limits(plan.node_count() - 1);
-        if limits.validate().is_err() {
+    for ((node, name), degree) in (0..).zip(&topology.nodes).zip(topology.degrees()) {
+        let device = device(degree);
+        let as_usual = device.limits.is_empty();
+        plan.nodes.push(device);
+        if !as_usual && plan.limits(node).validate().is_err() {
             return Err(Usage::new(
                 format!("node {name} has {degree} links, more than a node can have"),
-                "the topology file",
+                params.topology.as_ref().map_or("the village", |(path, _)| path),
                 "leave some of them out",
             ));
         }
@@ -103,7 +105,7 @@ fn plan(params: &Params) -> Result<Plan, Usage> {
                 every_us: SECOND,
                 random_pace: true,
                 // What waits for the session must not expire before there can be one.
-                lifetime_us: Some(plan.duration_us + patience_us.max(LIFETIME_US)),
+                lifetime_us: Some(LONGEST_SPAN_US.min(plan.duration_us + patience_us.max(LIFETIME_US))),
                 ..FlowPlan::new(from, to, count, bytes)
             };
             plan.flows.push(flow);
@@ -117,13 +119,15 @@ fn plan(params: &Params) -> Result<Plan, Usage> {
 ///
 /// They call each other every 10 s until one call is heard. Then both call every 50 ms as long as they
 /// hear each other, until a call and its answer both arrive, which is the product of the two qualities.
-/// Where that ends before, because less than a call in 300 is heard, it begins again and again.
+/// Where that ends before, because less than a call in 300 is heard, it begins again and again. No plan is
+/// longer than [`LONGEST_SPAN_US`], which is too short for qualities below some 270 millionths.
 fn patience_us(edge: &TopologyLink) -> u64 {
-    let worse_ppm = u64::from(edge.there_ppm.min(edge.back_ppm));
-    let heard_us = 10 * SECOND * 1_000_000 / worse_ppm;
-    let calls = 1_000_000_000_000 / (u64::from(edge.there_ppm) * u64::from(edge.back_ppm));
-    let rounds = if worse_ppm > 1_000_000 / 300 { 1 } else { calls / CALLS_OF_A_ROUND + 1 };
-    HOUR + 20 * (rounds * heard_us + calls * CALL_US)
+    let worse_ppm = u128::from(edge.there_ppm.min(edge.back_ppm));
+    let heard_us = u128::from(10 * SECOND) * 1_000_000 / worse_ppm;
+    let calls = 1_000_000_000_000 / (u128::from(edge.there_ppm) * u128::from(edge.back_ppm));
+    let rounds = if worse_ppm > 1_000_000 / 300 { 1 } else { calls / u128::from(CALLS_OF_A_ROUND) + 1 };
+    let needed_us = u128::from(HOUR) + 20 * (rounds * heard_us + calls * u128::from(CALL_US));
+    u64::try_from(needed_us).map_or(LONGEST_SPAN_US, |us| us.min(LONGEST_SPAN_US))
 }
 
 /// A device with room for this many neighbours.
@@ -197,4 +201,22 @@ fn name(case: &Case<'_>, node: u32) -> String {
     case.topology
         .and_then(|topology| topology.nodes.get(node as usize))
         .map_or_else(|| node.to_string(), ToString::to_string)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_that_carry_next_to_nothing_make_a_plan() {
+        for (there_ppm, back_ppm) in [(1, 1), (1, 1_000_000), (5, 4)] {
+            let mut topology = village();
+            topology.links[0] = TopologyLink { there_ppm, back_ppm, ..topology.links[0].clone() };
+            let params = Params { topology: Some(("net.json".to_owned(), topology)), ..Params::seed(1) };
+            let plan =
+                SCENARIO.make(&params).unwrap_or_else(|usage| panic!("{there_ppm}, {back_ppm}: {usage}"));
+            assert_eq!(Plan::from_toml(&plan.to_toml()).as_ref(), Ok(&plan));
+            assert!(plan.calm_us >= 20 * 10 * SECOND * 1_000_000 / u64::from(there_ppm.min(back_ppm)));
+        }
+    }
 }
