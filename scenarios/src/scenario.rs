@@ -108,6 +108,18 @@ impl Findings {
         }
     }
 
+    /// The nodes took every message of the plan.
+    pub fn demand_all_taken(&mut self, case: &Case<'_>) {
+        self.demand_taken(case.outcome, case.plan.flows.iter().map(|flow| flow.count).sum());
+    }
+
+    /// The nodes took as many messages as the applications had: what nobody took is neither lost nor late.
+    pub fn demand_taken(&mut self, outcome: &Outcome, expected: u64) {
+        self.demand(outcome.sent == expected, Verdict::Liveness, || {
+            format!("the nodes took {} of {expected} messages", outcome.sent)
+        });
+    }
+
     /// Every message that was sent arrived, and arrived once.
     pub fn demand_all_once(&mut self, outcome: &Outcome) {
         self.demand(outcome.duplicates == 0, Verdict::Safety, || {

@@ -87,6 +87,8 @@ fn choices_that_a_scenario_cannot_judge_are_refused() {
     let run =
         |name: &'static str, choice: [&'static str; 2]| ["run", name, "--seed", "1", choice[0], choice[1]];
     refused(&run("flood-and-forgery", ["--duration", "3s"]), &["; --duration; give 4s or more"]);
+    refused(&run("freifunk-neighbours", ["--duration", "10s"]), &["100 messages", "--duration 200s"]);
+    refused(&run("freifunk-neighbours", ["--set", "messages=400"]), &["400 messages", "--duration 800s"]);
     refused(&run("cloned-device-wakes-up", ["--set", "loss=21"]), &["0 to 20 per cent"]);
     refused(&run("two-nodes-ninety-percent-loss", ["--set", "delay=10s"]), &["--set delay=10s"]);
 }

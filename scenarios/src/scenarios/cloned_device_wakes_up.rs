@@ -26,7 +26,7 @@
 use simulator::Verdict;
 use simulator::plan::{FlowPlan, LinkKind, LinkPlan, NodePlan, Plan, What};
 
-use super::{MINUTE, SECOND, cannot_judge, draw};
+use super::{MINUTE, SECOND, cannot_judge, draw, planned_before};
 use crate::fail::Usage;
 use crate::params::{Key, Params};
 use crate::scenario::{Case, Findings, Scenario};
@@ -134,8 +134,15 @@ fn judge_recovery(case: &Case<'_>, findings: &mut Findings, gone_us: u64) {
             format!("node {peer} did not let the device in again after it was restarted past its twin")
         });
     }
-    for (flow, report) in case.plan.flows.iter().zip(&case.outcome.flow_reports) {
+    for ((number, flow), report) in (0..).zip(&case.plan.flows).zip(&case.outcome.flow_reports) {
         let others = flow.from != DEVICE && flow.to != DEVICE;
+        // A device that was restarted does not know who only ever called it, until they call again.
+        let switched_off_us = gone_us.saturating_add(ALONE_US);
+        let expected =
+            if others { flow.count } else { planned_before(case.plan, number, flow, switched_off_us) };
+        findings.demand(report.sent >= expected, Verdict::Liveness, || {
+            format!("the nodes took {} of {expected} messages from {} to {}", report.sent, flow.from, flow.to)
+        });
         findings.demand(!others || report.delivered == report.sent, Verdict::Liveness, || {
             format!(
                 "{} of {} messages from {} to {} arrived",

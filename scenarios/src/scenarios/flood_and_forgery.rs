@@ -17,11 +17,10 @@
 //! themselves is never more than what came from them.
 
 use simulator::Verdict;
-use simulator::app::pause_after;
 use simulator::outcome::share_ppm;
 use simulator::plan::{Flood, FlowPlan, LinkKind, LinkPlan, NodePlan, Plan, What};
 
-use super::{SECOND, cannot_judge};
+use super::{SECOND, cannot_judge, planned_in_storm};
 use crate::fail::Usage;
 use crate::params::{Key, Params};
 use crate::scenario::{Case, Findings, Scenario};
@@ -141,20 +140,6 @@ fn other_than_attacked(plan: &Plan) -> Option<String> {
         return Some("its floods do not last from the beginning to the end of the storm".to_owned());
     }
     (planned_in_storm(plan) == 0).then(|| "no honest message is planned in the storm".to_owned())
-}
-
-/// Messages that the applications mean to send before the storm is over.
-fn planned_in_storm(plan: &Plan) -> u64 {
-    let of_flow = |(number, flow): (u32, &FlowPlan)| {
-        let mut due_us = flow.start_us;
-        let mut planned = 0;
-        while planned < flow.count && due_us < plan.duration_us {
-            due_us = due_us.saturating_add(pause_after(plan.seed, number, flow, planned));
-            planned += 1;
-        }
-        planned
-    };
-    (0..).zip(&plan.flows).map(of_flow).sum()
 }
 
 fn judge_delivery(case: &Case<'_>, findings: &mut Findings) {

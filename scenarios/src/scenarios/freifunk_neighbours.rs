@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 
 use proto_core::limits::Limits;
 use simulator::Verdict;
-use simulator::plan::units::LONGEST_SPAN_US;
+use simulator::plan::units::{LONGEST_SPAN_US, show_span};
 use simulator::plan::{FlowPlan, LinkKind, LinkPlan, NodePlan, Plan, Profile};
 
 use super::{HOUR, MINUTE, SECOND};
@@ -28,6 +28,9 @@ const MESSAGES: Key =
     Key { name: "messages", default: "100", help: "messages each way over each link, 1 to 100000" };
 const BYTES: Key = Key { name: "bytes", default: "100", help: "bytes of each message, 0 to 65536" };
 
+/// When the first message is due, and how long after it the next may be (a random pace takes up to twice its mean).
+const START_US: u64 = SECOND;
+const LONGEST_PAUSE_US: u64 = 2 * SECOND;
 /// Eager calls are this far apart, jitter included (`session/pace.rs`), and a round of them has so many.
 const CALL_US: u64 = 54_000;
 const CALLS_OF_A_ROUND: u64 = MINUTE / CALL_US;
@@ -73,9 +76,21 @@ fn village() -> Topology {
 fn plan(params: &Params) -> Result<Plan, Usage> {
     let count = params.number(&MESSAGES, 1..=100_000)?;
     let bytes = params.number(&BYTES, 0..=65_536)? as u32;
+    let duration_us = params.duration_us.unwrap_or(5 * MINUTE);
+    let needed_us = START_US + (count - 1) * LONGEST_PAUSE_US;
+    if duration_us <= needed_us {
+        return Err(Usage::new(
+            format!(
+                "{count} messages, each up to 2 s after the one before, do not fit into {}",
+                show_span(duration_us)
+            ),
+            "--duration and --set messages",
+            format!("give --duration {} or more, or fewer messages", show_span(needed_us + SECOND)),
+        ));
+    }
     let fallback = village();
     let topology = params.topology.as_ref().map_or(&fallback, |(_, topology)| topology);
-    let mut plan = Plan::new(SCENARIO.name, params.seed, params.duration_us.unwrap_or(5 * MINUTE));
+    let mut plan = Plan::new(SCENARIO.name, params.seed, duration_us);
     plan.expect.stop_early = true;
     for ((node, name), degree) in (0..).zip(&topology.nodes).zip(topology.degrees()) {
         let device = device(degree);
@@ -101,8 +116,8 @@ fn plan(params: &Params) -> Result<Plan, Usage> {
         for (from, to) in [(edge.source, edge.target), (edge.target, edge.source)] {
             plan.add_peer(from, to);
             let flow = FlowPlan {
-                start_us: SECOND,
-                every_us: SECOND,
+                start_us: START_US,
+                every_us: LONGEST_PAUSE_US / 2,
                 random_pace: true,
                 // What waits for the session must not expire before there can be one.
                 lifetime_us: Some(LONGEST_SPAN_US.min(plan.duration_us + patience_us.max(LIFETIME_US))),
@@ -145,6 +160,7 @@ fn device(degree: u32) -> NodePlan {
 
 fn judge(case: &Case<'_>, findings: &mut Findings) {
     let outcome = case.outcome;
+    findings.demand_all_taken(case);
     findings.demand_all_once(outcome);
     for (at, peer) in case.plan.peers.iter().enumerate() {
         let up = outcome.session_up_us.get(at).copied().flatten().is_some();

@@ -81,9 +81,7 @@ fn judge(case: &Case<'_>, findings: &mut Findings) {
         }
     }
     let expected: u64 = case.plan.flows.iter().map(|flow| flow.count).sum();
-    findings.demand(case.outcome.sent == expected, Verdict::Liveness, || {
-        format!("the nodes took {} of {expected} messages", case.outcome.sent)
-    });
+    findings.demand_taken(case.outcome, expected);
     findings.demand_all_once(case.outcome);
     if expected == 0 {
         cannot_judge(findings, "it has no messages");
