@@ -46,7 +46,7 @@ fuzz-smoke:
 
 # one fuzz target for long: just fuzz-long TARGET 10000000
 fuzz-long TARGET RUNS="1000000":
-    cargo +nightly fuzz run {{ TARGET }} -- -runs={{ RUNS }}
+    bash fuzz/long.sh {{ RUNS }} {{ TARGET }}
 
 # build the core for targets without std, 32-bit ones included
 no-std:

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use crate::engine::How;
 use crate::params::Params;
-use crate::report::{self, Origin};
+use crate::report::{self, Report};
 use crate::scenarios::ALL;
 
 /// The seeds of the fixed set.
@@ -46,16 +46,26 @@ pub struct Difference {
 
 /// Runs the fixed set.
 #[must_use]
-pub fn measure() -> Vec<Entry> {
-    let runs: Vec<_> = ALL.iter().flat_map(|scenario| SEEDS.map(|seed| (*scenario, seed))).collect();
-    runs.into_iter()
-        .filter_map(|(scenario, seed)| {
-            let params = (scenario.quick)(Params::seed(seed));
-            let plan = scenario.make(&params).ok()?;
-            let report = report::run(&plan, Origin::Named(scenario, &params), How::default());
-            Some(Entry { scenario: scenario.name.to_owned(), seed, hash: report.trace_hash })
-        })
-        .collect()
+pub fn measure() -> Vec<Report> {
+    let runs =
+        ALL.iter().flat_map(|scenario| SEEDS.map(|seed| (*scenario, (scenario.quick)(Params::seed(seed)))));
+    runs.map(|(scenario, params)| report::make_and_run(scenario, &params, How::default())).collect()
+}
+
+/// The runs' hashes.
+#[must_use]
+pub fn entries(runs: &[Report]) -> Vec<Entry> {
+    let entry =
+        |run: &Report| Entry { scenario: run.scenario.clone(), seed: run.seed, hash: run.trace_hash.clone() };
+    runs.iter().map(entry).collect()
+}
+
+/// The hashes to commit.
+///
+/// # Errors
+/// The first run that failed: its steps are not what is to be kept.
+pub fn to_commit(runs: &[Report]) -> Result<Vec<Entry>, &Report> {
+    runs.iter().find(|run| !run.passed()).map_or_else(|| Ok(entries(runs)), Err)
 }
 
 /// The set as the file holds it.
@@ -131,6 +141,16 @@ mod tests {
         assert_eq!(read(&write(&entries)), Ok(entries));
         assert_eq!(read("# x\n\na 1 ff\nb two ff\n"), Err(4));
         assert_eq!(read("a 1\n"), Err(1));
+    }
+
+    #[test]
+    fn the_hash_of_a_failed_run_is_not_committed() {
+        let quick = Params::seed(1).with("messages", "1");
+        let mut runs = vec![report::make_and_run(ALL[0], &quick, How::default()); 2];
+        assert_eq!(to_commit(&runs), Ok(entries(&runs)));
+        let refused = quick.with("messages", "none");
+        runs[1] = report::make_and_run(ALL[0], &refused, How::default());
+        assert_eq!(to_commit(&runs), Err(&runs[1]));
     }
 
     #[test]

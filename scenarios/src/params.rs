@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use simulator::plan::units::{parse_ratio, parse_span};
+use simulator::plan::units::{parse_ratio, parse_span, show_span};
 
 use crate::fail::Usage;
 use crate::topology::Topology;
@@ -93,13 +93,17 @@ impl Params {
         })
     }
 
-    /// A key that is a span of time, in microseconds.
+    /// A key that is a span of time, in microseconds, at most `most_us`.
     ///
     /// # Errors
-    /// When it is no span.
-    pub fn span_us(&self, key: &Key) -> Result<u64, Usage> {
+    /// When it is no span or too long.
+    pub fn span_us(&self, key: &Key, most_us: u64) -> Result<u64, Usage> {
         let text = self.text(key);
-        parse_span(text).map_err(|why| {
+        let within = |us: u64| {
+            let most = || format!("`{text}` is longer than {}", show_span(most_us));
+            if us <= most_us { Ok(us) } else { Err(most()) }
+        };
+        parse_span(text).and_then(within).map_err(|why| {
             Usage::new(
                 why,
                 format!("--set {}={text}", key.name),
@@ -122,19 +126,25 @@ impl Params {
             args += &format!(" --set {}", quote(&format!("{key}={value}")));
         }
         if let Some((path, _)) = &self.topology {
-            args += &format!(" --topology {}", quote(path));
+            args += &format!(" --topology {}", quote_path(path));
         }
         if let Some(nodes) = self.nodes {
             args += &format!(" --nodes {nodes}");
         }
         if let Some(us) = self.duration_us {
-            args += &format!(" --duration {}", simulator::plan::units::show_span(us));
+            args += &format!(" --duration {}", show_span(us));
         }
         if let Some(bug) = &self.bug {
             args += &format!(" --bug {bug}");
         }
         args
     }
+}
+
+/// A path as one word of a shell that no command takes for an option.
+#[must_use]
+pub fn quote_path(path: &str) -> String {
+    if path.starts_with('-') { quote(&format!("./{path}")) } else { quote(path) }
 }
 
 /// The text as one word of a shell.

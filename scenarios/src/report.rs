@@ -117,7 +117,7 @@ impl Origin<'_> {
                 format!("cargo run --release -p scenarios{zoo} -- run {}{}", scenario.name, params.as_args())
             }
             Origin::File(path) => {
-                format!("cargo run --release -p scenarios -- replay {}", crate::params::quote(path))
+                format!("cargo run --release -p scenarios -- replay {}", crate::params::quote_path(path))
             }
         }
     }

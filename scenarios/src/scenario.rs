@@ -108,6 +108,18 @@ impl Findings {
         }
     }
 
+    /// The nodes took every message of the plan.
+    pub fn demand_all_taken(&mut self, case: &Case<'_>) {
+        self.demand_taken(case.outcome, case.plan.flows.iter().map(|flow| flow.count).sum());
+    }
+
+    /// The nodes took as many messages as the applications had: what nobody took is neither lost nor late.
+    pub fn demand_taken(&mut self, outcome: &Outcome, expected: u64) {
+        self.demand(outcome.sent == expected, Verdict::Liveness, || {
+            format!("the nodes took {} of {expected} messages", outcome.sent)
+        });
+    }
+
     /// Every message that was sent arrived, and arrived once.
     pub fn demand_all_once(&mut self, outcome: &Outcome) {
         self.demand(outcome.duplicates == 0, Verdict::Safety, || {
@@ -155,12 +167,16 @@ impl Scenario {
                 node.bug = Some(bug.clone());
             }
         }
-        plan.check().map_err(|(place, message)| {
-            Usage::new(
+        plan.check().map_err(|(place, message)| match &params.topology {
+            // The length is not the file's.
+            Some((path, _)) if place.to_string() != "duration" => {
+                Usage::new(message, path, "correct the file")
+            }
+            _ => Usage::new(
                 message,
                 format!("plan of {} at {place}", self.name),
                 "choose other values for --set, --nodes or --duration",
-            )
+            ),
         })?;
         Ok(plan)
     }

@@ -81,6 +81,18 @@ fn wrong_command_lines_are_refused() {
     refused(&["run", "bulk-over-bad-links", "--seed", "1", "--duration", "3h"], &["--duration"]);
 }
 
+/// What could only fail, or pass without having shown anything.
+#[test]
+fn choices_that_a_scenario_cannot_judge_are_refused() {
+    let run =
+        |name: &'static str, choice: [&'static str; 2]| ["run", name, "--seed", "1", choice[0], choice[1]];
+    refused(&run("flood-and-forgery", ["--duration", "3s"]), &["; --duration; give 4s or more"]);
+    refused(&run("freifunk-neighbours", ["--duration", "10s"]), &["100 messages", "--duration 200s"]);
+    refused(&run("freifunk-neighbours", ["--set", "messages=400"]), &["400 messages", "--duration 800s"]);
+    refused(&run("cloned-device-wakes-up", ["--set", "loss=21"]), &["0 to 20 per cent"]);
+    refused(&run("two-nodes-ninety-percent-loss", ["--set", "delay=10s"]), &["--set delay=10s"]);
+}
+
 #[test]
 fn wrong_keys_and_values_are_refused() {
     let bulk = |set: &'static str| ["run", "bulk-over-bad-links", "--seed", "1", "--set", set];
@@ -187,7 +199,14 @@ fn wrong_topologies_are_refused_with_line_and_column() {
     run("{\"links\": [{\"source\": 1, \"target\": 2, \"source_tq\": 1.5}]}", &["net.json:1:", "from 0 to 1"]);
     run("{\"links\": [", &["net.json:1:"]);
     run("", &["net.json:1:1"]);
-    run("{\"links\": []}", &["at least one"]);
+    let file = "net.json; correct the file";
+    run("{\"links\": []}", &["at least one", file]);
+    let pair = |n: u32| format!("{{\"source\": {}, \"target\": {}}}", 2 * n, 2 * n + 1);
+    let pairs: Vec<String> = (0..35_000).map(pair).collect();
+    run(&format!("{{\"links\": [{}]}}", pairs.join(",")), &["70000 nodes; at most 65535", file]);
+    let star = |n: u32| format!("{{\"source\": 0, \"target\": {n}}}");
+    let star: Vec<String> = (1..5_000).map(star).collect();
+    run(&format!("{{\"links\": [{}]}}", star.join(",")), &["node 0 has 4999 links", "net.json; leave some"]);
     refused(
         &["run", "freifunk-neighbours", "--seed", "1", "--topology", "nowhere.json"],
         &["cannot read the topology", "nowhere.json"],
@@ -348,6 +367,19 @@ fn a_failing_run_says_how_to_repeat_it_and_saves_its_plan() {
     assert!(folder.0.join("target/thallus-sim/hopeless-3.trace").is_file());
 }
 
+#[test]
+fn the_replay_line_of_a_file_whose_name_looks_like_an_option_works() {
+    let folder = Folder::new("dash");
+    folder.file("-x.toml", HOPELESS);
+    let failed = json(&sim_in(&folder.0, &["replay", "--json", "--", "-x.toml"]));
+    let replay = failed["replay"].as_str().unwrap();
+    assert_eq!(replay, "cargo run --release -p scenarios -- replay ./-x.toml");
+    folder.file("-net.json", "{\"links\": [{\"source\": 1, \"target\": 2}]}");
+    let real = ["run", "freifunk-neighbours", "--seed", "1", "--set", "messages=1", "--json"];
+    let passed = json(&sim_in(&folder.0, &[&real[..], &["--topology=-net.json"]].concat()));
+    assert!(passed["replay"].as_str().unwrap().ends_with(" --topology ./-net.json"), "{passed}");
+}
+
 /// The commit of a build is one that the repository knows; where there is no repository, none is made up.
 #[test]
 fn the_commit_of_a_build_can_be_checked_out() {
@@ -450,6 +482,29 @@ fn no_file_is_written_over_that_the_command_reads_or_writes() {
     assert!(err(&output).contains("--trace and standard output are one file"), "{}", err(&output));
 }
 
+/// Not even one whose name looks like that of a half-written file.
+#[test]
+fn a_file_beside_a_saved_plan_is_left_alone() {
+    let folder = Folder::new("beside");
+    let beside = folder.file("plan.toml.partial", "a night's work\n");
+    let run =
+        ["run", "two-nodes-ninety-percent-loss", "--seed", "1", "--set", "loss=0", "--set", "messages=1"];
+    for _ in 0..2 {
+        let output = sim_in(&folder.0, &[&run[..], &["--save-plan", "plan.toml"]].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+        assert_eq!(std::fs::read_to_string(&beside).unwrap(), "a night's work\n");
+    }
+    let net = folder.file("map.partial", "{\"links\": [{\"source\": 1, \"target\": 2}]}");
+    let real = ["run", "freifunk-neighbours", "--seed", "1", "--set", "messages=1", "--topology", &net];
+    let output = sim_in(&folder.0, &[&real[..], &["--save-plan", "map"]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    assert!(std::fs::read_to_string(&net).unwrap().starts_with("{\"links\""));
+    let mut names: Vec<_> =
+        std::fs::read_dir(&folder.0).unwrap().map(|file| file.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["map", "map.partial", "plan.toml", "plan.toml.partial"]);
+}
+
 /// A failing plan that was saved, and then explained by hand, keeps what was written into it.
 #[test]
 fn a_failing_plan_is_not_written_over_by_its_own_replay() {
@@ -477,6 +532,31 @@ fn a_full_disk_is_an_error_with_its_place() {
         [&["run", "two-nodes-ninety-percent-loss", "--seed", "1", "--save-plan", "/dev/full"], &few[..]]
             .concat();
     refused(&run, &["cannot write", "/dev/full"]);
+}
+
+/// A trace that has no room is an error, and says nothing about the run.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_trace_on_a_full_disk_costs_no_verdict() {
+    let folder = Folder::new("untraced");
+    let plan = folder.file("hopeless.toml", HOPELESS);
+    let replay = ["replay", &plan, "--trace", "/dev/full"];
+    let output = sim_in(&folder.0, &replay);
+    let (said, text) = (out(&output), err(&output));
+    assert_eq!(output.status.code(), Some(11), "{said}{text}");
+    assert!(text.contains("error: cannot write: ") && text.contains("; /dev/full; "), "{text}");
+    for part in ["liveness", "seed 3 of ", "replay: ", "target/thallus-sim/hopeless-3.toml"] {
+        assert!(said.contains(part), "no `{part}` in {said}");
+    }
+    // The part of it around the failure is saved where there is room.
+    assert!(folder.0.join("target/thallus-sim/hopeless-3.trace").is_file());
+    let output = sim_in(&folder.0, &[&replay[..], &["--json"]].concat());
+    assert_eq!((output.status.code(), json(&output)["verdict"].as_str()), (Some(11), Some("liveness")));
+    let run =
+        ["run", "two-nodes-ninety-percent-loss", "--seed", "1", "--set", "loss=0", "--set", "messages=1"];
+    let output = sim(&[&run[..], &["--trace", "/dev/full"]].concat());
+    assert_eq!(output.status.code(), Some(2), "{}", err(&output));
+    assert!(out(&output).contains("pass: 2 of 2") && err(&output).contains("; /dev/full; "));
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! written twice, under whatever spelling.
 
 use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::fail::Usage;
@@ -73,7 +74,7 @@ fn same_inode(_: &fs::Metadata, _: &fs::Metadata) -> bool {
 #[cfg(unix)]
 fn is_standard_output(path: &Path) -> bool {
     use std::os::fd::AsFd;
-    let out = std::io::stdout().as_fd().try_clone_to_owned().and_then(|fd| File::from(fd).metadata());
+    let out = io::stdout().as_fd().try_clone_to_owned().and_then(|fd| File::from(fd).metadata());
     matches!((path.metadata(), out), (Ok(one), Ok(two)) if one.is_file() && same_inode(&one, &two))
 }
 
@@ -103,7 +104,7 @@ pub(super) fn read_text(path: &Path, what: &str) -> Result<String, Usage> {
     })
 }
 
-pub(super) fn cannot_write(path: &Path, error: &std::io::Error) -> Usage {
+pub(super) fn cannot_write(path: &Path, error: &io::Error) -> Usage {
     let remedy = "choose a place that can be written and has room";
     Usage::new(format!("cannot write: {error}"), path.display().to_string(), remedy)
 }
@@ -124,7 +125,7 @@ pub(super) fn empty(path: &Path, file: &File) -> Result<(), Usage> {
         .map_err(|error| cannot_write(path, &error))
 }
 
-/// Writes a file that must appear whole or not at all.
+/// Writes a file that must appear whole or not at all. Nothing else is touched, whatever its name.
 pub(super) fn write_file(path: &Path, text: &str) -> Result<(), Usage> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         fs::create_dir_all(folder).map_err(|error| cannot_write(path, &error))?;
@@ -133,11 +134,25 @@ pub(super) fn write_file(path: &Path, text: &str) -> Result<(), Usage> {
         // A pipe or a device is written as it is; a folder refuses by itself.
         return fs::write(path, text).map_err(|error| cannot_write(path, &error));
     }
-    let mut partial = path.as_os_str().to_owned();
-    partial.push(".partial");
-    let partial = PathBuf::from(partial);
-    fs::write(&partial, text).and_then(|()| fs::rename(&partial, path)).map_err(|error| {
-        let _ = fs::remove_file(&partial);
-        cannot_write(path, &error)
+    let cannot = |error| cannot_write(path, &error);
+    let (beside, mut file) = create_beside(path).map_err(cannot)?;
+    let written = file.write_all(text.as_bytes()).and_then(|()| fs::rename(&beside, path));
+    written.map_err(|error| {
+        let _ = fs::remove_file(&beside);
+        cannot(error)
     })
+}
+
+/// A new file beside `path`, with its name and this process's number in its own. A name that is taken, by
+/// whatever it may be, is passed over.
+fn create_beside(path: &Path) -> io::Result<(PathBuf, File)> {
+    let mut taken = 0;
+    loop {
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(format!(".new-{}-{taken}", std::process::id()));
+        match File::create_new(&beside) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && taken < 100 => taken += 1,
+            created => return created.map(|file| (PathBuf::from(beside), file)),
+        }
+    }
 }

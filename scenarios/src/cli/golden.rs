@@ -7,7 +7,9 @@ use simulator::Verdict;
 
 use super::args::GoldenArgs;
 use crate::fail::Usage;
-use crate::golden::{COMMITTED, Difference, Entry, first_difference, may_be_replaced, measure, read, write};
+use crate::golden::{
+    COMMITTED, Difference, Entry, entries, first_difference, may_be_replaced, measure, read, to_commit, write,
+};
 
 /// Compares, or rewrites.
 pub(super) fn golden(args: &GoldenArgs) -> Result<u8, Usage> {
@@ -21,7 +23,20 @@ pub(super) fn golden(args: &GoldenArgs) -> Result<u8, Usage> {
             ));
         }
         keeps_nothing_else(&path)?;
-        let entries = measure();
+        let runs = measure();
+        let entries = match to_commit(&runs) {
+            Ok(entries) => entries,
+            Err(failed) => {
+                super::tell(format_args!(
+                    "golden: nothing was written: {} seed {} is {}",
+                    failed.scenario,
+                    failed.seed,
+                    failed.sentence()
+                ));
+                super::tell(format_args!("  replay: {}", failed.replay));
+                return Ok(failed.exit_code);
+            }
+        };
         super::write_file(&path, &write(&entries))?;
         super::tell(format_args!("{} hashes written to {}", entries.len(), path.display()));
         if args.json {
@@ -30,7 +45,7 @@ pub(super) fn golden(args: &GoldenArgs) -> Result<u8, Usage> {
         return Ok(0);
     }
     let expected = expected(args)?;
-    let build = measure();
+    let build = entries(&measure());
     let difference = first_difference(&expected, &build);
     if args.json {
         print_result(build.len(), difference.as_ref());

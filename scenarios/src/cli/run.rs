@@ -85,28 +85,40 @@ fn finish(
     }
     let report = report::run(plan, origin, How { verify: verify.then_some(Elsewhere::Process) });
     let mut saved = Vec::new();
-    if let Some((path, file)) = trace {
+    let asked = trace.as_ref().map(|(path, _)| *path);
+    let traced = trace.map_or(Ok(()), |(path, file)| {
         engine::trace(plan, 0..u64::MAX, file).map_err(|error| super::cannot_write(path, &error))?;
         saved.push(("trace", path.to_path_buf()));
-    }
+        Ok(())
+    });
     if !report.passed() {
-        save_failure(plan, &report, origin, &mut saved);
+        save_failure(plan, &report, origin, asked, &mut saved);
     }
     if json {
         super::print_json(&report);
     }
     tell(&report, origin, &saved, json);
+    match traced {
+        Err(usage) if !report.passed() => super::tell(format_args!("error: {usage}")),
+        traced => traced?,
+    }
     Ok(report.exit_code)
 }
 
-/// Saves the plan, and the trace around the failure unless the whole one was asked for. The failure
+/// Saves the plan, and the trace around the failure unless the whole one has been written. The failure
 /// itself is what must be heard: a full disk costs its copy, not the verdict. What the run was made of, or
-/// its whole trace, is not written over.
-fn save_failure(plan: &Plan, report: &Report, origin: Origin<'_>, saved: &mut Vec<(&'static str, PathBuf)>) {
-    let traced = saved.first().map(|(_, path)| path.clone());
-    let mut taken: Vec<PathBuf> = traced.iter().cloned().collect();
+/// the file that was `asked` for its whole trace, is not written over.
+fn save_failure(
+    plan: &Plan,
+    report: &Report,
+    origin: Origin<'_>,
+    asked: Option<&Path>,
+    saved: &mut Vec<(&'static str, PathBuf)>,
+) {
+    let traced = !saved.is_empty();
+    let mut taken: Vec<&Path> = asked.into_iter().collect();
     if let Origin::File(path) = origin {
-        taken.push(PathBuf::from(path));
+        taken.push(Path::new(path));
     }
     let free = |path: &Path| !taken.iter().any(|other| same_file(path, other));
     let stem = format!("{}/{}-{}", super::SAVED, report.scenario, report.seed);
@@ -118,7 +130,7 @@ fn save_failure(plan: &Plan, report: &Report, origin: Origin<'_>, saved: &mut Ve
         }
     }
     let path = PathBuf::from(format!("{stem}.trace"));
-    if traced.is_some() || !free(&path) {
+    if traced || !free(&path) {
         return;
     }
     let window = report.at_step.saturating_sub(TRACE_BEFORE)..report.at_step.saturating_add(2);

@@ -15,7 +15,7 @@
 use simulator::Verdict;
 use simulator::plan::{FlowPlan, Kind, LinkKind, LinkPlan, NodePlan, Plan, What};
 
-use super::{HOUR, MINUTE, SECOND, cannot_judge, draw};
+use super::{HOUR, MINUTE, SECOND, cannot_judge, draw, planned_in_storm};
 use crate::fail::Usage;
 use crate::params::{Key, Params};
 use crate::scenario::{Case, Findings, Scenario};
@@ -100,6 +100,8 @@ fn judge(case: &Case<'_>, findings: &mut Findings) {
     findings.demand(outcome.duplicates == 0, Verdict::Safety, || {
         format!("{} messages were delivered more than once", outcome.duplicates)
     });
+    // A random pace ends a little before or after the storm; what is due after it nobody sends.
+    findings.demand_taken(outcome, planned_in_storm(case.plan));
     let (mut sent, mut delivered) = (0, 0);
     for (flow, report) in case.plan.flows.iter().zip(&outcome.flow_reports) {
         if flow.delivery != Kind::Datagram {

@@ -17,11 +17,10 @@
 //! themselves is never more than what came from them.
 
 use simulator::Verdict;
-use simulator::app::pause_after;
 use simulator::outcome::share_ppm;
 use simulator::plan::{Flood, FlowPlan, LinkKind, LinkPlan, NodePlan, Plan, What};
 
-use super::{SECOND, cannot_judge};
+use super::{SECOND, cannot_judge, planned_in_storm};
 use crate::fail::Usage;
 use crate::params::{Key, Params};
 use crate::scenario::{Case, Findings, Scenario};
@@ -34,6 +33,8 @@ const HANDSHAKES: Key =
 /// The node under attack.
 const TARGET: u32 = 0;
 const HONEST: u32 = 8;
+/// The shortest attack: memory is measured by the second, and half of the attack begins after one.
+const SHORTEST_US: u64 = 4 * SECOND;
 /// What arrives this long after its planned time has arrived under attack. A handshake that was lost is
 /// tried again well within it, and a quarter of the shortest storm is not longer.
 const IN_TIME_US: u64 = SECOND;
@@ -48,7 +49,7 @@ pub const SCENARIO: Scenario = Scenario {
     takes_topology: false,
     plan,
     judge,
-    quick: |params| Params { duration_us: params.duration_us.or(Some(4 * SECOND)), ..params },
+    quick: |params| Params { duration_us: params.duration_us.or(Some(SHORTEST_US)), ..params },
 };
 
 fn plan(params: &Params) -> Result<Plan, Usage> {
@@ -62,7 +63,14 @@ fn plan(params: &Params) -> Result<Plan, Usage> {
         ));
     }
     let duration_us = params.duration_us.unwrap_or(10 * SECOND);
-    let mut plan = Plan::new(SCENARIO.name, params.seed, duration_us.max(2 * SECOND));
+    if duration_us < SHORTEST_US {
+        return Err(Usage::new(
+            "a shorter attack has no first and last quarter whose memory could be compared",
+            "--duration",
+            "give 4s or more",
+        ));
+    }
+    let mut plan = Plan::new(SCENARIO.name, params.seed, duration_us);
     plan.add_node(NodePlan { count: 1 + HONEST, ..NodePlan::default() });
     for peer in 1..=HONEST {
         let mut link = LinkPlan::new(LinkKind::Ethernet, &[TARGET, peer]);
@@ -132,20 +140,6 @@ fn other_than_attacked(plan: &Plan) -> Option<String> {
         return Some("its floods do not last from the beginning to the end of the storm".to_owned());
     }
     (planned_in_storm(plan) == 0).then(|| "no honest message is planned in the storm".to_owned())
-}
-
-/// Messages that the applications mean to send before the storm is over.
-fn planned_in_storm(plan: &Plan) -> u64 {
-    let of_flow = |(number, flow): (u32, &FlowPlan)| {
-        let mut due_us = flow.start_us;
-        let mut planned = 0;
-        while planned < flow.count && due_us < plan.duration_us {
-            due_us = due_us.saturating_add(pause_after(plan.seed, number, flow, planned));
-            planned += 1;
-        }
-        planned
-    };
-    (0..).zip(&plan.flows).map(of_flow).sum()
 }
 
 fn judge_delivery(case: &Case<'_>, findings: &mut Findings) {

@@ -15,6 +15,7 @@ use std::collections::BTreeSet;
 
 use proto_core::limits::Limits;
 use simulator::Verdict;
+use simulator::plan::units::{LONGEST_SPAN_US, show_span};
 use simulator::plan::{FlowPlan, LinkKind, LinkPlan, NodePlan, Plan, Profile};
 
 use super::{HOUR, MINUTE, SECOND};
@@ -27,6 +28,9 @@ const MESSAGES: Key =
     Key { name: "messages", default: "100", help: "messages each way over each link, 1 to 100000" };
 const BYTES: Key = Key { name: "bytes", default: "100", help: "bytes of each message, 0 to 65536" };
 
+/// When the first message is due, and how long after it the next may be (a random pace takes up to twice its mean).
+const START_US: u64 = SECOND;
+const LONGEST_PAUSE_US: u64 = 2 * SECOND;
 /// Eager calls are this far apart, jitter included (`session/pace.rs`), and a round of them has so many.
 const CALL_US: u64 = 54_000;
 const CALLS_OF_A_ROUND: u64 = MINUTE / CALL_US;
@@ -72,17 +76,30 @@ fn village() -> Topology {
 fn plan(params: &Params) -> Result<Plan, Usage> {
     let count = params.number(&MESSAGES, 1..=100_000)?;
     let bytes = params.number(&BYTES, 0..=65_536)? as u32;
+    let duration_us = params.duration_us.unwrap_or(5 * MINUTE);
+    let needed_us = START_US + (count - 1) * LONGEST_PAUSE_US;
+    if duration_us <= needed_us {
+        return Err(Usage::new(
+            format!(
+                "{count} messages, each up to 2 s after the one before, do not fit into {}",
+                show_span(duration_us)
+            ),
+            "--duration and --set messages",
+            format!("give --duration {} or more, or fewer messages", show_span(needed_us + SECOND)),
+        ));
+    }
     let fallback = village();
     let topology = params.topology.as_ref().map_or(&fallback, |(_, topology)| topology);
-    let mut plan = Plan::new(SCENARIO.name, params.seed, params.duration_us.unwrap_or(5 * MINUTE));
+    let mut plan = Plan::new(SCENARIO.name, params.seed, duration_us);
     plan.expect.stop_early = true;
-    for (name, degree) in topology.nodes.iter().zip(topology.degrees()) {
-        plan.add_node(device(degree));
-        let limits = plan.limits(plan.node_count() - 1);
-        if limits.validate().is_err() {
+    for ((node, name), degree) in (0..).zip(&topology.nodes).zip(topology.degrees()) {
+        let device = device(degree);
+        let as_usual = device.limits.is_empty();
+        plan.nodes.push(device);
+        if !as_usual && plan.limits(node).validate().is_err() {
             return Err(Usage::new(
                 format!("node {name} has {degree} links, more than a node can have"),
-                "the topology file",
+                params.topology.as_ref().map_or("the village", |(path, _)| path),
                 "leave some of them out",
             ));
         }
@@ -99,11 +116,11 @@ fn plan(params: &Params) -> Result<Plan, Usage> {
         for (from, to) in [(edge.source, edge.target), (edge.target, edge.source)] {
             plan.add_peer(from, to);
             let flow = FlowPlan {
-                start_us: SECOND,
-                every_us: SECOND,
+                start_us: START_US,
+                every_us: LONGEST_PAUSE_US / 2,
                 random_pace: true,
                 // What waits for the session must not expire before there can be one.
-                lifetime_us: Some(plan.duration_us + patience_us.max(LIFETIME_US)),
+                lifetime_us: Some(LONGEST_SPAN_US.min(plan.duration_us + patience_us.max(LIFETIME_US))),
                 ..FlowPlan::new(from, to, count, bytes)
             };
             plan.flows.push(flow);
@@ -117,13 +134,15 @@ fn plan(params: &Params) -> Result<Plan, Usage> {
 ///
 /// They call each other every 10 s until one call is heard. Then both call every 50 ms as long as they
 /// hear each other, until a call and its answer both arrive, which is the product of the two qualities.
-/// Where that ends before, because less than a call in 300 is heard, it begins again and again.
+/// Where that ends before, because less than a call in 300 is heard, it begins again and again. No plan is
+/// longer than [`LONGEST_SPAN_US`], which is too short for qualities below some 270 millionths.
 fn patience_us(edge: &TopologyLink) -> u64 {
-    let worse_ppm = u64::from(edge.there_ppm.min(edge.back_ppm));
-    let heard_us = 10 * SECOND * 1_000_000 / worse_ppm;
-    let calls = 1_000_000_000_000 / (u64::from(edge.there_ppm) * u64::from(edge.back_ppm));
-    let rounds = if worse_ppm > 1_000_000 / 300 { 1 } else { calls / CALLS_OF_A_ROUND + 1 };
-    HOUR + 20 * (rounds * heard_us + calls * CALL_US)
+    let worse_ppm = u128::from(edge.there_ppm.min(edge.back_ppm));
+    let heard_us = u128::from(10 * SECOND) * 1_000_000 / worse_ppm;
+    let calls = 1_000_000_000_000 / (u128::from(edge.there_ppm) * u128::from(edge.back_ppm));
+    let rounds = if worse_ppm > 1_000_000 / 300 { 1 } else { calls / u128::from(CALLS_OF_A_ROUND) + 1 };
+    let needed_us = u128::from(HOUR) + 20 * (rounds * heard_us + calls * u128::from(CALL_US));
+    u64::try_from(needed_us).map_or(LONGEST_SPAN_US, |us| us.min(LONGEST_SPAN_US))
 }
 
 /// A device with room for this many neighbours.
@@ -141,6 +160,7 @@ fn device(degree: u32) -> NodePlan {
 
 fn judge(case: &Case<'_>, findings: &mut Findings) {
     let outcome = case.outcome;
+    findings.demand_all_taken(case);
     findings.demand_all_once(outcome);
     for (at, peer) in case.plan.peers.iter().enumerate() {
         let up = outcome.session_up_us.get(at).copied().flatten().is_some();
@@ -197,4 +217,22 @@ fn name(case: &Case<'_>, node: u32) -> String {
     case.topology
         .and_then(|topology| topology.nodes.get(node as usize))
         .map_or_else(|| node.to_string(), ToString::to_string)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_that_carry_next_to_nothing_make_a_plan() {
+        for (there_ppm, back_ppm) in [(1, 1), (1, 1_000_000), (5, 4)] {
+            let mut topology = village();
+            topology.links[0] = TopologyLink { there_ppm, back_ppm, ..topology.links[0].clone() };
+            let params = Params { topology: Some(("net.json".to_owned(), topology)), ..Params::seed(1) };
+            let plan =
+                SCENARIO.make(&params).unwrap_or_else(|usage| panic!("{there_ppm}, {back_ppm}: {usage}"));
+            assert_eq!(Plan::from_toml(&plan.to_toml()).as_ref(), Ok(&plan));
+            assert!(plan.calm_us >= 20 * 10 * SECOND * 1_000_000 / u64::from(there_ppm.min(back_ppm)));
+        }
+    }
 }

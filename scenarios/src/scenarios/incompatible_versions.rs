@@ -77,6 +77,7 @@ fn plan(params: &Params) -> Result<Plan, Usage> {
 }
 
 fn judge(case: &Case<'_>, findings: &mut Findings) {
+    findings.demand_all_taken(case);
     findings.demand_all_once(case.outcome);
     let pairs = pairs(case.plan);
     let apart = pairs.iter().filter(|pair| pair.common.is_none()).count();

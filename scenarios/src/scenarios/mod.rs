@@ -13,7 +13,9 @@ pub mod two_links_one_dies;
 pub mod two_nodes_ninety_percent_loss;
 
 use simulator::Verdict;
+use simulator::app::pause_after;
 use simulator::draw::{Lot, Purpose};
+use simulator::plan::{FlowPlan, Plan};
 
 use crate::fail::{Usage, nearest};
 use crate::scenario::{Findings, Scenario};
@@ -58,6 +60,22 @@ fn cannot_judge(findings: &mut Findings, why: impl Into<String>) {
     findings.demand(false, Verdict::Liveness, || format!("this plan cannot be judged: {why}"));
 }
 
+/// Messages that the applications mean to send before the storm is over.
+fn planned_in_storm(plan: &Plan) -> u64 {
+    let of_flow = |(number, flow)| planned_before(plan, number, flow, plan.duration_us);
+    (0..).zip(&plan.flows).map(of_flow).sum()
+}
+
+/// Messages of a flow, by its number, that its application means to send before `us`.
+fn planned_before(plan: &Plan, number: u32, flow: &FlowPlan, us: u64) -> u64 {
+    let (mut due_us, mut planned) = (flow.start_us, 0);
+    while planned < flow.count && due_us < us {
+        due_us = due_us.saturating_add(pause_after(plan.seed, number, flow, planned));
+        planned += 1;
+    }
+    planned
+}
+
 /// What a scenario draws for itself: decision `n` of the story's own, between two numbers.
 fn draw(seed: u64, n: u64, low: u64, high: u64) -> u64 {
     // Actor 0 is `Plan::draw`.
@@ -66,12 +84,54 @@ fn draw(seed: u64, n: u64, low: u64, high: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use simulator::plan::{NodePlan, Plan};
+    use simulator::Outcome;
+    use simulator::plan::NodePlan;
 
     use super::*;
-    use crate::engine::How;
+    use crate::engine::{self, How};
     use crate::params::Params;
     use crate::report::{self, Origin};
+    use crate::scenario::Case;
+
+    #[test]
+    fn messages_that_no_node_ever_took_were_not_delivered() {
+        let mut unheard = Vec::new();
+        for name in [
+            "two-nodes-ninety-percent-loss",
+            "soak-72h",
+            "clock-runs-wild",
+            "cloned-device-wakes-up",
+            "two-links-one-dies",
+            "tiny-meets-server",
+            "freifunk-neighbours",
+            "incompatible-versions",
+        ] {
+            let scenario = find(name).unwrap();
+            let plan = scenario.make(&(scenario.quick)(Params::seed(1))).unwrap();
+            let ran = engine::run(&plan, How::default());
+            let judged = |outcome: &Outcome| {
+                let case = Case { plan: &plan, outcome, memory: &ran.memory, topology: None };
+                let mut findings = Findings::default();
+                (scenario.judge)(&case, &mut findings);
+                findings.broken.into_iter().map(|broken| broken.reason).collect::<Vec<_>>()
+            };
+            assert_eq!(judged(&ran.outcome), [""; 0], "{name}");
+            // Whoever took one in ten less, and delivered all that.
+            let mut fewer = ran.outcome.clone();
+            let mut taken = 0;
+            for flow in &mut fewer.flow_reports {
+                let never = flow.sent / 10;
+                (flow.sent, flow.delivered) = (flow.sent - never, flow.delivered - never);
+                taken += flow.sent;
+            }
+            fewer.delivered -= fewer.sent - taken;
+            fewer.sent = taken;
+            let broken = judged(&fewer);
+            let says = broken.iter().any(|why| why.starts_with("the nodes took "));
+            unheard.extend((!says).then_some((name, broken)));
+        }
+        assert_eq!(unheard, []);
+    }
 
     #[test]
     fn a_plan_with_nothing_left_to_judge_is_no_pass() {

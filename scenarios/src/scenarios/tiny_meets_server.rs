@@ -78,9 +78,7 @@ const MOST_WIRE_PPM: u64 = 8_000_000;
 fn judge(case: &Case<'_>, findings: &mut Findings) {
     findings.demand_all_once(case.outcome);
     let expected: u64 = case.plan.flows.iter().map(|flow| flow.count).sum();
-    findings.demand(case.outcome.sent == expected, Verdict::Liveness, || {
-        format!("the nodes took {} of {expected} messages", case.outcome.sent)
-    });
+    findings.demand_taken(case.outcome, expected);
     findings.count("sizes", case.plan.flows.first().map_or(0, |flow| flow.count));
     findings.count(
         "largest_bytes",

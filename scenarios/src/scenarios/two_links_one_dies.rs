@@ -97,6 +97,7 @@ fn plan(params: &Params) -> Result<Plan, Usage> {
 }
 
 fn judge(case: &Case<'_>, findings: &mut Findings) {
+    findings.demand_all_taken(case);
     findings.demand_all_once(case.outcome);
     if let Some(why) = other_than_two_links(case.plan) {
         return cannot_judge(findings, why);
