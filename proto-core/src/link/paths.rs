@@ -189,10 +189,16 @@ impl Way {
     /// The echo of `token` came back.
     pub(crate) fn echoed(&mut self, token: [u8; 8]) {
         if let Some(challenge) = self.challenge.take_if(|challenge| challenge.token == token) {
-            self.link = challenge.link;
-            self.addr = challenge.addr;
-            self.proved = true;
+            self.lead_to(challenge.link, challenge.addr);
         }
+    }
+
+    /// The peer is there: it has echoed, or came from there in a handshake.
+    pub(crate) fn lead_to(&mut self, link: LinkId, addr: Addr) {
+        if (self.link, self.addr) != (link, addr) {
+            self.path.on_moved();
+        }
+        (self.link, self.addr, self.proved) = (link, addr, true);
     }
 
     /// Bytes that a packet to this address may have: all that fit where it is proved, else what it

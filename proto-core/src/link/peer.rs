@@ -133,8 +133,7 @@ impl Peer {
         let tested = |way: &Way| way.challenge.as_ref().is_some_and(|test| test.is_for(link, addr));
         let is_known = |way: &&mut Way| (way.link, way.addr) == (link, addr) || tested(way);
         if let Some(way) = self.ways.iter_mut().find(is_known) {
-            (way.link, way.addr) = (link, addr);
-            way.proved = true;
+            way.lead_to(link, addr);
             way.challenge = None;
             way.path.revive(cx.now);
         } else if self.ways.is_empty() {

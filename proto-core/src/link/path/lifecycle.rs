@@ -28,6 +28,13 @@ impl Path {
         self.liveness.want_probe();
     }
 
+    /// The peer was found at another address. What became of packets to the old one says nothing of the way to
+    /// this one.
+    pub fn on_moved(&mut self) {
+        self.sent.on_moved();
+        self.size.on_moved();
+    }
+
     /// The link under the path has other properties than before.
     pub fn link_changed(&mut self, link: &LinkInfo, limits: &Limits) {
         let mtu = u32::from(link.mtu).min(limits.packet_bytes).max(1);

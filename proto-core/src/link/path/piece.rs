@@ -49,6 +49,12 @@ pub enum Piece {
 }
 
 impl Piece {
+    /// Whether a packet that carries it tests an address, which need not be the path's own.
+    #[must_use]
+    pub const fn is_about_address(&self) -> bool {
+        matches!(self, Piece::Challenge | Piece::Response)
+    }
+
     /// Whether a packet that carries it has to be acknowledged.
     #[must_use]
     pub const fn is_eliciting(&self) -> bool {

@@ -48,6 +48,9 @@ pub(super) struct Sent {
     first_piece: u32,
     pieces: u16,
     state: State,
+    /// It went to where the path leads now, and not to an address under test or to one that was left: only such
+    /// packets show what the path takes.
+    here: bool,
 }
 
 /// What one acknowledgement or timer changed.
@@ -213,9 +216,10 @@ impl SentLog {
         }
         self.make_room(most);
         let (first_piece, kept) = (self.piece_end(), pieces.len().min(usize::from(u16::MAX)));
-        let (at, total, state) = (now, self.total, State::Open);
-        self.records.push_back(Sent { number, at, total, bytes, first_piece, pieces: kept as u16, state });
-        self.pieces.extend(pieces.iter().take(kept));
+        let here = !pieces.iter().any(Piece::is_about_address);
+        let (at, total, state, kept) = (now, self.total, State::Open, kept as u16);
+        self.records.push_back(Sent { number, at, total, bytes, first_piece, pieces: kept, state, here });
+        self.pieces.extend(pieces.iter().take(usize::from(kept)));
         self.open += 1;
         self.open_bytes += u64::from(bytes);
     }
@@ -308,7 +312,9 @@ impl SentLog {
                     self.reordering = self.reordering.max((over + 1).min(most) as u32);
                 }
             }
-            size.acked(now, number, sent.bytes);
+            if sent.here {
+                size.acked(now, number, sent.bytes);
+            }
             news.acked += 1;
             news.epoch_acked += u32::from(number >= epoch && sent.state != State::Lost);
             if newest && number == last {
@@ -348,7 +354,7 @@ impl SentLog {
                 record.state = State::Lost;
                 // What was larger than is believed to pass says nothing of the path's loss.
                 let counts = u32::from(sent.bytes <= size.limit());
-                *too_large |= size.lost(now, number, sent.bytes, wait);
+                *too_large |= sent.here && size.lost(now, number, sent.bytes, wait);
                 news.lost += counts;
                 news.epoch_lost += counts * u32::from(number >= epoch);
                 if sent.state == State::Open {
@@ -433,10 +439,17 @@ impl SentLog {
         }
     }
 
+    /// The path leads to another address from now on.
+    pub(super) fn on_moved(&mut self) {
+        for record in &mut self.records {
+            record.here = false;
+        }
+    }
+
     /// As [`SentLog::forgive_overdue`], after an answer to a question: what was not answered before it may have
     /// been too large.
     pub(super) fn forgive_outage(&mut self, judge: &mut Judge<'_>) {
-        for sent in self.records.iter().filter(|sent| sent.state == State::Overdue) {
+        for sent in self.records.iter().filter(|sent| sent.here && sent.state == State::Overdue) {
             judge.too_large |= judge.size.lost(judge.now, sent.number, sent.bytes, judge.wait);
         }
         self.forgive_overdue();

@@ -163,6 +163,14 @@ impl PacketSize {
         true
     }
 
+    /// The way leads elsewhere. What fits is taken for the same until it is tried: most often only the name
+    /// of the peer's door has changed (RFC 4787).
+    pub(super) fn on_moved(&mut self) {
+        if let Some(trouble) = &mut self.trouble {
+            trouble.doubt = None;
+        }
+    }
+
     pub(super) fn check(&self) {
         assert!(self.limit <= self.told, "larger packets than the link takes");
     }
