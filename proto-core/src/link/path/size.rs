@@ -33,10 +33,8 @@ const USUAL: [u32; 14] = [8_952, 4_048, 1_472, 1_452, 1_372, 1_232, 1_024, 768, 
 /// first is a guess).
 const FIRST_RAISE: Duration = Duration::from_secs(10);
 const LONGEST_RAISE: Duration = Duration::from_secs(600);
-/// One, for how well chance explains what was seen beside the other explanation.
-const EVEN: u64 = 1 << 40;
-/// Below this it was no chance: one in a billion.
-const IMPROBABLE: u64 = EVEN / 1_000_000_000;
+/// Below this power of two it was no chance: one in a billion.
+const IMPROBABLE: i32 = -30;
 /// So often a small packet has to arrive after a large one was lost (guess).
 const LEAST_TURNS: u8 = 4;
 /// After so many large packets lost in a row, an empty one is sent as well (guess), as long as such a PING is
@@ -194,8 +192,8 @@ struct Doubt {
     small_acked: u64,
     /// When a small packet may be sent for its own sake.
     next_empty: Instant,
-    /// How well one loss for all sizes explains this, as a part of [`EVEN`].
-    chance: u64,
+    /// How much better one loss for all sizes explains this than that the large ones cannot pass.
+    chance: Ratio,
 }
 
 impl Doubt {
@@ -210,7 +208,7 @@ impl Doubt {
             small_lost: 0,
             small_acked: 0,
             next_empty: Instant::ZERO,
-            chance: EVEN,
+            chance: Ratio::EVEN,
         };
         doubt.lost(number, bytes);
         doubt
@@ -227,9 +225,7 @@ impl Doubt {
 
     /// The other explanation foretold the event by so much better than one loss for all sizes did.
     fn weigh(&mut self, one_loss: (u64, u64), by_size: (u64, u64)) {
-        let better = u128::from(one_loss.0) * u128::from(by_size.1);
-        let worse = u128::from(one_loss.1) * u128::from(by_size.0);
-        self.chance = u64::try_from(u128::from(self.chance) * better / worse.max(1)).unwrap_or(u64::MAX);
+        self.chance.scale(one_loss.0 * by_size.1, one_loss.1 * by_size.0);
     }
 
     fn lost(&mut self, number: u64, bytes: u32) {
@@ -262,7 +258,37 @@ impl Doubt {
     }
 
     fn is_settled(&self) -> bool {
-        self.chance < IMPROBABLE && self.turns >= LEAST_TURNS
+        self.chance.power_of_two() < IMPROBABLE && self.turns >= LEAST_TURNS
+    }
+}
+
+/// A positive number of any size: `mantissa` times two to the power of `exponent`. What was
+/// improbable once may have been chance all the same, so it never becomes nothing.
+#[derive(Clone, Copy, Debug)]
+struct Ratio {
+    /// The highest bit is set.
+    mantissa: u64,
+    exponent: i32,
+}
+
+impl Ratio {
+    const EVEN: Ratio = Ratio { mantissa: 1 << 63, exponent: -63 };
+
+    /// Times `up`, divided by `down`; both above zero.
+    fn scale(&mut self, up: u64, down: u64) {
+        let (up, down) = (u128::from(up.max(1)), u128::from(down.max(1)));
+        let product = u128::from(self.mantissa) * up;
+        let spare = product.leading_zeros();
+        // The highest of 128 bits is set, so at least 64 are left.
+        let quotient = (product << spare) / down;
+        let surplus = 64_u32.saturating_sub(quotient.leading_zeros());
+        self.mantissa = (quotient >> surplus) as u64;
+        self.exponent = self.exponent.saturating_add(surplus as i32 - spare as i32);
+    }
+
+    /// The power of two at or below it.
+    fn power_of_two(self) -> i32 {
+        self.exponent.saturating_add(63)
     }
 }
 

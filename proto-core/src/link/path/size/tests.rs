@@ -219,3 +219,37 @@ fn an_empty_packet_is_sent_when_only_large_ones_are_lost() {
     world.send(1_400);
     assert_eq!(world.size.question(world.now), Some(EMPTY));
 }
+
+/// What looked impossible for a while and turned out to be chance is forgiven: 70 in a row of a path that loses
+/// 96 of 100 are nothing, however the first few fell.
+#[test]
+fn what_looked_impossible_may_still_have_been_chance() {
+    let mut doubt = Doubt::new(0, 1_400);
+    for number in 1..2_000 {
+        doubt.lost(number, 1_400);
+        assert!(number % 100 > 0 || doubt.acked(number, 32));
+    }
+    assert!(doubt.chance.power_of_two() < -100, "{doubt:?}");
+    for number in 2_000..400_000 {
+        doubt.lost(number, 32);
+    }
+    assert!(doubt.chance.power_of_two() >= -1, "{doubt:?}");
+}
+
+#[test]
+fn ratios_are_exact_enough() {
+    let mut ratio = Ratio::EVEN;
+    for _ in 0..100 {
+        ratio.scale(1, 3);
+    }
+    // 3^-100 = 2^-158.5
+    assert_eq!(ratio.power_of_two(), -159);
+    for _ in 0..100 {
+        ratio.scale(3, 1);
+    }
+    let one = ratio.mantissa >> (-63 - ratio.exponent);
+    assert!(one.abs_diff(1 << 63) < 1 << 16, "{ratio:?}");
+    ratio.scale(u64::MAX, 1);
+    ratio.scale(1, u64::MAX);
+    assert!((-1..=0).contains(&ratio.power_of_two()), "{ratio:?}");
+}
