@@ -90,9 +90,10 @@ fn with_suggestion(message: &str) -> String {
     format!("{message}; did you mean `{best}`?")
 }
 
-/// The known name closest to `given`; empty when there is none.
+/// The known name closest to `given`, rather one that begins with it; empty when there is none.
 pub(super) fn nearest<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> &'a str {
-    known.min_by_key(|name| distance(given, name)).unwrap_or("")
+    let far = |name: &&str| (given.is_empty() || !name.starts_with(given), distance(given, name));
+    known.min_by_key(far).unwrap_or("")
 }
 
 /// Levenshtein's edit distance.
@@ -116,6 +117,14 @@ mod tests {
     use super::*;
     use crate::plan::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_name_that_begins_alike_is_nearer_than_one_that_looks_alike() {
+        let keys = ["cost", "loss_there", "loss_back", "rate"];
+        for (given, meant) in [("loss", "loss_there"), ("rat", "rate"), ("cots", "cost"), ("", "cost")] {
+            assert_eq!(nearest(given, keys.into_iter()), meant, "{given}");
+        }
+    }
 
     const GOOD: &str = r#"
 name = "two"
