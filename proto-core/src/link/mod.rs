@@ -531,7 +531,8 @@ impl Links {
         const SENT: u64 = 2 * (32 + 3 * 24);
         const RANGE: u64 = 2 * 16;
         const MESSAGE: u64 = 2 * (128 + 16 + 32 + 64);
-        const PATH: u64 = size_of::<paths::Way>() as u64 + 256;
+        // A way, with 192 B while its packet size is in doubt.
+        const PATH: u64 = size_of::<paths::Way>() as u64 + 256 + 192;
         let path = PATH + u64::from(limits.in_flight) * SENT + u64::from(limits.ack_ranges) * RANGE;
         let windows = 4 * (u64::from(limits.message_window) / 8 + 64) + u64::from(limits.message_window) * 8;
         let peer = size_of::<Peer>() as u64 + u64::from(limits.paths_per_peer) * path + windows + 2_048;

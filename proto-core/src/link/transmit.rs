@@ -189,7 +189,11 @@ impl Links {
             return;
         };
         let eliciting = self.pieces.iter().any(Piece::is_eliciting);
+        let most = entry.params.packet_bytes;
         if let Some(way) = entry.way_mut(intent.path) {
+            if intent.purpose == Purpose::Size {
+                way.path.on_size_asked(cx.now, most);
+            }
             way.path.on_sent(cx.now, packet_number, len, eliciting, &self.pieces);
             way.sent_bytes += len as u64;
             way.spent(intent.link, intent.addr, len);
@@ -224,7 +228,7 @@ impl Peer {
             return Err(Wake::Idle);
         }
         for way in &self.ways {
-            if let Some((purpose, link, addr)) = way_wants(cx, way)
+            if let Some((purpose, link, addr)) = way_wants(cx, way, self.params.packet_bytes)
                 && let Ok(LinkEntry { info, .. }) = free(cx, links, link)
             {
                 let wish = Wish { purpose, link, addr, info, congestion_allows: false };
@@ -257,7 +261,7 @@ impl Peer {
     /// Whether [`Peer::choose`] could find a packet to send, were a way free, or knows when to ask again.
     /// For a peer that only listens this is much cheaper than asking.
     pub(super) fn has_something_to_send(&self, cx: &Cx<'_>) -> bool {
-        self.ways.iter().any(|way| way_wants(cx, way).is_some())
+        self.ways.iter().any(|way| way_wants(cx, way, self.params.packet_bytes).is_some())
             || self.outbox.has_work()
             || self.inbox.has_work()
             || self.outbox.spare_wake() != Wake::Idle
@@ -268,10 +272,12 @@ impl Peer {
         let mut wake = Wake::Idle;
         for way in &self.ways {
             let timer = way.next_wake();
-            wake = wake.min(match way_wants(cx, way).map(|(_, link, _)| free(cx, links, link)) {
-                Some(Err(later)) => later.min(if timer.is_due(cx.now) { Wake::Idle } else { timer }),
-                Some(Ok(_)) | None => timer,
-            });
+            wake = wake.min(
+                match way_wants(cx, way, self.params.packet_bytes).map(|(_, link, _)| free(cx, links, link)) {
+                    Some(Err(later)) => later.min(if timer.is_due(cx.now) { Wake::Idle } else { timer }),
+                    Some(Ok(_)) | None => timer,
+                },
+            );
         }
         wake
     }
@@ -339,7 +345,8 @@ impl Peer {
     fn intent(&self, cx: &Cx<'_>, peer: PeerSlot, way: &Way, wish: &Wish<'_>) -> Intent {
         let Wish { purpose, link, addr, info, congestion_allows } = *wish;
         let most = u32::from(info.mtu).min(self.params.packet_bytes).min(cx.limits.packet_bytes) as usize;
-        let question = way.path.size_question(cx.now).filter(|_| purpose == Purpose::Size);
+        let question =
+            way.path.size_question(cx.now, self.params.packet_bytes).filter(|_| purpose == Purpose::Size);
         let max = most.min(question.unwrap_or_else(|| way.path.packet_bytes()));
         let allowance = match (purpose, &way.echo) {
             (Purpose::Echo, Some(echo)) => way.echo_allowance(echo),
@@ -438,8 +445,9 @@ fn cost_of(links: &BTreeMap<LinkId, LinkEntry>, way: &Way) -> Duration {
     Duration::from_millis(links.get(&way.link).map_or(0, |entry| u64::from(entry.info.cost)))
 }
 
-/// What a way has to say of itself now: echoes, challenges, acknowledgements, probes.
-fn way_wants(cx: &Cx<'_>, way: &Way) -> Option<(Purpose, LinkId, Addr)> {
+/// What a way has to say of itself now: echoes, challenges, acknowledgements, probes; its peer takes packets of so
+/// many bytes.
+fn way_wants(cx: &Cx<'_>, way: &Way, packet_bytes: u32) -> Option<(Purpose, LinkId, Addr)> {
     if let Some(Echo { link, addr, .. }) = way.due_echo() {
         return Some((Purpose::Echo, link, addr));
     }
@@ -452,7 +460,7 @@ fn way_wants(cx: &Cx<'_>, way: &Way) -> Option<(Purpose, LinkId, Addr)> {
     if answers || (way.proved && way.path.wants_probe()) {
         return Some((Purpose::Traffic, way.link, way.addr));
     }
-    let asks = way.is_usable() && way.path.size_question(cx.now).is_some();
+    let asks = way.is_usable() && way.path.size_question(cx.now, packet_bytes).is_some();
     asks.then_some((Purpose::Size, way.link, way.addr))
 }
 

@@ -25,7 +25,7 @@ impl Limits {
         let store = (size_of::<Record>() + 3 * size_of::<u64>()) as u64 + ALLOCATION;
         // A message that waits as an event has left the receive bounds. Those of one peer's share may wait
         // when a turn begins (`outputs_are_full`); it begins with one packet, and delivers what was kept at most.
-        let waiting = u64::from(self.receive_share());
+        let waiting = u64::from(self.receive_share().max(1));
         let delivered = waiting + u64::from(self.receive_bytes) + u64::from(self.packet_bytes);
         let fixed = size_of::<Node>() as u64 + 2 * u64::from(self.packet_bytes);
         let parts = [

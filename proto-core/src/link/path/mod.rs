@@ -167,7 +167,7 @@ impl Path {
         self.pacer.fill(now, self.congestion.rate(), self.congestion.burst());
         let most_debt = 4 * u64::from(self.size.told().max(size));
         if eliciting {
-            self.size.on_sent(now, size, self.answer_time, self.loss.ppm());
+            self.size.on_sent(now, size, self.answer_time);
             self.pacer.spend(u64::from(size), most_debt);
             self.liveness.on_asked(now);
             self.congestion.on_sent(now, number, self.sent.total(), self.rtt.smoothed());
@@ -457,10 +457,15 @@ impl Path {
         self.size.limit() as usize
     }
 
-    /// The size of a packet that should be sent now to see whether it arrives.
+    /// The size of a packet that should be sent now to see whether it arrives, where the peer takes `most` bytes.
     #[must_use]
-    pub fn size_question(&self, now: Instant) -> Option<usize> {
-        self.size.question(now).map(|bytes| bytes as usize)
+    pub fn size_question(&self, now: Instant, most: u32) -> Option<usize> {
+        self.size.question(now, most).map(|bytes| bytes as usize)
+    }
+
+    /// That packet leaves; to be said before [`Path::on_sent`].
+    pub fn on_size_asked(&mut self, now: Instant, most: u32) {
+        self.size.on_asked(now, most, self.answer_time, self.loss.ppm());
     }
 
     /// Gives back memory that past traffic needed: a burst of long ago must not be held for ever.

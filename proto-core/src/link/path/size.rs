@@ -15,7 +15,7 @@
 //! **Search.** Messages wait for the time of one answer while a packet of each usual size is tried, because a large
 //! message is cut once, to what fits then. Above the largest that arrived the truth is found by halves
 //! (RFC 8899, section 5.3.2), beside the traffic. Later the full size is tried again, after ten seconds and
-//! ever more seldom (section 5.1.1, `PMTU_RAISE_TIMER`). What is larger than the limit is a question by that
+//! ever more seldom (section 5.1.1, `PMTU_RAISE_TIMER`), and the halves only when it passes. What is larger than the limit is a question by that
 //! alone: its answer counts whenever it comes, and nobody's rate suffers when none does (section 3, point 7).
 
 use alloc::boxed::Box;
@@ -46,6 +46,11 @@ const EMPTY_PART: u64 = 8;
 const MISSED_PPM: u32 = 1_000;
 /// The least and the most packets of one size (the least: RFC 8899, section 5.1.2, `MAX_PROBES`).
 const TRIES: (u32, u32) = (3, 40);
+
+/// All that the link and the peer take.
+const FULL: u32 = u32::MAX;
+/// A rest lasts so many times as long as the questions before it (guess).
+const REST_PART: u64 = 16;
 
 /// How large the packets of a path may be.
 #[derive(Clone, Debug)]
@@ -85,35 +90,37 @@ impl PacketSize {
         search.salvo.map(|salvo| salvo.until)
     }
 
-    /// The size of a packet that should be sent now to see whether it arrives.
-    pub(super) fn question(&self, now: Instant) -> Option<u32> {
+    /// The size of a packet that should be sent now to see whether it arrives, where the peer takes `most` bytes.
+    pub(super) fn question(&self, now: Instant, most: u32) -> Option<u32> {
         let trouble = self.trouble.as_ref()?;
         if trouble.doubt.is_some_and(|doubt| doubt.wants_empty(now)) {
             return Some(EMPTY);
         }
         let search = trouble.search.filter(|search| search.next <= now)?;
         let size = match search.salvo {
-            Some(salvo) => USUAL.get(salvo.at).copied()?,
-            None => search.size(self.limit, self.told),
+            Some(salvo) => USUAL.get(salvo.at).copied()?.min(most),
+            None => search.size(self.limit, self.told.min(most)),
         };
         (size > self.limit).then_some(size)
     }
 
-    /// A packet leaves that asks for an answer. That takes `wait` at most, and comes unless one of `loss_ppm`
-    /// millionths is lost.
-    pub(super) fn on_sent(&mut self, now: Instant, bytes: u32, wait: Duration, loss_ppm: u32) {
+    /// The packet of [`PacketSize::question`] leaves, whatever became of its size. An answer takes `wait` at most,
+    /// and comes unless one of `loss_ppm` millionths is lost.
+    pub(super) fn on_asked(&mut self, now: Instant, most: u32, wait: Duration, loss_ppm: u32) {
         let Some(Trouble { doubt, search }) = self.trouble.as_deref_mut() else { return };
-        if let Some(doubt) = doubt.as_mut().filter(|_| bytes <= LEAST) {
+        if let Some(doubt) = doubt.as_mut().filter(|doubt| doubt.wants_empty(now)) {
             doubt.next_empty = now + part(wait, EMPTY_PART);
+        } else if let Some(search) = search {
+            let tries = copies(loss_ppm, MISSED_PPM).clamp(TRIES.0, TRIES.1);
+            search.asked(now, wait, tries, (self.limit, self.told.min(most)));
         }
-        if let Some(search) = search.as_mut().filter(|_| bytes > self.limit) {
-            search.asked(
-                now,
-                wait,
-                copies(loss_ppm, MISSED_PPM).clamp(TRIES.0, TRIES.1),
-                self.limit,
-                self.told,
-            );
+    }
+
+    /// Any packet leaves that asks for an answer, which takes `wait` at most.
+    pub(super) fn on_sent(&mut self, now: Instant, bytes: u32, wait: Duration) {
+        let doubt = self.trouble.as_mut().and_then(|trouble| trouble.doubt.as_mut());
+        if let Some(doubt) = doubt.filter(|_| bytes <= LEAST) {
+            doubt.next_empty = now + part(wait, EMPTY_PART);
         }
     }
 
@@ -123,7 +130,7 @@ impl PacketSize {
         let Some(search) = self.trouble.as_mut().and_then(|trouble| trouble.search.as_mut()) else { return };
         if search.salvo.take_if(|salvo| salvo.until <= now).is_some() {
             // A single packet may have been lost by chance.
-            search.again = USUAL.iter().rev().copied().find(|&size| size > limit && size < search.fails);
+            search.first = USUAL.iter().rev().copied().find(|&size| size > limit && size < search.fails);
             search.tries = 1;
             search.rest_if_narrow(now, limit);
         }
@@ -298,13 +305,15 @@ struct Search {
     /// The smallest size that seems to fail.
     fails: u32,
     salvo: Option<Salvo>,
-    /// The smallest size that was tried in the salvo in vain.
-    again: Option<u32>,
+    /// What is to be tried first: the smallest size that was tried in the salvo in vain, or [`FULL`].
+    first: Option<u32>,
     /// When the next question may be asked, and how often this one was.
     next: Instant,
     tries: u32,
     /// How long to rest when nothing is left to be asked.
     raise: Duration,
+    /// It is longer where answers take long: questions are a sixteenth of the time at most.
+    least_rest: Duration,
 }
 
 /// One packet of each usual size.
@@ -322,11 +331,17 @@ impl Search {
         let first = USUAL.iter().position(|&size| size < fails).unwrap_or(USUAL.len());
         let any = USUAL.get(first).is_some_and(|&size| size > limit);
         let salvo = any.then_some(Salvo { at: first, until: now + wait });
-        Search { fails, salvo, again: None, next: now, tries: 0, raise: FIRST_RAISE }
+        let least_rest = times(wait, REST_PART * u64::from(TRIES.0));
+        let mut search =
+            Search { fails, salvo, first: None, next: now, tries: 0, raise: FIRST_RAISE, least_rest };
+        if salvo.is_none() {
+            search.rest_if_narrow(now, limit);
+        }
+        search
     }
 
     /// A question leaves. After `most` of one size in vain that size fails.
-    fn asked(&mut self, now: Instant, wait: Duration, most: u32, limit: u32, told: u32) {
+    fn asked(&mut self, now: Instant, wait: Duration, most: u32, (limit, told): (u32, u32)) {
         if let Some(salvo) = &mut self.salvo {
             salvo.at += 1;
             salvo.until = now + wait;
@@ -335,22 +350,28 @@ impl Search {
         self.next = now + wait;
         self.tries += 1;
         if self.tries >= most {
-            self.fails = self.size(limit, told);
+            // What failed below the full size, when that is tried again, is still known.
+            self.fails = self.fails.min(self.size(limit, told));
             self.tries = 0;
-            self.again = None;
+            self.first = None;
+            self.least_rest = times(wait, REST_PART * u64::from(most));
             self.rest_if_narrow(now, limit);
         }
     }
 
-    /// The size to be tried: what failed once, halfway, or all that the link takes.
+    /// The size to be tried: the one to be tried first, halfway, or all that is taken.
     fn size(&self, limit: u32, told: u32) -> u32 {
-        self.again.unwrap_or_else(|| if self.fails > told { told } else { limit.midpoint(self.fails) })
+        let halfway = if self.fails > told { told } else { limit.midpoint(self.fails) };
+        self.first.map_or(halfway, |size| size.min(told))
     }
 
     /// A size has passed that was not believed to.
     fn answered(&mut self, now: Instant, limit: u32) {
         self.tries = 0;
-        self.again.take_if(|size| *size <= limit);
+        self.first.take_if(|size| *size <= limit);
+        if self.fails <= limit {
+            self.fails = FULL;
+        }
         if self.salvo.is_none() {
             self.next = now;
             self.rest_if_narrow(now, limit);
@@ -360,8 +381,8 @@ impl Search {
     /// Rests when what may be won is less than a sixteenth; next time the full size is tried first.
     fn rest_if_narrow(&mut self, now: Instant, limit: u32) {
         if self.fails <= limit + (limit / 16).max(8) {
-            self.fails = u32::MAX;
-            self.next = now + self.raise;
+            self.first = Some(FULL);
+            self.next = now + self.raise.max(self.least_rest);
             self.raise = times(self.raise, 2).min(LONGEST_RAISE);
         }
     }

@@ -10,6 +10,8 @@ struct World {
     now: Instant,
     number: u64,
     mtu: u32,
+    /// What the peer takes.
+    most: u32,
     loss_ppm: u32,
     shrunk: u32,
 }
@@ -17,7 +19,16 @@ struct World {
 impl World {
     fn new(told: u32, mtu: u32, loss_ppm: u32) -> World {
         let rng = Rng::fork(&[7; 32], "size");
-        World { size: PacketSize::new(told), rng, now: Instant::ZERO, number: 0, mtu, loss_ppm, shrunk: 0 }
+        World {
+            size: PacketSize::new(told),
+            rng,
+            now: Instant::ZERO,
+            number: 0,
+            mtu,
+            most: u32::MAX,
+            loss_ppm,
+            shrunk: 0,
+        }
     }
 
     fn lot(&mut self, below: u32) -> u32 {
@@ -26,8 +37,13 @@ impl World {
         ((u64::from(u32::from_le_bytes(bytes)) * u64::from(below)) >> 32) as u32
     }
 
+    fn ask(&mut self, bytes: u32) {
+        self.size.on_asked(self.now, self.most, WAIT, self.loss_ppm);
+        self.send(bytes);
+    }
+
     fn send(&mut self, bytes: u32) {
-        self.size.on_sent(self.now, bytes, WAIT, self.loss_ppm);
+        self.size.on_sent(self.now, bytes, WAIT);
         let lost = bytes > self.mtu || self.lot(1_000_000) < self.loss_ppm;
         self.settle(bytes, lost);
     }
@@ -48,11 +64,11 @@ impl World {
         for at in 0..1_000 {
             self.now += Duration::from_millis(1);
             self.size.on_timeout(self.now);
-            while let Some(bytes) = self.size.question(self.now) {
-                self.send(bytes);
+            while let Some(bytes) = self.size.question(self.now, self.most) {
+                self.ask(bytes);
             }
             if self.size.holds_until().is_none() {
-                self.send(self.size.limit());
+                self.send(self.size.limit().min(self.most));
             }
             if at % 20 == 0 {
                 self.send(32);
@@ -169,13 +185,13 @@ fn a_size_that_never_passes_is_tried_ever_more_seldom() {
     for _ in 0..7_200 {
         world.now += Duration::from_secs(1);
         world.size.on_timeout(world.now);
-        while let Some(bytes) = world.size.question(world.now) {
+        while let Some(bytes) = world.size.question(world.now, world.most) {
             asked += 1;
-            world.send(bytes);
+            world.ask(bytes);
         }
         world.send(world.size.limit());
     }
-    assert!((12..400).contains(&asked), "{asked} questions in two hours");
+    assert!((30..100).contains(&asked), "{asked} questions in two hours");
 }
 
 #[test]
@@ -200,7 +216,7 @@ fn a_late_answer_counts() {
     assert!(world.size.limit() <= 500);
     world.size.acked(world.now, 1, 1_400);
     assert_eq!(world.size.limit(), 1_400);
-    assert_eq!(world.size.question(world.now + Duration::from_secs(60)), None);
+    assert_eq!(world.size.question(world.now + Duration::from_secs(60), world.most), None);
 }
 
 /// One empty packet for the large ones that were lost since the last: a path that nobody uses is not asked.
@@ -208,16 +224,20 @@ fn a_late_answer_counts() {
 fn an_empty_packet_is_sent_when_only_large_ones_are_lost() {
     let mut world = World::new(1_400, 600, 0);
     for lost in 0..40 {
-        assert_eq!(world.size.question(world.now), (lost >= MANY_LOST).then_some(EMPTY), "{lost} lost");
+        assert_eq!(
+            world.size.question(world.now, world.most),
+            (lost >= MANY_LOST).then_some(EMPTY),
+            "{lost} lost"
+        );
         world.send(1_400);
     }
     world.send(EMPTY);
     for _ in 0..100 {
         world.now += WAIT;
-        assert_eq!(world.size.question(world.now), None);
+        assert_eq!(world.size.question(world.now, world.most), None);
     }
     world.send(1_400);
-    assert_eq!(world.size.question(world.now), Some(EMPTY));
+    assert_eq!(world.size.question(world.now, world.most), Some(EMPTY));
 }
 
 /// What looked impossible for a while and turned out to be chance is forgiven: 70 in a row of a path that loses
@@ -252,4 +272,38 @@ fn ratios_are_exact_enough() {
     ratio.scale(u64::MAX, 1);
     ratio.scale(1, u64::MAX);
     assert!((-1..=0).contains(&ratio.power_of_two()), "{ratio:?}");
+}
+
+/// A peer may take less than the link: then its own size is the end of the search, and nothing is asked in vain.
+#[test]
+fn a_peer_that_takes_less_than_the_link_ends_the_search() {
+    for most in [600, 1_200] {
+        let mut world = World::new(1_400, 300, 0);
+        world.most = most;
+        for _ in 0..3 {
+            world.second();
+        }
+        assert!(world.size.limit() <= 300);
+        world.mtu = 1_400;
+        for _ in 0..30 {
+            world.second();
+        }
+        assert_eq!(world.size.limit(), most);
+        world.now += Duration::from_secs(3_600);
+        assert_eq!(world.size.question(world.now, world.most), None);
+    }
+}
+
+/// The largest that passes and the smallest that does not may be neighbours.
+#[test]
+fn sizes_that_differ_by_one_byte_are_no_end() {
+    for (fails, limit) in [(601, 600), (66, 65), (65, 64)] {
+        let mut search = Search::new(Instant::ZERO, WAIT, fails, limit);
+        assert_eq!((search.salvo.is_none(), search.size(limit, 1_400)), (true, 1_400));
+        assert_eq!(search.next, Instant::ZERO + FIRST_RAISE);
+        for _ in 0..TRIES.0 {
+            search.asked(search.next, WAIT, TRIES.0, (limit, 1_400));
+        }
+        assert_eq!((search.fails, search.size(limit, 1_400)), (fails, 1_400), "the halves are known");
+    }
 }
