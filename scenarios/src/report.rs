@@ -110,8 +110,9 @@ pub enum Origin<'a> {
 }
 
 impl Origin<'_> {
-    fn replay(self) -> String {
-        match self {
+    fn replay(self, how: How) -> String {
+        let verify = if how.verify.is_some() { " --verify" } else { "" };
+        let line = match self {
             Origin::Named(scenario, params) => {
                 let zoo = if params.bug.is_some() { " --features zoo" } else { "" };
                 format!("cargo run --release -p scenarios{zoo} -- run {}{}", scenario.name, params.as_args())
@@ -119,7 +120,8 @@ impl Origin<'_> {
             Origin::File(path) => {
                 format!("cargo run --release -p scenarios -- replay {}", crate::params::quote_path(path))
             }
-        }
+        };
+        line + verify
     }
 
     fn scenario(self, plan: &Plan) -> Option<&'static Scenario> {
@@ -164,7 +166,7 @@ pub fn run(plan: &Plan, origin: Origin<'_>, how: How) -> Report {
     }
     findings.said.extend(difference.map(|difference| difference.to_string()));
     let taken = Taken { wall_seconds: start.elapsed().as_secs_f64(), processor_seconds };
-    report(&outcome, findings, origin.replay(), taken, how)
+    report(&outcome, findings, origin.replay(how), taken, how)
 }
 
 /// What there is to say when no plan could be made for a seed, or not be run.
@@ -174,7 +176,7 @@ fn failed(plan: &Plan, message: &str, origin: Origin<'_>, how: How) -> Report {
     outcome.verdict = Verdict::Panic;
     outcome.checker = "panic".to_owned();
     outcome.reason = message.to_owned();
-    let mut report = report(&outcome, Findings::default(), origin.replay(), Taken::default(), how);
+    let mut report = report(&outcome, Findings::default(), origin.replay(how), Taken::default(), how);
     report.verified = None;
     report
 }
@@ -277,9 +279,23 @@ impl Report {
                 self.verdict, self.at_step
             ),
             (_, _) => format!(
-                "pass: {} of {} messages delivered once; {} s of virtual time, {} steps, {:.2} s here",
-                self.delivered, self.sent, self.virtual_seconds, self.steps, self.wall_seconds
+                "pass: {} of {} messages delivered once{}; {} s of virtual time, {} steps{}, {:.2} s here",
+                self.delivered,
+                self.sent,
+                self.may_be_lost(),
+                self.virtual_seconds,
+                self.steps,
+                if self.verified == Some(true) { ", the same in a second process" } else { "" },
+                self.wall_seconds
             ),
+        }
+    }
+
+    /// What a run that passed says of the messages that did not arrive.
+    fn may_be_lost(&self) -> String {
+        match self.sent.saturating_sub(self.delivered) {
+            0 => String::new(),
+            lost => format!(" ({lost} were not, and need not be)"),
         }
     }
 

@@ -158,7 +158,7 @@ impl Scenario {
             return Err(Usage::new(
                 format!("scenario {} has no use for it", self.name),
                 *option,
-                "leave it out; `thallus-sim list` shows what each scenario takes",
+                "leave it out; `thallus-sim list --json` shows what each scenario takes",
             ));
         }
         let mut plan = (self.plan)(params)?;

@@ -13,6 +13,7 @@ use simulator::Verdict;
 
 use crate::fail::Usage;
 use crate::report::Line;
+use crate::topology::strip_place;
 
 /// One part of the runs of a sweep: its runs are those whose number, counted scenario after scenario within
 /// each seed, leaves the part's number when it is divided by the number of parts.
@@ -153,7 +154,7 @@ fn read(name: &str, text: &str) -> Result<(Header, Vec<Line>), Usage> {
         return Err(Usage::new("this file is empty", name, WRITTEN_BY));
     };
     let header: Header = serde_json::from_str(first).map_err(|error| {
-        let what = format!("this is not the first line of a sweep: {error}");
+        let what = format!("this is not the first line of a sweep: {}", strip_place(&error.to_string()));
         Usage::new(what, format!("{name}:1:{}", error.column()), WRITTEN_BY)
     })?;
     if !header.makes_sense() {
@@ -163,12 +164,16 @@ fn read(name: &str, text: &str) -> Result<(Header, Vec<Line>), Usage> {
     let (mut seen, mut lines) = (BTreeSet::new(), Vec::new());
     for (at, text) in texts {
         let line: Line = serde_json::from_str(text).map_err(|error| {
-            let what = format!("this is not a line of a sweep: {error}");
-            Usage::new(what, format!("{name}:{at}:{}", error.column()), WRITTEN_BY)
+            let what = format!("this is not a line of a sweep: {}", strip_place(&error.to_string()));
+            let remedy = if error.is_eof() { "the file was cut off: sweep this shard again" } else { WRITTEN_BY };
+            Usage::new(what, format!("{name}:{at}:{}", error.column()), remedy)
         })?;
         let wrong = |what: String| Usage::new(what, format!("{name}:{at}:1"), WRITTEN_BY);
         if verdict(&line.verdict).is_none() {
             return Err(wrong(format!("there is no verdict `{}`", line.verdict)));
+        }
+        if line.wall_seconds < 0.0 {
+            return Err(wrong(format!("no run takes {} s", line.wall_seconds)));
         }
         let scenario = header.scenarios.iter().position(|known| *known == line.scenario).map(|at| at as u64);
         let Some(scenario) = scenario.filter(|&scenario| part.has(scenario, line.seed)) else {
@@ -195,6 +200,11 @@ fn read(name: &str, text: &str) -> Result<(Header, Vec<Line>), Usage> {
         ));
     }
     Ok((header, lines))
+}
+
+/// Whether a file with this beginning holds lines of a sweep, or nothing yet.
+pub(crate) fn may_be_replaced(text: &str) -> bool {
+    text.lines().next().is_none_or(|first| serde_json::from_str::<Header>(first).is_ok())
 }
 
 /// The verdict that has this word.

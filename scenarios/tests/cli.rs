@@ -69,10 +69,15 @@ fn refused(args: &[&str], parts: &[&str]) {
 fn wrong_command_lines_are_refused() {
     refused(&[], &["error: no command given; ", "Usage: thallus-sim", "sweep", "replay"]);
     refused(&["swep"], &["sweep"]);
+    #[cfg(not(feature = "zoo"))]
+    refused(&["zoo", "nonce-reuse", "--json"], &["no planted bugs", "--features zoo"]);
     refused(&["run"], &["NAME"]);
     refused(&["run", "soak-72"], &["no scenario `soak-72`", "did you mean `soak-72h`"]);
     refused(&["run", "soak-72h", "--seed", "seven"], &["seven", "a seed is a whole number"]);
-    refused(&["run", "soak-72h", "--seed", "-1"], &["-1"]);
+    refused(&["run", "soak-72h", "--seed", "-1"], &["-1", "a seed is a whole number", "`thallus-sim run --help`"]);
+    refused(&["sweep", "soak-72h", "--seeds", "-1..3"], &["-1..3", "a seed is a whole number"]);
+    refused(&["run", "soak-72h", "--seed", "1", "--duration", "-5s"], &["-5s", "--duration"]);
+    refused(&["run", "soak-72h", "--seed", "1", "--nodes", "-3"], &["-3", "give a whole number"]);
     refused(&["run", "soak-72h", "--seed", "18446744073709551616"], &["a seed is a whole number"]);
     refused(&["run", "soak-72h", "--seed", "1", "--duration", "3 parsecs"], &["units"]);
     refused(&["run", "soak-72h", "--seed", "1", "--nodes", "2"], &["3 to 1000"]);
@@ -90,6 +95,7 @@ fn choices_that_a_scenario_cannot_judge_are_refused() {
     refused(&run("freifunk-neighbours", ["--duration", "10s"]), &["100 messages", "--duration 200s"]);
     refused(&run("freifunk-neighbours", ["--set", "messages=400"]), &["400 messages", "--duration 800s"]);
     refused(&run("cloned-device-wakes-up", ["--set", "loss=21"]), &["0 to 20 per cent"]);
+    refused(&run("two-links-one-dies", ["--set", "loss=11"]), &["0 to 10 per cent"]);
     refused(&run("two-nodes-ninety-percent-loss", ["--set", "delay=10s"]), &["--set delay=10s"]);
 }
 
@@ -111,7 +117,7 @@ fn wrong_keys_and_values_are_refused() {
 fn wrong_sweeps_and_merges_are_refused() {
     let folder = Folder::new("sweeps");
     refused(&["sweep", "soak-72h"], &["--seeds"]);
-    refused(&["sweep", "--seeds", "0..3"], &["NAMES"]);
+    refused(&["sweep", "--seeds", "0..3"], &["NAMES", "--all"]);
     refused(&["sweep", "--all", "soak-72h", "--seeds", "0..3"], &["--all"]);
     refused(&["sweep", "--all", "--seeds", "3..3"], &["A..B"]);
     refused(&["sweep", "--all", "--seeds", "0..9", "--shard", "4/4"], &["0 to n-1"]);
@@ -132,6 +138,9 @@ fn wrong_sweeps_and_merges_are_refused() {
     refused(&["merge", "nowhere.jsonl"], &["cannot read", "nowhere.jsonl"]);
     refused(&["merge"], &["FILES"]);
     refused(&["bench", "horsepower"], &["horsepower", "known figures"]);
+    let one = ["sweep", "soak-72h", "--seeds", "0..1", "--json-lines", &kept];
+    refused(&one, &["--json-lines would replace", "kept.jsonl:1"]);
+    assert_eq!(std::fs::read_to_string(&kept).unwrap(), "a night's work\n");
 }
 
 #[test]
@@ -155,7 +164,7 @@ fn wrong_plans_are_refused_with_line_and_column() {
     let fine = folder.file("fine.toml", good);
     let output = sim(&["check", &fine]);
     assert_eq!(output.status.code(), Some(0), "{}", err(&output));
-    assert!(out(&output).contains("valid: x, 2 nodes, 1 links"));
+    assert!(out(&output).contains("valid: x: nodes 2, links 1, flows 0"));
     assert_eq!(json(&sim(&["check", &fine, "--json"]))["valid"], true);
 }
 
@@ -200,7 +209,8 @@ fn wrong_topologies_are_refused_with_line_and_column() {
     run("{\"links\": [", &["net.json:1:"]);
     run("", &["net.json:1:1"]);
     let file = "net.json; correct the file";
-    run("{\"links\": []}", &["at least one", file]);
+    run("{\"links\": []}", &["no link connects two nodes", "net.json; give at least one link"]);
+    run("{\"links\": [{\"source\": 1, \"target\": 1}]}", &["no link connects two nodes"]);
     let pair = |n: u32| format!("{{\"source\": {}, \"target\": {}}}", 2 * n, 2 * n + 1);
     let pairs: Vec<String> = (0..35_000).map(pair).collect();
     run(&format!("{{\"links\": [{}]}}", pairs.join(",")), &["70000 nodes; at most 65535", file]);
@@ -220,7 +230,12 @@ fn help_shows_an_example_everywhere() {
     for command in ["list", "run", "sweep", "merge", "replay", "check", "golden", "bench"] {
         let output = sim(&[command, "--help"]);
         assert_eq!(output.status.code(), Some(0));
-        assert!(out(&output).contains("Example: "), "{command}");
+        let text = out(&output);
+        let (_, example) = text.split_once("Example: ").expect(command);
+        // A file of the project that an example names is there; others are the reader's.
+        for path in example.split_whitespace().filter(|word| word.starts_with("scenarios/")) {
+            assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path).is_file(), "{path}");
+        }
     }
 }
 
@@ -359,12 +374,33 @@ fn a_failing_run_says_how_to_repeat_it_and_saves_its_plan() {
         "seed 3 of ",
         &format!(", {}\n", scenarios::COMMIT),
         "replay: cargo run --release -p scenarios -- replay",
-        "target/thallus-sim/hopeless-3.toml",
+        "plan: target/thallus-sim/hopeless-3-",
+        "trace: target/thallus-sim/hopeless-3-",
     ] {
         assert!(text.contains(part), "no `{part}` in {text}");
     }
-    assert!(folder.0.join("target/thallus-sim/hopeless-3.toml").is_file());
-    assert!(folder.0.join("target/thallus-sim/hopeless-3.trace").is_file());
+    let first = saved(&folder);
+    assert_eq!(first.len(), 2, "{first:?}");
+    // Another plan of the same name and seed fails: both can be looked at.
+    let other = folder.file("other.toml", &HOPELESS.replace("\"20s\"", "\"21s\""));
+    assert_eq!(sim_in(&folder.0, &["replay", &other]).status.code(), Some(11));
+    let both = saved(&folder);
+    assert!(both.len() == 4 && first.iter().all(|file| both.contains(file)), "{both:?}");
+    // The same one again is the same file, and a verified run is repeated as one.
+    let again = json(&sim_in(&folder.0, &["replay", &other, "--verify", "--json"]));
+    assert!(again["replay"].as_str().unwrap().ends_with("other.toml --verify"), "{again}");
+    assert_eq!(saved(&folder), both);
+}
+
+/// The files that failing runs in this folder have left, with what they hold.
+fn saved(folder: &Folder) -> Vec<(String, String)> {
+    let files = std::fs::read_dir(folder.0.join("target/thallus-sim")).unwrap();
+    let mut files: Vec<_> = files
+        .map(|file| file.unwrap().path())
+        .map(|path| (path.display().to_string(), std::fs::read_to_string(&path).unwrap()))
+        .collect();
+    files.sort();
+    files
 }
 
 #[test]
@@ -433,6 +469,10 @@ fn shards_of_a_sweep_merge_into_the_whole() {
     let word = folder.file("word.jsonl", &one.replacen("\"pass\"", "\"passed\"", 1));
     refused(&["merge", &zero, &word], &["no verdict `passed`", "word.jsonl:2:1"]);
     refused(&["merge", &folder.file("none.jsonl", "")], &["empty", "none.jsonl"]);
+    let torn = folder.file("torn.jsonl", &one[..one.len() - 9]);
+    refused(&["merge", &zero, &torn], &["torn.jsonl:", "cut off: sweep this shard again"]);
+    let time = folder.file("time.jsonl", &one.replacen("\"wall_seconds\":", "\"wall_seconds\":-", 1));
+    refused(&["merge", &zero, &time], &["no run takes -", "time.jsonl:2:1"]);
     folder.file("bad.jsonl", &one.replacen("\"pass\"", "\"resource\"", 1));
     let failed = sim_in(&folder.0, &["merge", "0.jsonl", "bad.jsonl"]);
     assert_eq!(failed.status.code(), Some(13), "{}{}", out(&failed), err(&failed));
@@ -462,6 +502,10 @@ fn no_file_is_written_over_that_the_command_reads_or_writes() {
     let nowhere = ["--trace", &path("no/such/trace"), "--save-plan", &plan];
     refused(&[&run[..], &nowhere].concat(), &["cannot write", "no/such/trace"]);
     assert_eq!(std::fs::read_to_string(&plan).unwrap(), text);
+    // The plan has no place: no empty trace is left behind.
+    let nowhere = ["--trace", &path("new"), "--save-plan", &path("no/such/plan")];
+    refused(&[&run[..], &nowhere].concat(), &["cannot write", "no/such/plan"]);
+    assert!(!folder.0.join("new").exists());
     let net = folder.file("net.json", "{\"links\": [{\"source\": 1, \"target\": 2}]}");
     let real = ["freifunk-neighbours", "--topology", &net];
     refused(&[&["run", "--seed", "1", "--trace", &net][..], &real].concat(), &["--topology"]);
@@ -509,13 +553,14 @@ fn a_file_beside_a_saved_plan_is_left_alone() {
 #[test]
 fn a_failing_plan_is_not_written_over_by_its_own_replay() {
     let folder = Folder::new("own");
-    std::fs::create_dir_all(folder.0.join("target/thallus-sim")).unwrap();
-    let text = "# Seen in the hut on the hill.\n".to_owned() + HOPELESS;
-    let plan = folder.file("target/thallus-sim/hopeless-3.toml", &text);
+    sim_in(&folder.0, &["replay", &folder.file("hopeless.toml", HOPELESS)]);
+    let (plan, made) = saved(&folder).into_iter().find(|(path, _)| path.ends_with(".toml")).unwrap();
+    let text = "# Seen in the hut on the hill.\n".to_owned() + &made;
+    std::fs::write(&plan, &text).unwrap();
     let output = sim_in(&folder.0, &["replay", &plan]);
     assert_eq!(output.status.code(), Some(11), "{}{}", out(&output), err(&output));
     assert_eq!(std::fs::read_to_string(&plan).unwrap(), text);
-    assert!(folder.0.join("target/thallus-sim/hopeless-3.trace").is_file());
+    assert_eq!(saved(&folder).len(), 2);
 }
 
 #[test]
@@ -545,11 +590,11 @@ fn a_trace_on_a_full_disk_costs_no_verdict() {
     let (said, text) = (out(&output), err(&output));
     assert_eq!(output.status.code(), Some(11), "{said}{text}");
     assert!(text.contains("error: cannot write: ") && text.contains("; /dev/full; "), "{text}");
-    for part in ["liveness", "seed 3 of ", "replay: ", "target/thallus-sim/hopeless-3.toml"] {
+    for part in ["liveness", "seed 3 of ", "replay: ", "target/thallus-sim/hopeless-3-"] {
         assert!(said.contains(part), "no `{part}` in {said}");
     }
     // The part of it around the failure is saved where there is room.
-    assert!(folder.0.join("target/thallus-sim/hopeless-3.trace").is_file());
+    assert!(saved(&folder).iter().any(|(path, _)| path.ends_with(".trace")));
     let output = sim_in(&folder.0, &[&replay[..], &["--json"]].concat());
     assert_eq!((output.status.code(), json(&output)["verdict"].as_str()), (Some(11), Some("liveness")));
     let run =
@@ -614,7 +659,7 @@ fn a_full_standard_output_is_an_error_and_a_closed_one_is_none() {
 fn golden_compares_and_rewrites_only_when_asked() {
     let folder = Folder::new("golden");
     let wrong = folder.file("broken.txt", "what is this\n");
-    refused(&["golden", "--file", &wrong], &["broken.txt:1"]);
+    refused(&["golden", "--file", &wrong], &["broken.txt:1; name a file that"]);
     assert_eq!(std::fs::read_to_string(&wrong).unwrap(), "what is this\n");
     refused(&["golden", "--file", "nowhere.txt"], &["cannot read", "nowhere.txt"]);
     let plan = folder.file("plan.toml", HOPELESS);

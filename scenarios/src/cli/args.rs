@@ -38,7 +38,7 @@ pub(crate) enum Command {
     #[command(after_help = "Example: thallus-sim merge shard-0.jsonl shard-1.jsonl")]
     Merge(MergeArgs),
     /// Runs a saved plan or regression again.
-    #[command(after_help = "Example: thallus-sim replay scenarios/regressions/two-hosts.toml")]
+    #[command(after_help = "Example: thallus-sim replay scenarios/regressions/late-answers.toml")]
     Replay(ReplayArgs),
     /// Says whether a plan is valid, with line and column when it is not.
     #[command(after_help = "Example: thallus-sim check plan.toml")]
@@ -46,7 +46,7 @@ pub(crate) enum Command {
     /// Compares the committed trace hashes with those of this build.
     #[command(after_help = "Example: thallus-sim golden --update")]
     Golden(GoldenArgs),
-    /// The table of figures, as ratios to limits measured in the same run.
+    /// The table of figures, as ratios to limits measured in the same run (memory: to another engine's, measured once).
     #[command(after_help = "Example: thallus-sim bench --json")]
     Bench(BenchArgs),
     /// The second process of `--verify`: plans on standard input, what they came to on standard output.
@@ -56,6 +56,18 @@ pub(crate) enum Command {
     #[cfg(feature = "zoo")]
     #[command(after_help = "Example: cargo run --release -p scenarios --features zoo -- zoo")]
     Zoo(ZooArgs),
+    /// What there is to say of it in a build that has no planted bugs.
+    #[cfg(not(feature = "zoo"))]
+    #[command(hide = true)]
+    Zoo(NoZooArgs),
+}
+
+/// Whatever is given to a command that is not in this build.
+#[cfg(not(feature = "zoo"))]
+#[derive(Args)]
+pub(crate) struct NoZooArgs {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    _given: Vec<String>,
 }
 
 #[derive(Args)]
@@ -75,10 +87,10 @@ pub(crate) struct ChoiceArgs {
     #[arg(long, value_name = "FILE")]
     topology: Option<PathBuf>,
     /// How many nodes, where the scenario lets one choose.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = nodes, allow_hyphen_values = true)]
     nodes: Option<u32>,
     /// How long the storm lasts in virtual time, where the scenario lets one choose: 72h, 90min, 30s.
-    #[arg(long, value_name = "SPAN", value_parser = parse_span)]
+    #[arg(long, value_name = "SPAN", value_parser = parse_span, allow_hyphen_values = true)]
     duration: Option<u64>,
     /// Makes one planted bug live in every node.
     #[cfg(feature = "zoo")]
@@ -91,17 +103,17 @@ pub(crate) struct RunArgs {
     /// The scenario; `thallus-sim list` shows them.
     pub(crate) name: String,
     /// What every draw is keyed with. Without it one is drawn and printed first.
-    #[arg(long, value_name = "N", value_parser = seed)]
+    #[arg(long, value_name = "N", value_parser = seed, allow_hyphen_values = true)]
     pub(crate) seed: Option<u64>,
     #[command(flatten)]
     pub(crate) choices: ChoiceArgs,
     /// Run twice, the second time in another process with other environment variables, and compare step by step.
     #[arg(long)]
     pub(crate) verify: bool,
-    /// Write the trace, one line a step, to this file.
+    /// Write the trace, one line a step, to this file, in place of what it holds.
     #[arg(long, value_name = "FILE")]
     pub(crate) trace: Option<PathBuf>,
-    /// Write the plan to this file before the run.
+    /// Write the plan to this file before the run, in place of what it holds.
     #[arg(long, value_name = "FILE")]
     pub(crate) save_plan: Option<PathBuf>,
     /// One JSON document on standard output.
@@ -112,13 +124,13 @@ pub(crate) struct RunArgs {
 #[derive(Args)]
 pub(crate) struct SweepArgs {
     /// The scenarios to sweep.
-    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    #[arg(conflicts_with = "all")]
     pub(crate) names: Vec<String>,
     /// All scenarios.
     #[arg(long)]
     pub(crate) all: bool,
     /// The seeds A to B-1.
-    #[arg(long, value_name = "A..B", value_parser = seeds)]
+    #[arg(long, value_name = "A..B", value_parser = seeds, allow_hyphen_values = true)]
     pub(crate) seeds: Range<u64>,
     /// How many runs at once; by default as many as there are cores.
     #[arg(long, value_name = "J", value_parser = clap::value_parser!(u16).range(1..=1024))]
@@ -126,7 +138,7 @@ pub(crate) struct SweepArgs {
     /// Only part i of n, counted from 0: the parts may run on different machines.
     #[arg(long, value_name = "i/n", value_parser = shard, default_value = "0/1")]
     pub(crate) shard: (u64, u64),
-    /// Write one line of JSON a run to this file, for `merge`.
+    /// Write one line of JSON a run to this file, for `merge`, in place of the lines of an earlier sweep.
     #[arg(long, value_name = "FILE")]
     pub(crate) json_lines: Option<PathBuf>,
     #[command(flatten)]
@@ -156,7 +168,7 @@ pub(crate) struct ReplayArgs {
     /// Run twice and compare step by step.
     #[arg(long)]
     pub(crate) verify: bool,
-    /// Write the trace, one line a step, to this file.
+    /// Write the trace, one line a step, to this file, in place of what it holds.
     #[arg(long, value_name = "FILE")]
     pub(crate) trace: Option<PathBuf>,
     /// One JSON document on standard output.
@@ -245,6 +257,9 @@ pub(crate) fn scenarios(names: &[String], all: bool) -> Result<Vec<&'static Scen
     if all {
         return Ok(crate::scenarios::ALL.to_vec());
     }
+    if names.is_empty() {
+        return Err(Usage::new("no scenario is named", "[NAMES]", "name some, or give --all"));
+    }
     let mut found: Vec<&'static Scenario> = Vec::new();
     for name in names {
         let scenario = crate::scenarios::find(name)?;
@@ -264,6 +279,10 @@ fn key_value(text: &str) -> Result<(String, String), String> {
 
 fn seed(text: &str) -> Result<u64, String> {
     text.parse().map_err(|_| "a seed is a whole number from 0 to 18446744073709551615".to_owned())
+}
+
+fn nodes(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| "give a whole number; each scenario says how many it takes".to_owned())
 }
 
 fn seeds(text: &str) -> Result<Range<u64>, String> {

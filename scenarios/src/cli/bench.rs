@@ -1,4 +1,4 @@
-//! `bench`: the figures, each beside a limit measured in the same run.
+//! `bench`: the figures, each beside a limit measured in the same run, or, for memory, once.
 
 use super::args::BenchArgs;
 use crate::bench::{Figure, measure, names};

@@ -127,9 +127,6 @@ pub(super) fn empty(path: &Path, file: &File) -> Result<(), Usage> {
 
 /// Writes a file that must appear whole or not at all. Nothing else is touched, whatever its name.
 pub(super) fn write_file(path: &Path, text: &str) -> Result<(), Usage> {
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        fs::create_dir_all(folder).map_err(|error| cannot_write(path, &error))?;
-    }
     if path.metadata().is_ok_and(|kind| !kind.is_file()) {
         // A pipe or a device is written as it is; a folder refuses by itself.
         return fs::write(path, text).map_err(|error| cannot_write(path, &error));

@@ -92,11 +92,12 @@ fn expected(args: &GoldenArgs) -> Result<Vec<Entry>, Usage> {
         None => (COMMITTED.to_owned(), "scenarios/golden.txt".to_owned()),
     };
     read(&text).map_err(|line| {
-        Usage::new(
-            "this line is not `scenario seed hash`",
-            format!("{place}:{line}"),
-            "write it anew with `golden --update`",
-        )
+        let remedy = if may_be_replaced(text.as_bytes()) {
+            "write it anew with `golden --update`"
+        } else {
+            "name a file that `golden --update` has written"
+        };
+        Usage::new("this line is not `scenario seed hash`", format!("{place}:{line}"), remedy)
     })
 }
 

@@ -16,7 +16,7 @@ mod zoo;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use crate::fail::Usage;
 use args::{Cli, Command};
@@ -45,6 +45,12 @@ pub fn main() -> ExitCode {
         Command::Witness => witness(),
         #[cfg(feature = "zoo")]
         Command::Zoo(zoo) => zoo::zoo(&zoo),
+        #[cfg(not(feature = "zoo"))]
+        Command::Zoo(_) => Err(Usage::new(
+            "this build has no planted bugs",
+            "zoo",
+            "run it as `cargo run --release -p scenarios --features zoo -- zoo`",
+        )),
     };
     let code = done.unwrap_or_else(|usage| {
         tell(format_args!("error: {usage}"));
@@ -95,7 +101,9 @@ fn refuse(error: &clap::Error) -> ExitCode {
             let mut parts = text.trim().splitn(2, "\n\n");
             let what = parts.next().unwrap_or_default().trim_start_matches("error: ");
             let what = what.lines().map(str::trim).collect::<Vec<_>>().join(" ");
-            tell(format_args!("error: {what}; on the command line; see `thallus-sim --help`"));
+            let command = std::env::args().nth(1).filter(|name| Cli::command().find_subcommand(name).is_some());
+            let help = command.map_or_else(String::new, |name| format!("{name} "));
+            tell(format_args!("error: {what}; on the command line; see `thallus-sim {help}--help`"));
             if let Some(rest) = parts.next() {
                 tell(format_args!("\n{rest}"));
             }

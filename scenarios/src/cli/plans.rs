@@ -62,7 +62,7 @@ pub(super) fn check(args: &CheckArgs) -> Result<u8, Usage> {
         }));
     } else {
         super::print(&format!(
-            "valid: {}, {} nodes, {} links, {} flows, {} faults",
+            "valid: {}: nodes {}, links {}, flows {}, faults {}",
             plan.name,
             plan.node_count(),
             plan.links.len(),

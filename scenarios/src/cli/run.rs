@@ -34,9 +34,13 @@ pub(super) fn run(args: &RunArgs) -> Result<u8, Usage> {
     let read: Vec<Part<'_>> = args.choices.topology().map(|path| ("--topology", path)).into_iter().collect();
     apart(&read, &written)?;
     // Opened before the run, so that hours of it are not lost to a wrong path.
+    let fresh = args.trace.as_deref().filter(|path| !path.exists());
     let trace = open_trace(args.trace.as_deref())?;
     if let Some(path) = &args.save_plan {
-        super::write_file(path, &plan.to_toml())?;
+        super::write_file(path, &plan.to_toml()).inspect_err(|_| {
+            // A trace that was not there before is not there now: nothing was written.
+            let _ = fresh.map(std::fs::remove_file);
+        })?;
         say(args.json, &format!("plan saved to {}", path.display()));
     }
     let origin = Origin::Named(scenario, &params);
@@ -107,7 +111,8 @@ fn finish(
 
 /// Saves the plan, and the trace around the failure unless the whole one has been written. The failure
 /// itself is what must be heard: a full disk costs its copy, not the verdict. What the run was made of, or
-/// the file that was `asked` for its whole trace, is not written over.
+/// the file that was `asked` for its whole trace, is not written over, and neither is another plan's failure:
+/// the files bear the first digits of the plan's hash, for one name and seed can stand for many plans.
 fn save_failure(
     plan: &Plan,
     report: &Report,
@@ -121,10 +126,13 @@ fn save_failure(
         taken.push(Path::new(path));
     }
     let free = |path: &Path| !taken.iter().any(|other| same_file(path, other));
-    let stem = format!("{}/{}-{}", super::SAVED, report.scenario, report.seed);
+    let text = plan.to_toml();
+    let hash = blake3::hash(text.as_bytes()).to_hex();
+    let stem = format!("{}/{}-{}-{}", super::SAVED, report.scenario, report.seed, &hash[..8]);
     let path = PathBuf::from(format!("{stem}.toml"));
     if free(&path) {
-        match super::write_file(&path, &plan.to_toml()) {
+        let folder = std::fs::create_dir_all(super::SAVED).map_err(|error| super::cannot_write(&path, &error));
+        match folder.and_then(|()| super::write_file(&path, &text)) {
             Ok(()) => saved.push(("plan", path)),
             Err(usage) => return super::tell(format_args!("warning: {usage}")),
         }

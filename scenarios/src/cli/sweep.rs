@@ -65,6 +65,7 @@ pub(super) fn sweep(args: &SweepArgs) -> Result<u8, Usage> {
 fn begin_lines(path: &Path, args: &SweepArgs, sweep: &Sweep<'_>) -> Result<Mutex<BufWriter<File>>, Usage> {
     let read: Vec<Part<'_>> = args.choices.topology().map(|path| ("--topology", path)).into_iter().collect();
     apart(&read, &[("--json-lines", path)])?;
+    holds_nothing_else(path)?;
     let file = super::open_file(path)?;
     empty(path, &file)?;
     let mut file = BufWriter::new(file);
@@ -74,6 +75,20 @@ fn begin_lines(path: &Path, args: &SweepArgs, sweep: &Sweep<'_>) -> Result<Mutex
         .and_then(|()| file.flush())
         .map_err(|error| super::cannot_write(path, &error))?;
     Ok(Mutex::new(file))
+}
+
+/// Refuses a file that holds something else than a sweep's lines. A device or a pipe holds nothing.
+fn holds_nothing_else(path: &Path) -> Result<(), Usage> {
+    if path.metadata().is_ok_and(|kind| kind.is_file())
+        && !crate::shards::may_be_replaced(&String::from_utf8_lossy(&super::read_file(path, "line file")?))
+    {
+        return Err(Usage::new(
+            "--json-lines would replace a file that holds no lines of a sweep",
+            format!("{}:1", path.display()),
+            "name one that `sweep --json-lines` has written, or a new one",
+        ));
+    }
+    Ok(())
 }
 
 /// Adds up shards.

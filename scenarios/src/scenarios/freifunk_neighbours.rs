@@ -34,7 +34,7 @@ const LONGEST_PAUSE_US: u64 = 2 * SECOND;
 /// Eager calls are this far apart, jitter included (`session/pace.rs`), and a round of them has so many.
 const CALL_US: u64 = 54_000;
 const CALLS_OF_A_ROUND: u64 = MINUTE / CALL_US;
-/// What a message of class normal is given anyhow: three days (`protocol.md`, section 2).
+/// What a message of class normal is given anyhow: three days (`docs/src/spec/delivery.md`).
 const LIFETIME_US: u64 = 72 * HOUR;
 /// No packet arrives.
 const NEVER_PPM: u32 = 1_000_000;
@@ -90,6 +90,9 @@ fn plan(params: &Params) -> Result<Plan, Usage> {
     }
     let fallback = village();
     let topology = params.topology.as_ref().map_or(&fallback, |(_, topology)| topology);
+    if let (Some((path, _)), true) = (&params.topology, topology.links.is_empty()) {
+        return Err(Usage::new("no link connects two nodes", path, "give at least one link in `links`"));
+    }
     let mut plan = Plan::new(SCENARIO.name, params.seed, duration_us);
     plan.expect.stop_early = true;
     for ((node, name), degree) in (0..).zip(&topology.nodes).zip(topology.degrees()) {

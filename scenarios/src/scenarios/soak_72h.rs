@@ -2,8 +2,8 @@
 //!
 //! Nothing dramatic happens: every fifth packet is lost, neighbours talk, keys are renewed every
 //! hour. What kills such networks is what grows: a table that is never emptied, a counter that
-//! wraps, a queue that is a little longer every hour. It matters because the predecessors promised
-//! this and never ran it.
+//! wraps, a queue that is a little longer every hour. It matters because it is easily
+//! promised and seldom run.
 //!
 //! What must hold: everything is delivered, once; memory after three days is what it was after one.
 //!

@@ -12,7 +12,8 @@
 //!
 //! Promised, in both directions: failover within max(3 round trips, 300 ms) under traffic: no message is
 //! later than that plus what the radio alone takes; every message once; with both links up, bulk goes
-//! over both.
+//! over both. Promised up to a loss of 10 %: beyond, what the cable lost is lost again by the radio too often
+//! (1 of 150 seeds at 20 % is 385 ms late).
 
 use simulator::outcome::FlowReport;
 use simulator::plan::{FlowPlan, LinkKind, LinkPlan, NodePlan, Plan, Urgency, What};
@@ -26,7 +27,7 @@ use crate::scenario::{Case, Findings, Scenario};
 const BULK: Key = Key { name: "bulk", default: "64", help: "bulk messages of 16 KiB each way, 0 to 10000" };
 
 const LOSS: Key =
-    Key { name: "loss", default: "2%", help: "highest loss that is drawn, each way and link, 0 to 90%" };
+    Key { name: "loss", default: "2%", help: "highest loss that is drawn, each way and link, 0 to 10%" };
 
 const CABLE: usize = 0;
 const RADIO: usize = 1;
@@ -52,7 +53,7 @@ pub const SCENARIO: Scenario = Scenario {
 
 fn plan(params: &Params) -> Result<Plan, Usage> {
     let bulk = params.number(&BULK, 0..=10_000)?;
-    let most_loss_ppm = u64::from(params.share_ppm(&LOSS, 900_000)?);
+    let most_loss_ppm = u64::from(params.share_ppm(&LOSS, 100_000)?);
     let seed = params.seed;
     let mut plan = Plan::new(SCENARIO.name, seed, MINUTE);
     plan.calm_us = 30 * MINUTE;

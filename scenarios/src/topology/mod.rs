@@ -281,7 +281,7 @@ fn root(parent: &mut [usize], mut node: usize) -> usize {
 }
 
 /// serde_json ends its messages with the place, which is said first here.
-fn strip_place(message: &str) -> &str {
+pub(crate) fn strip_place(message: &str) -> &str {
     message.rfind(" at line ").map_or(message, |at| &message[..at])
 }
 
