@@ -24,7 +24,7 @@ sweep *ARGS:
 merge *ARGS:
     cargo run --release -p scenarios -- merge {{ ARGS }}
 
-# run a saved plan or regression again: just replay scenarios/regressions/two-hosts.toml
+# run a saved plan or regression again: just replay scenarios/regressions/late-answers.toml
 replay *ARGS:
     cargo run --release -p scenarios -- replay {{ ARGS }}
 
