@@ -8,27 +8,35 @@ default:
 test:
     cargo test --workspace
 
-# one scenario on one seed: just run two-nodes-ninety-percent-loss 42
-run NAME SEED *ARGS:
-    cargo run --release -p scenarios -- run {{ NAME }} --seed {{ SEED }} {{ ARGS }}
+# the scenarios, one line each
+list *ARGS:
+    cargo run --release -p scenarios -- list {{ ARGS }}
 
-# many seeds on all cores: just sweep crash-and-restart 0..1000
-sweep NAME SEEDS *ARGS:
-    cargo run --release -p scenarios -- sweep {{ NAME }} --seeds {{ SEEDS }} {{ ARGS }}
+# one scenario on one seed: just run two-nodes-ninety-percent-loss --seed 42
+run *ARGS:
+    cargo run --release -p scenarios -- run {{ ARGS }}
 
-# every scenario over many seeds: just sweep-all 0..1000
-sweep-all SEEDS *ARGS:
-    cargo run --release -p scenarios -- sweep --all --seeds {{ SEEDS }} {{ ARGS }}
+# many seeds on all cores: just sweep crash-and-restart --seeds 0..1000, or --all for every scenario
+sweep *ARGS:
+    cargo run --release -p scenarios -- sweep {{ ARGS }}
 
-# run a saved plan or regression again
-replay FILE *ARGS:
-    cargo run --release -p scenarios -- replay {{ FILE }} {{ ARGS }}
+# add up the line files of a sweep's shards: just merge shard-0.jsonl shard-1.jsonl
+merge *ARGS:
+    cargo run --release -p scenarios -- merge {{ ARGS }}
+
+# run a saved plan or regression again: just replay scenarios/regressions/late-answers.toml
+replay *ARGS:
+    cargo run --release -p scenarios -- replay {{ ARGS }}
+
+# say whether a plan is valid: just check plan.toml
+check *ARGS:
+    cargo run --release -p scenarios -- check {{ ARGS }}
 
 # compare the committed trace hashes; `just golden --update` rewrites them
 golden *ARGS:
     cargo run --release -p scenarios -- golden {{ ARGS }}
 
-# the table of figures, as ratios to limits measured in the same run
+# the table of figures, as ratios to limits measured in the same run; memory beside a figure measured once
 bench *ARGS:
     cargo run --release -p scenarios -- bench {{ ARGS }}
 

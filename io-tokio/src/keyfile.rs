@@ -1,6 +1,6 @@
 //! The key file on disk: readable by its owner alone, replaced as a whole or not at all.
 //!
-//! A predecessor wrote a fresh identity over one that it could not read. Here nothing that exists is
+//! Whoever writes a fresh identity over one that cannot be read has lost it. Here nothing that exists is
 //! ever replaced unless the caller says so, loading never writes, and a save that fails half way (a
 //! full disk, a power cut) leaves the old file as it was: the new bytes go to a second file in the
 //! same folder, are forced to disk, and only then take the name.

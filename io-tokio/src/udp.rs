@@ -16,7 +16,8 @@ use tokio::net::UdpSocket;
 use crate::address::{to_addr, to_socket};
 use crate::link::{Link, LinkReport};
 
-/// The payload that fits the links of most of the Internet in one piece (protocol section 11).
+/// The payload that fits the links of most of the Internet in one piece: of Ethernet's 1,500 bytes 1,452 are left
+/// by IPv6 and UDP, and some by a tunnel.
 pub const DEFAULT_MTU: u16 = 1_400;
 
 /// The first guess of a one-way delay: between a local network and the other side of a continent.

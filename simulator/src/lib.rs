@@ -1,7 +1,7 @@
 //! The seeded world: time, links, disks, clocks, faults, checkers and trace around real nodes.
 //!
 //! [`plan::Plan`] says everything that will happen, [`run`] lets it happen, [`outcome::Outcome`] says what
-//! came of it. The same plan gives the same run on any machine: nothing here reads a clock, an
+//! came of it. The same plan is to give the same run on any machine: nothing here reads a clock, an
 //! environment or a generator, and every chance is a keyed [`draw`](draw::draw).
 //!
 //! | module | does |

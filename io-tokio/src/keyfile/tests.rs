@@ -74,7 +74,7 @@ fn an_existing_file_is_kept_unless_asked() {
     assert_eq!(folder.names(), ["node.key"]);
 }
 
-/// The mistake of a predecessor: an identity that could not be read was replaced by a new one.
+/// An identity that cannot be read must not be replaced by a new one.
 #[test]
 fn a_file_that_cannot_be_opened_stays_as_it_is() {
     let folder = Folder::new("unreadable");

@@ -1,8 +1,8 @@
 //! The encrypted key file: one format for saving and loading.
 //!
-//! A predecessor lost identities on restart because saving and loading disagreed, and then silently
-//! made new ones. Here both directions are two functions over bytes in one file, and every way to
-//! fail has its own name, so that a shell can say what to do and never overwrites what it could not read.
+//! Identities are lost when saving and loading disagree and new ones are made in silence. Here both directions
+//! are two functions over bytes in one file, and every way to fail has its own name, so that a shell can
+//! say what to do and never overwrites what it could not read.
 //!
 //! ```text
 //! magic "THALLUSK"   8    not a key file when different

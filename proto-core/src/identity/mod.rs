@@ -10,7 +10,7 @@
 //! officers (membership), and a word at the door (network key) that changes without locking out
 //! those who have only heard the last one.
 //!
-//! Sources: protocol section 1. Certification of separate X25519 keys instead of conversion follows
+//! Sources: docs/src/spec/identity.md. Certification of separate X25519 keys instead of conversion follows
 //! the advice in RFC 7748, section 7. Strict verification: RFC 8032, section 5.1.7, cofactorless.
 //!
 //! Invariants:

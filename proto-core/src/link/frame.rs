@@ -7,7 +7,7 @@
 //!
 //! The acknowledgement is that of RFC 9000, section 19.3, with the path it speaks of in front. Frame
 //! kinds of 0x80 and above carry a length, so an old node skips what a newer one added; an unknown
-//! kind below that makes the whole packet a violation.
+//! kind below that is a violation, and the rest of its packet is not read.
 
 use crate::codec::{Malformed, Reader, varint_len};
 use crate::ids::PathId;

@@ -196,7 +196,7 @@ impl Class {
     /// Every class, most urgent first.
     pub const ALL: [Class; 5] = [Class::Emergency, Class::High, Class::Normal, Class::Low, Class::Background];
 
-    /// How long a message of this class may wait when its sender does not say (protocol section 2).
+    /// How long a message of this class may wait when its sender does not say (docs/src/spec/messages.md).
     #[must_use]
     pub const fn lifetime(self) -> Duration {
         const DAY: u64 = 24 * 3600;

@@ -1,4 +1,4 @@
-//! The kinds of link of the protocol's section 11, as presets.
+//! The kinds of link that Thallus is meant for, as presets.
 
 use serde::{Deserialize, Serialize};
 

@@ -142,7 +142,7 @@ impl Profile {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DiskPlan {
-    /// How long one sync takes. 125 us is what `figures.md` measured for append and fdatasync.
+    /// How long one sync takes. By default 125 us, measured once for an append with fdatasync.
     #[serde(rename = "sync", with = "units::span")]
     pub sync_us: u64,
     /// Up to how much longer, drawn for each sync.
@@ -333,7 +333,7 @@ pub enum Urgency {
 pub struct Expect {
     /// Whether the faults leave enough to finish with. When not, only safety is checked.
     pub survivable: bool,
-    /// The nodes that have to finish; empty means the largest set that can still reach each other.
+    /// The nodes that have to finish, the others stand still when the storm is over; empty means all.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub core: Vec<u32>,
     /// Whether every planned peer must be in session at the end.

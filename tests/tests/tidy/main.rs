@@ -45,6 +45,14 @@ fn no_banned_names() {
 }
 
 #[test]
+fn places_that_the_rules_name_are_there() {
+    let places = rules::BANNED.iter().flat_map(|rule| rule.within.iter().chain(rule.except));
+    let longer = rules::LARGER.iter().map(|row| &row.0);
+    let exists = |place: &str| root().join(place).exists();
+    none_of(names::gone(places.chain(longer).copied(), &exists));
+}
+
+#[test]
 fn no_banned_words() {
     let files = source::project_files(&root());
     let texts = files.iter().filter(|file| is_text(file)).filter_map(|file| Some((file, read(file)?)));

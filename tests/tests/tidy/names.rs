@@ -55,6 +55,17 @@ pub(crate) fn banned_words(file: &str, text: &str) -> Vec<Finding> {
     found
 }
 
+/// Every place in the rules at which there is nothing: such a row allows or forbids nothing any more.
+#[must_use]
+pub(crate) fn gone<'a>(places: impl Iterator<Item = &'a str>, exists: &dyn Fn(&str) -> bool) -> Vec<Finding> {
+    let finding = |place: &str| Finding {
+        file: "tests/tests/tidy/rules.rs".to_owned(),
+        line: 1,
+        what: format!("names `{place}`, which is not there: correct the row, or take it out"),
+    };
+    places.filter(|place| !exists(place)).map(finding).collect()
+}
+
 /// Whether the word stands in `line` with no letter, digit, dot, dash or underscore before it, and, if
 /// it ends in a letter, with none of the first two or the last after it.
 fn contains_word(rule: &Word, line: &str) -> bool {
@@ -73,6 +84,13 @@ fn contains_word(rule: &Word, line: &str) -> bool {
 fn complaints(file: &str, text: &str) -> Vec<String> {
     let source = Source::parse(file, text, Source::is_test_file(file)).unwrap();
     banned_names(&source).iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn places_that_are_gone_are_seen() {
+    let found = gone(["a/", "a/b.rs", "a/c.rs"].into_iter(), &|place: &str| place != "a/c.rs");
+    let lines: Vec<String> = found.iter().map(ToString::to_string).collect();
+    assert!(lines.len() == 1 && lines[0].contains("names `a/c.rs`"), "{lines:?}");
 }
 
 /// One snippet for each row that a newcomer might write, with the number of complaints expected.

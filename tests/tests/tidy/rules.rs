@@ -65,9 +65,9 @@ pub(crate) const BANNED: &[Banned] = &[
     Banned {
         tokens: "feature = \"\"",
         within: CORE,
-        except: &["proto-core/src/zoo.rs", "proto-core/src/crypto/", "proto-core/src/node/roster.rs"],
+        except: &["proto-core/src/zoo.rs", "proto-core/src/crypto/"],
         in_tests: true,
-        instead: "features are chosen in zoo.rs, crypto/ and node/roster.rs alone; call what they offer",
+        instead: "features are chosen in zoo.rs and crypto/ alone; call what they offer",
     },
     everywhere("todo !", "finish it, or leave it out"),
     everywhere("unimplemented !", "finish it, or leave it out"),

@@ -27,7 +27,7 @@ fn resum(mut file: Vec<u8>) -> Vec<u8> {
     file
 }
 
-/// The mistake of a predecessor: saving and loading disagreed and the identity was lost on restart.
+/// Saving and loading must agree, or the identity is lost at the next start.
 #[test]
 fn what_was_saved_is_loaded() {
     let loaded = open(&sealed(), b"passphrase", CostLimit::TINY).unwrap();

@@ -38,7 +38,7 @@ fn membership_survives_rotation() {
     assert!(verify_peer(&rotated, Some(&paper), &network, &Revocations::new(4), None).is_ok());
 }
 
-/// The mistake of a predecessor: three signatures of one key passed a threshold of three.
+/// Three signatures of one key must not pass a threshold of three.
 #[test]
 fn a_threshold_counts_signers_not_signatures() {
     let network = closed_network();

@@ -24,7 +24,7 @@ use super::loss::copies;
 use super::rtt::{part, times};
 use crate::time::{Duration, Instant};
 
-/// Every link takes packets of this size (the specification, section 2).
+/// Every link takes packets of this size (`LinkInfo::mtu` is at least that).
 const LEAST: u32 = 64;
 /// What fits a UDP datagram on usual links: jumbo frames, Ethernet over IPv4 and IPv6, WireGuard, the least MTU of
 /// IPv6, the least that an IPv4 host takes (RFC 1191, section 7.1); radios, and steps between (guesses).
