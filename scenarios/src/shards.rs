@@ -165,7 +165,8 @@ fn read(name: &str, text: &str) -> Result<(Header, Vec<Line>), Usage> {
     for (at, text) in texts {
         let line: Line = serde_json::from_str(text).map_err(|error| {
             let what = format!("this is not a line of a sweep: {}", strip_place(&error.to_string()));
-            let remedy = if error.is_eof() { "the file was cut off: sweep this shard again" } else { WRITTEN_BY };
+            let remedy =
+                if error.is_eof() { "the file was cut off: sweep this shard again" } else { WRITTEN_BY };
             Usage::new(what, format!("{name}:{at}:{}", error.column()), remedy)
         })?;
         let wrong = |what: String| Usage::new(what, format!("{name}:{at}:1"), WRITTEN_BY);

@@ -74,7 +74,10 @@ fn wrong_command_lines_are_refused() {
     refused(&["run"], &["NAME"]);
     refused(&["run", "soak-72"], &["no scenario `soak-72`", "did you mean `soak-72h`"]);
     refused(&["run", "soak-72h", "--seed", "seven"], &["seven", "a seed is a whole number"]);
-    refused(&["run", "soak-72h", "--seed", "-1"], &["-1", "a seed is a whole number", "`thallus-sim run --help`"]);
+    refused(
+        &["run", "soak-72h", "--seed", "-1"],
+        &["-1", "a seed is a whole number", "`thallus-sim run --help`"],
+    );
     refused(&["sweep", "soak-72h", "--seeds", "-1..3"], &["-1..3", "a seed is a whole number"]);
     refused(&["run", "soak-72h", "--seed", "1", "--duration", "-5s"], &["-5s", "--duration"]);
     refused(&["run", "soak-72h", "--seed", "1", "--nodes", "-3"], &["-3", "give a whole number"]);

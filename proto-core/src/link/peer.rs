@@ -383,9 +383,10 @@ impl Peer {
         }
     }
 
-    /// Bytes for frames in a packet that surely fits every usable way.
+    /// Bytes for frames in a packet that surely fits every usable way; every proved one, while none is usable.
     pub(super) fn room(&self, limits: &Limits, links: &BTreeMap<LinkId, LinkEntry>) -> usize {
-        let usable = self.ways.iter().filter(|way| way.proved);
+        let any = self.ways.iter().any(Way::is_usable);
+        let usable = self.ways.iter().filter(|way| if any { way.is_usable() } else { way.proved });
         let size = |way: &Way| {
             links.get(&way.link).map(|link| u32::from(link.info.mtu).min(way.path.packet_bytes() as u32))
         };

@@ -101,7 +101,8 @@ fn refuse(error: &clap::Error) -> ExitCode {
             let mut parts = text.trim().splitn(2, "\n\n");
             let what = parts.next().unwrap_or_default().trim_start_matches("error: ");
             let what = what.lines().map(str::trim).collect::<Vec<_>>().join(" ");
-            let command = std::env::args().nth(1).filter(|name| Cli::command().find_subcommand(name).is_some());
+            let command =
+                std::env::args().nth(1).filter(|name| Cli::command().find_subcommand(name).is_some());
             let help = command.map_or_else(String::new, |name| format!("{name} "));
             tell(format_args!("error: {what}; on the command line; see `thallus-sim {help}--help`"));
             if let Some(rest) = parts.next() {

@@ -131,7 +131,8 @@ fn save_failure(
     let stem = format!("{}/{}-{}-{}", super::SAVED, report.scenario, report.seed, &hash[..8]);
     let path = PathBuf::from(format!("{stem}.toml"));
     if free(&path) {
-        let folder = std::fs::create_dir_all(super::SAVED).map_err(|error| super::cannot_write(&path, &error));
+        let folder =
+            std::fs::create_dir_all(super::SAVED).map_err(|error| super::cannot_write(&path, &error));
         match folder.and_then(|()| super::write_file(&path, &text)) {
             Ok(()) => saved.push(("plan", path)),
             Err(usage) => return super::tell(format_args!("warning: {usage}")),

@@ -136,6 +136,8 @@ pub(super) struct World<S: Subject> {
     options: Options,
     /// Whose code runs, to name in a panic.
     running: u32,
+    /// The nodes that have had a turn since nodes were last asked for their invariants, some of them often.
+    turned: Vec<u32>,
     /// Checkpoints at which the nodes were asked for their invariants.
     checked: usize,
     quarter: usize,
@@ -145,9 +147,6 @@ pub(super) struct World<S: Subject> {
 const BUFFER: usize = 65_536;
 /// Time between two looks at whether everything is done.
 const LOOK_US: u64 = 50_000;
-
-/// Nodes that are asked for their invariants at a checkpoint: all of a small world (guess).
-const CHECKED_AT_ONCE: usize = 32;
 
 impl<S: Subject> World<S> {
     pub(super) fn new(plan: &Plan, mut options: Options) -> Result<World<S>, String> {
@@ -197,6 +196,7 @@ impl<S: Subject> World<S> {
             finished: false,
             options,
             running: 0,
+            turned: Vec::new(),
             checked: 0,
             quarter: 0,
             plan: plan.clone(),
@@ -263,24 +263,25 @@ impl<S: Subject> World<S> {
             let checkpoints = self.trace.checkpoints().len();
             if checkpoints > self.checked {
                 self.checked = checkpoints;
-                // Each in its turn: in a large world every node at every checkpoint is half the work.
-                let first = checkpoints * CHECKED_AT_ONCE;
-                self.check_nodes(first, CHECKED_AT_ONCE);
+                self.check_nodes();
             }
         }
-        self.check_nodes(0, usize::MAX);
+        self.check_nodes();
     }
 
-    /// Has `count` nodes from the host `first` on, round the table, assert their own invariants, as far as they
-    /// run; a panic says which one's did not hold.
-    fn check_nodes(&mut self, first: usize, count: usize) {
-        let all = self.hosts.len().max(1);
-        for at in (first % all..first % all + count.min(all)).map(|at| at % all) {
-            if let Some(subject) = self.hosts.get(at).and_then(|host| host.subject.as_ref()) {
-                self.running = at as u32;
+    /// Has every node that has had a turn since it was last asked assert its own invariants, as far as it still
+    /// runs; a panic says which one's did not hold.
+    fn check_nodes(&mut self) {
+        let mut turned = std::mem::take(&mut self.turned);
+        turned.sort_unstable();
+        turned.dedup();
+        for host in turned.drain(..) {
+            if let Some(subject) = self.hosts.get(host as usize).and_then(|host| host.subject.as_ref()) {
+                self.running = host;
                 subject.check();
             }
         }
+        self.turned = turned;
     }
 
     fn happen(&mut self, event: Event) {

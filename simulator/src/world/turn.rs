@@ -447,6 +447,7 @@ impl<S: Subject> World<S> {
 
     pub(super) fn enter(&mut self, host: u32) {
         self.running = host;
+        self.turned.push(host);
         if let Some(meter) = &mut self.options.meter {
             meter.enter(host);
         }

@@ -167,7 +167,7 @@ impl Path {
         self.pacer.fill(now, self.congestion.rate(), self.congestion.burst());
         let most_debt = 4 * u64::from(self.size.told().max(size));
         if eliciting {
-            self.size.on_sent(now, size, self.answer_time);
+            self.size.on_sent(now, number, size, self.answer_time);
             self.pacer.spend(u64::from(size), most_debt);
             self.liveness.on_asked(now);
             self.congestion.on_sent(now, number, self.sent.total(), self.rtt.smoothed());
@@ -215,9 +215,7 @@ impl Path {
             let was_dead = self.liveness.on_answered();
             self.congestion.on_revival(was_dead);
             if was_dead {
-                let (wait, epoch) = (self.answer_time, self.congestion.epoch());
-                let mut judge = Judge { now, wait, epoch, size: &mut self.size, too_large: false, news };
-                self.sent.forgive_outage(&mut judge);
+                self.sent.forgive_outage(now, self.answer_time, &mut self.size);
             }
         }
         self.settle(now, news, sample, fate);

@@ -287,23 +287,25 @@ impl SentLog {
         fate: &mut impl FnMut(Piece, Fate),
     ) {
         let Judge { epoch, ref mut news, ref mut size, now, .. } = *judge;
+        // Packets are weighed in their order, as `detect_lost` comes to them.
+        let weighed = self.unsettled;
         let newest = self.largest_acked.is_none_or(|largest| last > largest);
         for place in self.place(first).. {
             let Some(record) = self.records.get_mut(place).filter(|record| record.number <= last) else {
                 break;
             };
             let (sent, number) = (*record, record.number);
-            match sent.state {
-                State::Acked | State::Free => {
-                    record.state = State::Acked;
-                    continue;
+            record.state = State::Acked;
+            if sent.here && sent.state != State::Acked {
+                size.answered(now, number, sent.bytes);
+                if number < weighed {
+                    size.acked(number, sent.bytes);
                 }
-                State::Open | State::Overdue | State::Lost => record.state = State::Acked,
             }
             match sent.state {
                 State::Open => self.close(&sent),
                 State::Overdue => self.overdue -= 1,
-                State::Free | State::Acked => {}
+                State::Free | State::Acked => continue,
                 State::Lost => {
                     news.late += 1;
                     news.epoch_late += u32::from(number >= epoch);
@@ -311,9 +313,6 @@ impl SentLog {
                     let most = u64::from(MOST_REORDERING);
                     self.reordering = self.reordering.max((over + 1).min(most) as u32);
                 }
-            }
-            if sent.here {
-                size.acked(now, number, sent.bytes);
             }
             news.acked += 1;
             news.epoch_acked += u32::from(number >= epoch && sent.state != State::Lost);
@@ -340,12 +339,15 @@ impl SentLog {
             return;
         };
         let reordering = u64::from(self.reordering);
-        let mut unsettled = largest;
+        let mut unsettled = largest + 1;
         for place in self.place(self.unsettled).. {
-            let Some(record) = self.records.get_mut(place).filter(|record| record.number < largest) else {
+            let Some(record) = self.records.get_mut(place).filter(|record| record.number <= largest) else {
                 break;
             };
             let (sent, number) = (*record, record.number);
+            if sent.state == State::Acked && sent.here {
+                size.acked(number, sent.bytes);
+            }
             if matches!(sent.state, State::Open | State::Overdue) {
                 if number + reordering > largest && sent.at + delay > now {
                     unsettled = number;
@@ -448,11 +450,21 @@ impl SentLog {
 
     /// As [`SentLog::forgive_overdue`], after an answer to a question: what was not answered before it may have
     /// been too large.
-    pub(super) fn forgive_outage(&mut self, judge: &mut Judge<'_>) {
-        for sent in self.records.iter().filter(|sent| sent.here && sent.state == State::Overdue) {
-            judge.too_large |= judge.size.lost(judge.now, sent.number, sent.bytes, judge.wait);
+    pub(super) fn forgive_outage(&mut self, now: Instant, wait: Duration, size: &mut PacketSize) {
+        for place in self.place(self.unsettled).. {
+            let Some(sent) = self.records.get(place).filter(|sent| sent.state != State::Open) else { break };
+            match sent.state {
+                State::Overdue if sent.here => {
+                    // Whatever it says: all that was under way is overdue, and was cut anew already.
+                    size.lost(now, sent.number, sent.bytes, wait);
+                }
+                State::Acked if sent.here => size.acked(sent.number, sent.bytes),
+                State::Overdue | State::Acked | State::Open | State::Free | State::Lost => {}
+            }
+            self.unsettled = sent.number + 1;
         }
         self.forgive_overdue();
+        self.first_open = self.first_open.max(self.unsettled);
     }
 
     /// Gives back memory where much more is held than used.

@@ -5,18 +5,18 @@
 //! that every letter is answered and no parcel, sends smaller parcels before he doubts the post.
 //!
 //! **Doubt.** From the first packet lost, those are counted that are as large as it or larger, and those that are
-//! smaller. One of the large ones that arrives ends the doubt. Chance does not ask for a packet's size: how
-//! much better "the large ones cannot pass" explains what was seen than one loss for all is a Bayes factor,
-//! kept up with every packet (the share lost has no prior: Laplace's rule of succession). At a billion to one,
-//! and when small ones have arrived after large ones were lost several times, so that it was not one burst
-//! of losses, the path is believed to have a smaller MTU. Who sends nothing small asks with an empty packet now
-//! and then, as long as no large one arrives.
+//! smaller, in the order in which they were sent. One of the large ones that arrives ends the doubt. Chance does not
+//! ask for a packet's size: how much better "the large ones cannot pass" explains what was seen than one loss for all
+//! is a Bayes factor, kept up with every packet (the share lost has no prior: Laplace's rule of succession). At a
+//! billion to one the path is believed to have a smaller MTU. Losses come in bursts, and a burst is no proof however
+//! long: of the large ones lost between two small ones that arrived only the first few count. Who sends nothing
+//! small asks with an empty packet now and then, as long as no large one arrives.
 //!
 //! **Search.** Messages wait for the time of one answer while a packet of each usual size is tried, because a large
 //! message is cut once, to what fits then. Above the largest that arrived the truth is found by halves
-//! (RFC 8899, section 5.3.2), beside the traffic. Later the full size is tried again, after ten seconds and
-//! ever more seldom (section 5.1.1, `PMTU_RAISE_TIMER`), and the halves only when it passes. What is larger than the limit is a question by that
-//! alone: its answer counts whenever it comes, and nobody's rate suffers when none does (section 3, point 7).
+//! (RFC 8899, section 5.3.2), beside the traffic. Later all of that is tried again, the full size first, after ten
+//! seconds and ever more seldom (section 5.1.1, `PMTU_RAISE_TIMER`). What is larger than the limit is a question by that
+//! alone, and nobody's rate suffers when no answer comes (section 3, point 7).
 
 use alloc::boxed::Box;
 
@@ -37,9 +37,14 @@ const LONGEST_RAISE: Duration = Duration::from_secs(600);
 const IMPROBABLE: i32 = -30;
 /// So often a small packet has to arrive after a large one was lost (guess).
 const LEAST_TURNS: u8 = 4;
-/// After so many large packets lost in a row, an empty one is sent as well (guess), as long as such a PING is
-/// (`paths.rs`); at most so often in the time of an answer.
-const MANY_LOST: u64 = 16;
+/// So many of the large ones count that were lost between two small ones that arrived (`docs/decisions/0005`).
+const OF_ONE_BURST: u32 = 4;
+/// More that were lost between two sizes than this are no more evidence of chance: with 97 of 100 lost it happens once in
+/// 2,000 times.
+const MOST_BETWEEN: u32 = 256;
+/// After so many large packets lost or unanswered in a row, an empty one is sent as well (guess), as long as such a PING
+/// is (`paths.rs`); at most so often in the time of an answer.
+const MANY_LOST: u32 = 16;
 const EMPTY: u32 = 32;
 const EMPTY_PART: u64 = 8;
 /// A size is given up when the path loses so many packets in a row with this chance, in millionths (guess).
@@ -49,7 +54,7 @@ const TRIES: (u32, u32) = (3, 40);
 
 /// All that the link and the peer take.
 const FULL: u32 = u32::MAX;
-/// A rest lasts so many times as long as the questions before it (guess).
+/// A rest lasts at least so many times as long as the questions before it (guess).
 const REST_PART: u64 = 16;
 
 /// How large the packets of a path may be.
@@ -117,9 +122,12 @@ impl PacketSize {
     }
 
     /// Any packet leaves that asks for an answer, which takes `wait` at most.
-    pub(super) fn on_sent(&mut self, now: Instant, bytes: u32, wait: Duration) {
-        let doubt = self.trouble.as_mut().and_then(|trouble| trouble.doubt.as_mut());
-        if let Some(doubt) = doubt.filter(|_| bytes <= LEAST) {
+    pub(super) fn on_sent(&mut self, now: Instant, number: u64, bytes: u32, wait: Duration) {
+        let Some(doubt) = self.trouble.as_mut().and_then(|trouble| trouble.doubt.as_mut()) else { return };
+        if bytes > doubt.passed.max(LEAST) {
+            doubt.last_large = number;
+            doubt.unheard = doubt.unheard.saturating_add(1);
+        } else if bytes <= LEAST {
             doubt.next_empty = now + part(wait, EMPTY_PART);
         }
     }
@@ -136,18 +144,24 @@ impl PacketSize {
         }
     }
 
-    /// A packet has arrived.
-    pub(super) fn acked(&mut self, now: Instant, number: u64, bytes: u32) {
-        let larger = bytes > self.limit;
-        self.limit = self.limit.max(bytes).min(self.told);
-        let Some(Trouble { doubt, search }) = self.trouble.as_deref_mut() else { return };
-        if larger {
-            search.take_if(|_| bytes >= self.told);
-            if let Some(search) = search {
-                search.answered(now, self.limit);
-            }
+    /// A packet is known to have arrived, whatever became of those before it: what was believed not to pass, passes.
+    pub(super) fn answered(&mut self, now: Instant, number: u64, bytes: u32) {
+        let Some(Trouble { search, .. }) = self.trouble.as_deref_mut() else { return };
+        // What was sent before packets of its size were lost says nothing of the path as it is.
+        if bytes <= self.limit || search.is_some_and(|search| number < search.since) {
+            return;
         }
-        doubt.take_if(|doubt| number > doubt.first && !doubt.acked(number, bytes));
+        self.limit = bytes.min(self.told);
+        search.take_if(|_| bytes >= self.told);
+        if let Some(search) = search {
+            search.answered(now, self.limit);
+        }
+    }
+
+    /// A packet has arrived. Packets are weighed in the order in which they were sent.
+    pub(super) fn acked(&mut self, number: u64, bytes: u32) {
+        let Some(trouble) = self.trouble.as_deref_mut() else { return };
+        trouble.doubt.take_if(|doubt| number >= doubt.first && !doubt.acked(number, bytes));
         self.trouble.take_if(|trouble| trouble.doubt.is_none() && trouble.search.is_none());
     }
 
@@ -164,15 +178,17 @@ impl PacketSize {
         }
         let Some(doubt) = doubt.take_if(|doubt| doubt.is_settled()) else { return false };
         self.limit = doubt.passed.max(LEAST).min(self.limit);
-        *search = Some(Search::new(now, wait, doubt.fails, self.limit));
+        *search = Some(Search::new(now, wait, &doubt, self.limit));
         true
     }
 
-    /// The way leads elsewhere. What fits is taken for the same until it is tried: most often only the name
-    /// of the peer's door has changed (RFC 4787).
+    /// The way leads elsewhere. What fits is taken for the same until it is tried, which is soon: most often only
+    /// the name of the peer's door has changed (RFC 4787).
     pub(super) fn on_moved(&mut self) {
-        if let Some(trouble) = &mut self.trouble {
-            trouble.doubt = None;
+        let Some(Trouble { doubt, search }) = self.trouble.as_deref_mut() else { return };
+        *doubt = None;
+        if let Some(search) = search {
+            (search.raise, search.next) = (FIRST_RAISE, Instant::ZERO);
         }
     }
 
@@ -186,17 +202,26 @@ impl PacketSize {
 struct Doubt {
     /// Its number.
     first: u64,
-    /// The highest number of a large one that was lost, unless a smaller one has arrived after it.
-    last: Option<u64>,
-    /// How often one has.
-    turns: u8,
-    /// The smallest size of which none has arrived.
+    /// Its size: none as large as this has arrived.
     fails: u32,
-    /// The largest that has arrived.
+    /// The largest that has.
     passed: u32,
+    /// Large ones that were lost since the last smaller one arrived, and all of them.
+    in_turn: u32,
+    in_all: u32,
+    /// How often a smaller one arrived after a large one was lost.
+    turns: u8,
+    /// Large ones lost, as far as they count; smaller ones lost and arrived.
     large_lost: u64,
     small_lost: u64,
     small_acked: u64,
+    /// Smaller ones lost that were larger than any that has arrived: who knows.
+    between_lost: u32,
+    /// The last one that was sent of those larger than any that has arrived, and the last that has.
+    last_large: u64,
+    last_arrived: u64,
+    /// How many larger ones were sent since.
+    unheard: u32,
     /// When a small packet may be sent for its own sake.
     next_empty: Instant,
     /// How much better one loss for all sizes explains this than that the large ones cannot pass.
@@ -207,13 +232,18 @@ impl Doubt {
     fn new(number: u64, bytes: u32) -> Doubt {
         let mut doubt = Doubt {
             first: number,
-            last: None,
-            turns: 0,
             fails: bytes,
             passed: 0,
+            in_turn: 0,
+            in_all: 0,
+            turns: 0,
             large_lost: 0,
             small_lost: 0,
             small_acked: 0,
+            between_lost: 0,
+            last_large: number,
+            last_arrived: 0,
+            unheard: 0,
             next_empty: Instant::ZERO,
             chance: Ratio::EVEN,
         };
@@ -221,7 +251,7 @@ impl Doubt {
         doubt
     }
 
-    /// Packets whose fate is known, and two more: a uniform prior.
+    /// Packets that count, and two more: a uniform prior.
     fn all(&self) -> u64 {
         self.large_lost + self.small()
     }
@@ -232,36 +262,58 @@ impl Doubt {
 
     /// The other explanation foretold the event by so much better than one loss for all sizes did.
     fn weigh(&mut self, one_loss: (u64, u64), by_size: (u64, u64)) {
-        self.chance.scale(one_loss.0 * by_size.1, one_loss.1 * by_size.0);
+        self.chance.scale(one_loss.0, one_loss.1);
+        self.chance.scale(by_size.1, by_size.0);
     }
 
     fn lost(&mut self, number: u64, bytes: u32) {
-        let lost = (self.large_lost + self.small_lost + 1, self.all());
         if bytes <= self.passed.max(LEAST) {
-            self.weigh(lost, (self.small_lost + 1, self.small()));
-            self.small_lost += 1;
-        } else {
-            self.weigh(lost, (1, 1));
-            self.large_lost += 1;
-            self.fails = self.fails.min(bytes);
-            self.last = Some(number);
+            return self.small_one_lost();
         }
+        if bytes < self.fails {
+            self.between_lost += 1;
+            if self.between_lost > self.in_all.saturating_add(u32::from(LEAST_TURNS)) {
+                // Most of what is sent is smaller than what was doubted first, and none of it arrives.
+                *self = Doubt::new(number, bytes);
+            }
+            return;
+        }
+        if self.in_turn < OF_ONE_BURST {
+            self.weigh((self.large_lost + self.small_lost + 1, self.all()), (1, 1));
+            self.large_lost += 1;
+        }
+        self.in_turn = self.in_turn.saturating_add(1);
+        self.in_all = self.in_all.saturating_add(1);
+    }
+
+    fn small_one_lost(&mut self) {
+        let lost = (self.large_lost + self.small_lost + 1, self.all());
+        self.weigh(lost, (self.small_lost + 1, self.small()));
+        self.small_lost += 1;
     }
 
     /// False when this ends the doubt: one of the size has arrived.
     fn acked(&mut self, number: u64, bytes: u32) -> bool {
+        if bytes > self.passed.max(LEAST) {
+            // Its size can pass, so that those lost in between were small ones, or may have been.
+            for _ in 0..core::mem::take(&mut self.between_lost).min(MOST_BETWEEN) {
+                self.small_one_lost();
+            }
+        }
         self.weigh((self.small_acked + 1, self.all()), (self.small_acked + 1, self.small()));
         self.small_acked += 1;
         self.passed = self.passed.max(bytes);
-        let turned = self.last.take_if(|last| *last < number).is_some();
-        self.turns = self.turns.saturating_add(u8::from(turned));
+        (self.last_arrived, self.unheard) = (self.last_arrived.max(number), 0);
+        self.turns = self.turns.saturating_add(u8::from(self.in_turn > 0));
+        self.in_turn = 0;
         bytes < self.fails
     }
 
-    /// Whether a small packet should be sent for its own sake: since the last one arrived, more large ones were
-    /// lost.
+    /// Whether a small packet should be sent for its own sake: after the last one that arrived only large ones
+    /// were sent, whose fate nobody learns otherwise.
     fn wants_empty(&self, now: Instant) -> bool {
-        self.large_lost >= MANY_LOST && self.last.is_some() && self.next_empty <= now
+        let many = self.in_all >= MANY_LOST || self.unheard >= MANY_LOST;
+        many && self.last_large > self.last_arrived && self.next_empty <= now
     }
 
     fn is_settled(&self) -> bool {
@@ -302,6 +354,8 @@ impl Ratio {
 /// Looking for what fits.
 #[derive(Clone, Copy, Debug)]
 struct Search {
+    /// The number of the first packet that was too large.
+    since: u64,
     /// The smallest size that seems to fail.
     fails: u32,
     salvo: Option<Salvo>,
@@ -310,10 +364,11 @@ struct Search {
     /// When the next question may be asked, and how often this one was.
     next: Instant,
     tries: u32,
-    /// How long to rest when nothing is left to be asked.
+    /// When the first question since the last rest was asked.
+    began: Instant,
+    /// How long to rest when nothing is left to be asked. It is longer where answers take long: questions are a
+    /// sixteenth of the time at most.
     raise: Duration,
-    /// It is longer where answers take long: questions are a sixteenth of the time at most.
-    least_rest: Duration,
 }
 
 /// One packet of each usual size.
@@ -326,14 +381,22 @@ struct Salvo {
 }
 
 impl Search {
-    /// From now on: packets of `limit` bytes pass, those of `fails` bytes seem not to.
-    fn new(now: Instant, wait: Duration, fails: u32, limit: u32) -> Search {
+    /// From now on: packets of `limit` bytes pass, those that were doubted seem not to.
+    fn new(now: Instant, wait: Duration, doubt: &Doubt, limit: u32) -> Search {
+        let fails = doubt.fails;
         let first = USUAL.iter().position(|&size| size < fails).unwrap_or(USUAL.len());
         let any = USUAL.get(first).is_some_and(|&size| size > limit);
         let salvo = any.then_some(Salvo { at: first, until: now + wait });
-        let least_rest = times(wait, REST_PART * u64::from(TRIES.0));
-        let mut search =
-            Search { fails, salvo, first: None, next: now, tries: 0, raise: FIRST_RAISE, least_rest };
+        let mut search = Search {
+            since: doubt.first,
+            fails,
+            salvo,
+            first: None,
+            next: now,
+            tries: 0,
+            began: now,
+            raise: FIRST_RAISE,
+        };
         if salvo.is_none() {
             search.rest_if_narrow(now, limit);
         }
@@ -347,15 +410,17 @@ impl Search {
             salvo.until = now + wait;
             return;
         }
+        if self.first == Some(FULL) && self.tries == 0 {
+            // What failed before the rest may pass now.
+            (self.began, self.fails) = (now, FULL);
+        }
         self.next = now + wait;
         self.tries += 1;
         if self.tries >= most {
-            // What failed below the full size, when that is tried again, is still known.
             self.fails = self.fails.min(self.size(limit, told));
             self.tries = 0;
             self.first = None;
-            self.least_rest = times(wait, REST_PART * u64::from(most));
-            self.rest_if_narrow(now, limit);
+            self.rest_if_narrow(now + wait, limit);
         }
     }
 
@@ -368,6 +433,7 @@ impl Search {
     /// A size has passed that was not believed to.
     fn answered(&mut self, now: Instant, limit: u32) {
         self.tries = 0;
+        self.raise = FIRST_RAISE;
         self.first.take_if(|size| *size <= limit);
         if self.fails <= limit {
             self.fails = FULL;
@@ -382,7 +448,8 @@ impl Search {
     fn rest_if_narrow(&mut self, now: Instant, limit: u32) {
         if self.fails <= limit + (limit / 16).max(8) {
             self.first = Some(FULL);
-            self.next = now + self.raise.max(self.least_rest);
+            let asked_us = now.since(self.began).as_micros();
+            self.next = now + self.raise.max(Duration::from_micros(asked_us.saturating_mul(REST_PART)));
             self.raise = times(self.raise, 2).min(LONGEST_RAISE);
         }
     }
