@@ -346,6 +346,8 @@ impl SentLog {
             };
             let (sent, number) = (*record, record.number);
             if sent.state == State::Acked && sent.here {
+                // A loss before it may just have lowered the limit.
+                size.answered(now, number, sent.bytes);
                 size.acked(number, sent.bytes);
             }
             if matches!(sent.state, State::Open | State::Overdue) {

@@ -9,8 +9,9 @@
 //! ask for a packet's size: how much better "the large ones cannot pass" explains what was seen than one loss for all
 //! is a Bayes factor, kept up with every packet (the share lost has no prior: Laplace's rule of succession). At a
 //! billion to one the path is believed to have a smaller MTU. Losses come in bursts, and a burst is no proof however
-//! long: of the large ones lost between two small ones that arrived only the first few count. Who sends nothing
-//! small asks with an empty packet now and then, as long as no large one arrives.
+//! long: of the large ones lost between two small ones that arrived only the first few count. Nor is the quiet before
+//! a storm: neither do more than a few small ones that arrive between two large ones that were lost. Who sends
+//! nothing small asks with an empty packet now and then, as long as no large one arrives.
 //!
 //! **Search.** Messages wait for the time of one answer while a packet of each usual size is tried, because a large
 //! message is cut once, to what fits then. Above the largest that arrived the truth is found by halves
@@ -39,6 +40,8 @@ const IMPROBABLE: i32 = -30;
 const LEAST_TURNS: u8 = 4;
 /// So many of the large ones count that were lost between two small ones that arrived (`docs/decisions/0005`).
 const OF_ONE_BURST: u32 = 4;
+/// And so many of the small ones that arrived between two large ones that were lost.
+const OF_ONE_QUIET: u32 = 8;
 /// More that were lost between two sizes than this are no more evidence of chance: with 97 of 100 lost it happens once in
 /// 2,000 times.
 const MOST_BETWEEN: u32 = 256;
@@ -54,8 +57,10 @@ const TRIES: (u32, u32) = (3, 40);
 
 /// All that the link and the peer take.
 const FULL: u32 = u32::MAX;
-/// A rest lasts at least so many times as long as the questions before it (guess).
+/// A rest lasts at least so many times as long as the questions before it, up to the longest (guess).
 const REST_PART: u64 = 16;
+/// An answer may be overtaken by another by this part of the time that it takes (guess).
+const OVERTAKEN_PART: u64 = 8;
 
 /// How large the packets of a path may be.
 #[derive(Clone, Debug)]
@@ -134,12 +139,14 @@ impl PacketSize {
 
     /// Time has passed: what was asked in a salvo has answered by now, or does not fit.
     pub(super) fn on_timeout(&mut self, now: Instant) {
-        let limit = self.limit;
+        let (limit, told) = (self.limit, self.told);
         let Some(search) = self.trouble.as_mut().and_then(|trouble| trouble.search.as_mut()) else { return };
-        if search.salvo.take_if(|salvo| salvo.until <= now).is_some() {
+        if let Some(salvo) = search.salvo.take_if(|salvo| salvo.until <= now) {
             // A single packet may have been lost by chance.
-            search.first = USUAL.iter().rev().copied().find(|&size| size > limit && size < search.fails);
-            search.tries = 1;
+            let fails = search.fails.min(told);
+            let next = USUAL.iter().enumerate().rev().find(|(_, size)| (limit + 1..fails).contains(*size));
+            search.first = next.map(|(_, size)| *size);
+            search.tries = u32::from(next.is_some_and(|(at, _)| at < salvo.at));
             search.rest_if_narrow(now, limit);
         }
     }
@@ -188,7 +195,10 @@ impl PacketSize {
         let Some(Trouble { doubt, search }) = self.trouble.as_deref_mut() else { return };
         *doubt = None;
         if let Some(search) = search {
-            (search.raise, search.next) = (FIRST_RAISE, Instant::ZERO);
+            search.begin(FIRST_RAISE, Instant::ZERO);
+            if let Some(salvo) = &mut search.salvo {
+                salvo.at = USUAL.iter().position(|&size| size < self.told).unwrap_or(USUAL.len());
+            }
         }
     }
 
@@ -211,6 +221,8 @@ struct Doubt {
     in_all: u32,
     /// How often a smaller one arrived after a large one was lost.
     turns: u8,
+    /// Smaller ones that arrived since the last large one was lost, as far as they count.
+    in_quiet: u32,
     /// Large ones lost, as far as they count; smaller ones lost and arrived.
     large_lost: u64,
     small_lost: u64,
@@ -237,6 +249,7 @@ impl Doubt {
             in_turn: 0,
             in_all: 0,
             turns: 0,
+            in_quiet: 0,
             large_lost: 0,
             small_lost: 0,
             small_acked: 0,
@@ -282,6 +295,7 @@ impl Doubt {
             self.weigh((self.large_lost + self.small_lost + 1, self.all()), (1, 1));
             self.large_lost += 1;
         }
+        self.in_quiet = 0;
         self.in_turn = self.in_turn.saturating_add(1);
         self.in_all = self.in_all.saturating_add(1);
     }
@@ -300,8 +314,11 @@ impl Doubt {
                 self.small_one_lost();
             }
         }
-        self.weigh((self.small_acked + 1, self.all()), (self.small_acked + 1, self.small()));
-        self.small_acked += 1;
+        if self.in_quiet < OF_ONE_QUIET {
+            self.weigh((self.small_acked + 1, self.all()), (self.small_acked + 1, self.small()));
+            self.small_acked += 1;
+            self.in_quiet += 1;
+        }
         self.passed = self.passed.max(bytes);
         (self.last_arrived, self.unheard) = (self.last_arrived.max(number), 0);
         self.turns = self.turns.saturating_add(u8::from(self.in_turn > 0));
@@ -364,10 +381,10 @@ struct Search {
     /// When the next question may be asked, and how often this one was.
     next: Instant,
     tries: u32,
-    /// When the first question since the last rest was asked.
-    began: Instant,
+    /// How long was waited for answers since the last rest.
+    waited: Duration,
     /// How long to rest when nothing is left to be asked. It is longer where answers take long: questions are a
-    /// sixteenth of the time at most.
+    /// sixteenth of the time, or begin every ten minutes.
     raise: Duration,
 }
 
@@ -376,6 +393,8 @@ struct Search {
 struct Salvo {
     /// The next one's place in [`USUAL`].
     at: usize,
+    /// When the last packet left.
+    asked: Instant,
     /// When the answers are there, or will not come.
     until: Instant,
 }
@@ -386,7 +405,7 @@ impl Search {
         let fails = doubt.fails;
         let first = USUAL.iter().position(|&size| size < fails).unwrap_or(USUAL.len());
         let any = USUAL.get(first).is_some_and(|&size| size > limit);
-        let salvo = any.then_some(Salvo { at: first, until: now + wait });
+        let salvo = any.then_some(Salvo { at: first, asked: now, until: now + wait });
         let mut search = Search {
             since: doubt.first,
             fails,
@@ -394,7 +413,7 @@ impl Search {
             first: None,
             next: now,
             tries: 0,
-            began: now,
+            waited: Duration::ZERO,
             raise: FIRST_RAISE,
         };
         if salvo.is_none() {
@@ -406,15 +425,11 @@ impl Search {
     /// A question leaves. After `most` of one size in vain that size fails.
     fn asked(&mut self, now: Instant, wait: Duration, most: u32, (limit, told): (u32, u32)) {
         if let Some(salvo) = &mut self.salvo {
-            salvo.at += 1;
-            salvo.until = now + wait;
+            *salvo = Salvo { at: salvo.at + 1, asked: now, until: now + wait };
             return;
         }
-        if self.first == Some(FULL) && self.tries == 0 {
-            // What failed before the rest may pass now.
-            (self.began, self.fails) = (now, FULL);
-        }
         self.next = now + wait;
+        self.waited = self.waited + wait;
         self.tries += 1;
         if self.tries >= most {
             self.fails = self.fails.min(self.size(limit, told));
@@ -438,19 +453,26 @@ impl Search {
         if self.fails <= limit {
             self.fails = FULL;
         }
-        if self.salvo.is_none() {
+        if let Some(salvo) = &mut self.salvo {
+            // The largest left first: only what was overtaken can still be larger.
+            salvo.until = salvo.until.min(now + part(now.since(salvo.asked), OVERTAKEN_PART));
+        } else {
             self.next = now;
             self.rest_if_narrow(now, limit);
         }
     }
 
+    /// Everything is tried anew from `next` on, the full size first: what failed may pass now.
+    fn begin(&mut self, raise: Duration, next: Instant) {
+        (self.first, self.fails, self.tries, self.waited) = (Some(FULL), FULL, 0, Duration::ZERO);
+        (self.raise, self.next) = (raise, next);
+    }
+
     /// Rests when what may be won is less than a sixteenth; next time the full size is tried first.
     fn rest_if_narrow(&mut self, now: Instant, limit: u32) {
         if self.fails <= limit + (limit / 16).max(8) {
-            self.first = Some(FULL);
-            let asked_us = now.since(self.began).as_micros();
-            self.next = now + self.raise.max(Duration::from_micros(asked_us.saturating_mul(REST_PART)));
-            self.raise = times(self.raise, 2).min(LONGEST_RAISE);
+            let rest = self.raise.max(times(self.waited, REST_PART).min(LONGEST_RAISE));
+            self.begin(times(self.raise, 2).min(LONGEST_RAISE), now + rest);
         }
     }
 }

@@ -66,17 +66,21 @@ impl World {
     /// question that is due.
     fn second(&mut self) {
         for at in 0..1_000 {
-            self.now += Duration::from_millis(1);
-            self.size.on_timeout(self.now);
-            while let Some(bytes) = self.size.question(self.now, self.most) {
-                self.ask(bytes);
-            }
-            if self.size.holds_until().is_none() {
-                self.send(self.size.limit().min(self.most));
-            }
+            self.millisecond();
             if at % 20 == 0 {
                 self.send(32);
             }
+        }
+    }
+
+    fn millisecond(&mut self) {
+        self.now += Duration::from_millis(1);
+        self.size.on_timeout(self.now);
+        while let Some(bytes) = self.size.question(self.now, self.most) {
+            self.ask(bytes);
+        }
+        if self.size.holds_until().is_none() {
+            self.send(self.size.limit().min(self.most));
         }
     }
 }
@@ -309,7 +313,7 @@ fn sizes_that_differ_by_one_byte_are_no_end() {
         assert_eq!((search.salvo.is_none(), search.size(limit, 1_400)), (true, 1_400));
         assert_eq!(search.next, Instant::ZERO + FIRST_RAISE);
         let (mut asked, began) = (0, search.next);
-        while search.first.is_none() || asked == 0 {
+        while search.first != Some(FULL) || asked == 0 {
             for _ in 0..TRIES.0 {
                 assert!(search.size(limit, 1_400) > limit);
                 search.asked(search.next, WAIT, TRIES.0, (limit, 1_400));
@@ -350,6 +354,23 @@ fn a_new_address_is_asked_at_once() {
     assert_eq!(world.size.question(world.now, world.most), None);
     world.size.on_moved();
     assert_eq!(world.size.question(world.now, world.most), Some(1_400));
+    // In the middle of the halves as well, and of the salvo: what went to the old address says nothing.
+    for ms in [100, 300, 700] {
+        let mut world = World::new(1_400, 500, 0);
+        while world.shrunk == 0 {
+            world.send(1_400);
+            world.send(32);
+        }
+        for _ in 0..ms {
+            world.millisecond();
+        }
+        world.size.on_moved();
+        world.mtu = 1_400;
+        for _ in 0..300 {
+            world.millisecond();
+        }
+        assert_eq!(world.size.limit(), 1_400, "moved after {ms} ms");
+    }
 }
 
 /// A hole, and a path that loses half of what is small enough as well.
@@ -402,6 +423,75 @@ fn an_outage_is_not_taken_for_a_hole() {
     }
 }
 
+/// One large packet is lost, and for long nothing large is sent; then the path begins to lose much.
+#[test]
+fn the_quiet_before_a_storm_is_no_proof() {
+    for loss_ppm in [300_000, 600_000, 800_000, 900_000] {
+        for seed in 0..200 {
+            let mut world = World::new(1_400, u32::MAX, 0);
+            world.rng = Rng::fork(&[seed; 32], "quiet");
+            world.settle(1_400, true);
+            for _ in 0..6_000 {
+                world.send(40);
+            }
+            world.loss_ppm = loss_ppm;
+            for at in 0..2_000 {
+                world.send(if at % 10 == 0 { 1_400 } else { 40 });
+            }
+            assert_eq!(world.shrunk, 0, "at {loss_ppm}, seed {seed}");
+        }
+    }
+}
+
+/// An answer that came soon shows that the others do not take as long as was feared.
+#[test]
+fn messages_wait_for_what_may_have_been_overtaken_and_no_longer() {
+    let doubt = Doubt::new(7, 1_400);
+    let (mut size, wait) = (PacketSize::new(1_400), Duration::from_secs(10));
+    size.limit = 64;
+    let search = Some(Search::new(Instant::ZERO, wait, &doubt, 64));
+    size.trouble = Some(Box::new(Trouble { doubt: None, search }));
+    let mut now = Instant::ZERO;
+    while let Some(bytes) = size.question(now, 1_400) {
+        assert!(bytes < 1_400);
+        size.on_asked(now, 1_400, wait, 0);
+        now += Duration::from_millis(1);
+    }
+    assert!(size.holds_until() > Some(Instant::ZERO + wait));
+    now += Duration::from_millis(79);
+    size.answered(now, 8, 1_232);
+    assert_eq!(size.holds_until(), Some(now + Duration::from_millis(10)));
+}
+
+/// The way is dead for an hour while it is being asked, and nothing is sent: that was no question.
+#[test]
+fn a_rest_is_no_longer_than_the_questions_ask_for() {
+    let mut search = Search::new(Instant::ZERO, WAIT, &Doubt::new(7, 601), 600);
+    let mut now = search.next;
+    search.asked(now, WAIT, TRIES.0, (600, 1_400));
+    now += Duration::from_secs(3_600);
+    while search.next <= now {
+        search.asked(now.max(search.next), WAIT, TRIES.0, (600, 1_400));
+        now = now.max(search.next.min(now + WAIT));
+    }
+    assert!(search.next <= now + LONGEST_RAISE);
+    assert!(search.next <= now + times(FIRST_RAISE, 4), "{:?} after {now:?}", search.next);
+    // However long an answer takes, it is ten minutes at most.
+    let mut search = Search::new(Instant::ZERO, WAIT, &Doubt::new(7, 601), 600);
+    let (mut now, slow) = (search.next, Duration::from_secs(60));
+    while search.next <= now {
+        search.asked(now, slow, TRIES.0, (600, 1_400));
+        now += slow;
+    }
+    assert!(search.next <= now + LONGEST_RAISE);
+}
+
+/// What surrounds a doubt has to fit where it is reckoned with (`Links::worst_case_bytes`).
+#[test]
+fn trouble_is_as_small_as_was_promised() {
+    assert!(size_of::<Trouble>() <= 192, "{} bytes", size_of::<Trouble>());
+}
+
 /// Most acknowledgements are lost, so that one that comes through tells of hundreds of packets at once.
 #[test]
 fn acknowledgements_of_many_packets_are_read_in_the_order_of_sending() {
@@ -431,6 +521,30 @@ fn acknowledgements_of_many_packets_are_read_in_the_order_of_sending() {
             }
         }
     }
+}
+
+/// An acknowledgement tells of arrivals, and only they show what was lost: what was sent first is weighed first.
+#[test]
+fn a_large_one_sent_later_that_arrived_leaves_no_doubt() {
+    let (mut world, mut log) = (World::new(1_400, u32::MAX, 0), SentLog::new());
+    for number in 1..=6 {
+        log.push(world.now, number, if number < 4 { 1_400 } else { 40 }, true, &[], 4_096);
+    }
+    acknowledge(&mut log, &mut world, &[5, 6]);
+    let doubt = |world: &World| world.size.trouble.as_ref().and_then(|trouble| trouble.doubt);
+    assert_eq!(
+        doubt(&world).map(|doubt| (doubt.first, doubt.large_lost, doubt.small_acked)),
+        Some((1, 3, 0))
+    );
+    world.now += times(WAIT, 2);
+    acknowledge(&mut log, &mut world, &[2, 6]);
+    assert!(doubt(&world).is_none(), "{:?}", world.size);
+    let mut log = SentLog::new();
+    for number in 1..=6 {
+        log.push(world.now, number, if number < 4 { 1_400 } else { 40 }, true, &[], 4_096);
+    }
+    acknowledge(&mut log, &mut world, &[2, 5, 6]);
+    assert_eq!(doubt(&world).map(|doubt| doubt.first), Some(3), "{:?}", world.size);
 }
 
 /// Nothing but large packets is sent, and what becomes of them shows by the empty ones between them alone.
