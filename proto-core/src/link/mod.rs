@@ -528,11 +528,11 @@ impl Links {
     pub fn worst_case_bytes(limits: &Limits) -> u64 {
         // A sent packet: its record and three pieces, in rings that double (link/path/sent.rs). A
         // range: two numbers. A message: its entry, number, timer and list links (link/messages).
-        const SENT: u64 = 2 * (32 + 3 * 24);
+        const SENT: u64 = 2 * (path::RECORD_BYTES + 3 * size_of::<path::Piece>()) as u64;
         const RANGE: u64 = 2 * 16;
         const MESSAGE: u64 = 2 * (128 + 16 + 32 + 64);
-        // A way, with 192 B while its packet size is in doubt.
-        const PATH: u64 = size_of::<paths::Way>() as u64 + 256 + 192;
+        // A way, with what it takes while its packet size is in doubt.
+        const PATH: u64 = size_of::<paths::Way>() as u64 + 256 + path::EXTRA_BYTES as u64;
         let path = PATH + u64::from(limits.in_flight) * SENT + u64::from(limits.ack_ranges) * RANGE;
         let windows = 4 * (u64::from(limits.message_window) / 8 + 64) + u64::from(limits.message_window) * 8;
         let peer = size_of::<Peer>() as u64 + u64::from(limits.paths_per_peer) * path + windows + 2_048;

@@ -53,6 +53,10 @@ const LONGEST_PATIENCE: Duration = Duration::from_secs(1);
 const MOST_LATE: u8 = 10;
 /// Packets that may always be in flight, whatever the rate.
 const LEAST_WINDOW_PACKETS: u64 = 8;
+/// What a path takes at most beyond its own size and what it remembers of packets, in bytes.
+pub(crate) const EXTRA_BYTES: usize = size::TROUBLE_BYTES;
+/// What the record of a packet takes that was sent, without its pieces, in bytes.
+pub(crate) const RECORD_BYTES: usize = size_of::<sent::Sent>();
 /// With more ranges than this to acknowledge, the peer is asked to confirm acknowledgements.
 const MANY_RANGES: usize = 8;
 

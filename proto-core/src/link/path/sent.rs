@@ -460,7 +460,10 @@ impl SentLog {
                     // Whatever it says: all that was under way is overdue, and was cut anew already.
                     size.lost(now, sent.number, sent.bytes, wait);
                 }
-                State::Acked if sent.here => size.acked(sent.number, sent.bytes),
+                State::Acked if sent.here => {
+                    size.answered(now, sent.number, sent.bytes);
+                    size.acked(sent.number, sent.bytes);
+                }
                 State::Overdue | State::Acked | State::Open | State::Free | State::Lost => {}
             }
             self.unsettled = sent.number + 1;

@@ -41,7 +41,7 @@ const LEAST_TURNS: u8 = 4;
 /// So many of the large ones count that were lost between two small ones that arrived (`docs/decisions/0005`).
 const OF_ONE_BURST: u32 = 4;
 /// And so many of the small ones that arrived between two large ones that were lost.
-const OF_ONE_QUIET: u32 = 8;
+const OF_ONE_QUIET: u8 = 8;
 /// More that were lost between two sizes than this are no more evidence of chance: with 97 of 100 lost it happens once in
 /// 2,000 times.
 const MOST_BETWEEN: u32 = 256;
@@ -61,6 +61,9 @@ const FULL: u32 = u32::MAX;
 const REST_PART: u64 = 16;
 /// An answer may be overtaken by another by this part of the time that it takes (guess).
 const OVERTAKEN_PART: u64 = 8;
+
+/// What a path takes beyond its own size while it doubts or searches.
+pub(super) const TROUBLE_BYTES: usize = size_of::<Trouble>();
 
 /// How large the packets of a path may be.
 #[derive(Clone, Debug)]
@@ -128,7 +131,12 @@ impl PacketSize {
 
     /// Any packet leaves that asks for an answer, which takes `wait` at most.
     pub(super) fn on_sent(&mut self, now: Instant, number: u64, bytes: u32, wait: Duration) {
-        let Some(doubt) = self.trouble.as_mut().and_then(|trouble| trouble.doubt.as_mut()) else { return };
+        let Some(Trouble { doubt, search }) = self.trouble.as_deref_mut() else { return };
+        let salvo = search.as_mut().and_then(|search| search.salvo.as_mut());
+        if let Some(salvo) = salvo.filter(|_| bytes > self.limit) {
+            salvo.asked = Some((salvo.asked.map_or(number, |(first, _)| first), now));
+        }
+        let Some(doubt) = doubt else { return };
         if bytes > doubt.passed.max(LEAST) {
             doubt.last_large = number;
             doubt.unheard = doubt.unheard.saturating_add(1);
@@ -161,7 +169,7 @@ impl PacketSize {
         self.limit = bytes.min(self.told);
         search.take_if(|_| bytes >= self.told);
         if let Some(search) = search {
-            search.answered(now, self.limit);
+            search.answered(now, number, self.limit);
         }
     }
 
@@ -197,7 +205,8 @@ impl PacketSize {
         if let Some(search) = search {
             search.begin(FIRST_RAISE, Instant::ZERO);
             if let Some(salvo) = &mut search.salvo {
-                salvo.at = USUAL.iter().position(|&size| size < self.told).unwrap_or(USUAL.len());
+                let at = USUAL.iter().position(|&size| size < self.told).unwrap_or(USUAL.len());
+                *salvo = Salvo { at, asked: None, until: salvo.until };
             }
         }
     }
@@ -222,7 +231,7 @@ struct Doubt {
     /// How often a smaller one arrived after a large one was lost.
     turns: u8,
     /// Smaller ones that arrived since the last large one was lost, as far as they count.
-    in_quiet: u32,
+    in_quiet: u8,
     /// Large ones lost, as far as they count; smaller ones lost and arrived.
     large_lost: u64,
     small_lost: u64,
@@ -281,7 +290,11 @@ impl Doubt {
 
     fn lost(&mut self, number: u64, bytes: u32) {
         if bytes <= self.passed.max(LEAST) {
-            return self.small_one_lost();
+            // As many as are lost among those that arrive and count, or the share would not be theirs.
+            if self.in_quiet < OF_ONE_QUIET {
+                self.small_one_lost();
+            }
+            return;
         }
         if bytes < self.fails {
             self.between_lost += 1;
@@ -393,8 +406,8 @@ struct Search {
 struct Salvo {
     /// The next one's place in [`USUAL`].
     at: usize,
-    /// When the last packet left.
-    asked: Instant,
+    /// The first one's number, and when the last one left.
+    asked: Option<(u64, Instant)>,
     /// When the answers are there, or will not come.
     until: Instant,
 }
@@ -405,7 +418,7 @@ impl Search {
         let fails = doubt.fails;
         let first = USUAL.iter().position(|&size| size < fails).unwrap_or(USUAL.len());
         let any = USUAL.get(first).is_some_and(|&size| size > limit);
-        let salvo = any.then_some(Salvo { at: first, asked: now, until: now + wait });
+        let salvo = any.then_some(Salvo { at: first, asked: None, until: now + wait });
         let mut search = Search {
             since: doubt.first,
             fails,
@@ -425,7 +438,8 @@ impl Search {
     /// A question leaves. After `most` of one size in vain that size fails.
     fn asked(&mut self, now: Instant, wait: Duration, most: u32, (limit, told): (u32, u32)) {
         if let Some(salvo) = &mut self.salvo {
-            *salvo = Salvo { at: salvo.at + 1, asked: now, until: now + wait };
+            salvo.at += 1;
+            salvo.until = now + wait;
             return;
         }
         self.next = now + wait;
@@ -445,8 +459,8 @@ impl Search {
         self.first.map_or(halfway, |size| size.min(told))
     }
 
-    /// A size has passed that was not believed to.
-    fn answered(&mut self, now: Instant, limit: u32) {
+    /// A size has passed that was not believed to, in the packet of this number.
+    fn answered(&mut self, now: Instant, number: u64, limit: u32) {
         self.tries = 0;
         self.raise = FIRST_RAISE;
         self.first.take_if(|size| *size <= limit);
@@ -454,8 +468,11 @@ impl Search {
             self.fails = FULL;
         }
         if let Some(salvo) = &mut self.salvo {
-            // The largest left first: only what was overtaken can still be larger.
-            salvo.until = salvo.until.min(now + part(now.since(salvo.asked), OVERTAKEN_PART));
+            // The largest left first: only what was overtaken can still be larger. What left before the salvo is no
+            // answer to it.
+            if let Some((_, asked)) = salvo.asked.filter(|(first, _)| number >= *first) {
+                salvo.until = salvo.until.min(now + part(now.since(asked), OVERTAKEN_PART));
+            }
         } else {
             self.next = now;
             self.rest_if_narrow(now, limit);
