@@ -239,7 +239,7 @@ impl Path {
         for _ in 0..news.late {
             self.loss.correct();
         }
-        self.loss.update(news.acked - news.late, news.lost);
+        self.loss.update(news.acked - news.late - news.elsewhere, news.lost);
         let srtt = self.rtt.smoothed();
         self.congestion.on_ack(now, &news, sample, srtt);
         if let Some(largest) = self.sent.largest_acked() {

@@ -60,6 +60,8 @@ pub(super) struct News {
     pub(super) acked: u32,
     /// Of those, packets that had been counted as lost.
     pub(super) late: u32,
+    /// And packets that went to an address under test, or to one that was left.
+    pub(super) elsewhere: u32,
     /// Packets now known to be lost.
     pub(super) lost: u32,
     /// The same two, of packets from the start of the controller's epoch on.
@@ -307,14 +309,15 @@ impl SentLog {
                 State::Overdue => self.overdue -= 1,
                 State::Free | State::Acked => continue,
                 State::Lost => {
-                    news.late += 1;
-                    news.epoch_late += u32::from(number >= epoch);
+                    news.late += u32::from(sent.here);
+                    news.epoch_late += u32::from(sent.here && number >= epoch);
                     let over = self.largest_acked.map_or(0, |largest| largest.saturating_sub(number));
                     let most = u64::from(MOST_REORDERING);
                     self.reordering = self.reordering.max((over + 1).min(most) as u32);
                 }
             }
             news.acked += 1;
+            news.elsewhere += u32::from(!sent.here);
             news.epoch_acked += u32::from(number >= epoch && sent.state != State::Lost);
             if newest && number == last {
                 news.newest = Some(sent);
@@ -356,8 +359,8 @@ impl SentLog {
                     break;
                 }
                 record.state = State::Lost;
-                // What was larger than is believed to pass says nothing of the path's loss.
-                let counts = u32::from(sent.bytes <= size.limit());
+                // What was larger than is believed to pass, or went elsewhere, says nothing of the path's loss.
+                let counts = u32::from(sent.here && sent.bytes <= size.limit());
                 *too_large |= sent.here && size.lost(now, number, sent.bytes, wait);
                 news.lost += counts;
                 news.epoch_lost += counts * u32::from(number >= epoch);

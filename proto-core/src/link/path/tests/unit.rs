@@ -92,6 +92,33 @@ fn without_any_answer_contents_are_sent_again_and_a_late_answer_counts() {
     assert_eq!(acked(&mut path, due.as_micros() + 1, &[(0, 0)]), [(0, Fate::Acked)]);
 }
 
+/// What was lost on the way to an address that was left says nothing of the way to the new one, and neither does what
+/// arrived there.
+#[test]
+fn a_new_address_does_not_inherit_the_losses_of_the_old_one() {
+    for moved in [true, false] {
+        let mut path = path();
+        for number in 0..100 {
+            send(&mut path, number * 100, number);
+        }
+        acked(&mut path, 50_000, &[(0, 99)]);
+        let before = path.loss.ppm();
+        for number in 100..1_000 {
+            send(&mut path, 60_000 + number * 100, number);
+        }
+        if moved {
+            path.on_moved();
+        }
+        send(&mut path, 170_000, 1_000);
+        acked(&mut path, 220_000, &[(1_000, 1_000)]);
+        let lost = path.loss.ppm();
+        assert!(if moved { lost <= before } else { lost > 800_000 }, "{before} and {lost}, moved: {moved}");
+        // One that counted for neither does not count when it arrives late.
+        acked(&mut path, 230_000, &[(999, 1_000)]);
+        assert_eq!(path.loss.ppm() == lost, moved, "{lost} and {}", path.loss.ppm());
+    }
+}
+
 #[test]
 fn an_acknowledgement_of_an_unsent_packet_changes_nothing() {
     let mut path = path();
