@@ -52,8 +52,8 @@ struct Flow {
     /// has a disk of its own, and an application that takes from it. The first ones are forgotten beyond a
     /// bound.
     shown_by: BTreeMap<u64, BTreeSet<u32>>,
-    /// The last that arrived in order.
-    last_in_order: Option<u64>,
+    /// The last that arrived in order, at each host that shows them: a twin has its own part of a stream.
+    last_in_order: BTreeMap<u32, u64>,
     /// Not closed.
     outstanding: u64,
     /// Nothing is expected of it: the ends cannot reach each other.
@@ -127,7 +127,7 @@ impl Ledger {
             open: VecDeque::new(),
             ended_unseen: BTreeMap::new(),
             shown_by: BTreeMap::new(),
-            last_in_order: None,
+            last_in_order: BTreeMap::new(),
             outstanding: 0,
             exempt: false,
             most_bytes: plan.limits(flow.to).message_bytes,
@@ -396,7 +396,7 @@ impl Ledger {
         if is_clone > 0 {
             flow.shown_by.insert(index, BTreeSet::from([arrived.host]));
         }
-        flow.keeps_order(number, index)?;
+        flow.keeps_order(number, index, arrived.host)?;
         flow.count_arrival(now_us, sent_us, arrived.bytes.len());
         if done || flow.plan.delivery == Kind::Datagram {
             self.close(number, index);
@@ -522,15 +522,15 @@ impl Flow {
     }
 
     /// Of a stream nothing comes after what was sent later.
-    fn keeps_order(&mut self, number: u32, index: u64) -> Result<(), Violation> {
+    fn keeps_order(&mut self, number: u32, index: u64, host: u32) -> Result<(), Violation> {
         if self.plan.delivery != Kind::Stream {
             return Ok(());
         }
-        if let Some(last) = self.last_in_order.filter(|last| index < *last) {
+        if let Some(last) = self.last_in_order.get(&host).filter(|last| index < **last) {
             let name = self.name(number, index);
             return Err(wrong(format!("{name} was delivered after message {last} of the same stream")));
         }
-        self.last_in_order = Some(index);
+        self.last_in_order.insert(host, index);
         Ok(())
     }
 

@@ -55,6 +55,23 @@ fn a_message_of_a_stream_that_has_expired_may_come_late_and_not_out_of_its_turn(
     assert!(books.arrives(1, 2, false).unwrap_err().contains("after message 3 of the same stream"));
 }
 
+/// What one twin has seen of a stream says nothing of what the other may still see.
+#[test]
+fn each_of_two_twins_keeps_the_order_of_a_stream() {
+    let mut books = Books::new(Kind::Stream, 5);
+    books.ledger.cloned(1);
+    books.ledger.booted(TWIN);
+    for (host, index) in [(TWIN, 2), (1, 0), (TWIN, 3), (1, 1)] {
+        assert_eq!(books.arrives(host, index, false), Ok(()), "{index} at {host}");
+    }
+    assert_eq!(books.arrives(1, 4, false), Ok(()));
+    let mut books = Books::new(Kind::Stream, 5);
+    books.ledger.cloned(1);
+    assert_eq!((books.arrives(1, 1, false), books.arrives(TWIN, 3, false)), (Ok(()), Ok(())));
+    assert!(books.arrives(TWIN, 2, false).unwrap_err().contains("after message 3"));
+    assert!(books.arrives(1, 0, false).unwrap_err().contains("after message 1"));
+}
+
 #[test]
 fn each_of_two_twins_shows_a_message_once() {
     // With the message still open, and with it closed and forgotten.
