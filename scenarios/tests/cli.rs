@@ -89,6 +89,18 @@ fn wrong_command_lines_are_refused() {
     refused(&["run", "bulk-over-bad-links", "--seed", "1", "--duration", "3h"], &["--duration"]);
 }
 
+#[test]
+#[cfg(unix)]
+fn an_argument_that_is_no_text_is_refused() {
+    use std::os::unix::ffi::OsStrExt;
+    let odd = std::ffi::OsStr::from_bytes(b"\xff");
+    for args in [vec![odd], vec![std::ffi::OsStr::new("run"), odd]] {
+        let output = Command::new(env!("CARGO_BIN_EXE_thallus-sim")).args(&args).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {}", err(&output));
+        assert!(err(&output).starts_with("error: "), "{args:?}: {}", err(&output));
+    }
+}
+
 /// What could only fail, or pass without having shown anything.
 #[test]
 fn choices_that_a_scenario_cannot_judge_are_refused() {

@@ -101,8 +101,9 @@ fn refuse(error: &clap::Error) -> ExitCode {
             let mut parts = text.trim().splitn(2, "\n\n");
             let what = parts.next().unwrap_or_default().trim_start_matches("error: ");
             let what = what.lines().map(str::trim).collect::<Vec<_>>().join(" ");
-            let command =
-                std::env::args().nth(1).filter(|name| Cli::command().find_subcommand(name).is_some());
+            // An argument need not be text.
+            let command = std::env::args_os().nth(1).and_then(|name| name.into_string().ok());
+            let command = command.filter(|name| Cli::command().find_subcommand(name).is_some());
             let help = command.map_or_else(String::new, |name| format!("{name} "));
             tell(format_args!("error: {what}; on the command line; see `thallus-sim {help}--help`"));
             if let Some(rest) = parts.next() {

@@ -34,7 +34,7 @@ const LONGEST_PAUSE_US: u64 = 2 * SECOND;
 /// Eager calls are this far apart, jitter included (`session/pace.rs`), and a round of them has so many.
 const CALL_US: u64 = 54_000;
 const CALLS_OF_A_ROUND: u64 = MINUTE / CALL_US;
-/// What a message of class normal is given anyhow: three days (`docs/src/spec/delivery.md`).
+/// What a message of class normal is given anyhow: three days (`docs/src/spec/messages.md`).
 const LIFETIME_US: u64 = 72 * HOUR;
 /// No packet arrives.
 const NEVER_PPM: u32 = 1_000_000;
