@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::reassembly::{Progress, Reassembly};
-use super::receipts::{Notice, runs};
+use super::receipts::{Notice, write_receipt};
 use super::safe::Safe;
 use super::{Budget, InboxAction, PathInfo, Usage};
 use crate::bounded::{Seen, Window};
@@ -24,8 +24,6 @@ use crate::zoo::Bug;
 /// A message in symbols that does not grow for so long is given up. Its sender, if it is still there,
 /// asks after it and starts anew (guess: longer than any outage after which a session survives).
 const REASSEMBLY_IDLE: Duration = Duration::from_secs(600);
-/// Runs of numbers in one RECEIPT: about 200 bytes at most; the rest follows in the next packet.
-const RECEIPT_RUNS: usize = 64;
 /// Above this loss receipts are repeated in every packet until one is known to have arrived (10 %).
 const REPEAT_LOSS_PPM: u32 = 100_000;
 /// Room for actions that is kept while there are none.
@@ -42,7 +40,9 @@ pub(super) struct Space {
     pub(super) floor: u64,
     pub(super) notice: Notice,
     /// Where the next RECEIPT goes on, when not all runs fitted into the last one.
-    cursor: u64,
+    pub(super) cursor: u64,
+    /// The floor that the last RECEIPT named.
+    pub(super) told: u64,
 }
 
 impl Space {
@@ -408,10 +408,11 @@ impl Inbox {
     ) -> bool {
         let repeat = repeat && info.loss_ppm > REPEAT_LOSS_PPM;
         let mut wrote = false;
-        for space in [ORDINARY, DURABLE] {
+        let storing = self.safe.as_ref().and_then(|safe| safe.first_storing());
+        for (space, storing) in [(ORDINARY, u64::MAX), (DURABLE, storing.unwrap_or(u64::MAX))] {
             let state = self.space(space);
             if state.notice.is_due() || repeat && state.notice.is_open() {
-                wrote |= write_receipt(state, space, w, sink);
+                wrote |= write_receipt(state, space, storing, w, sink);
             }
         }
         while let Some(&(space, seq)) = self.refusals.first() {
@@ -492,16 +493,6 @@ impl Inbox {
         self.usage.bytes + self.safe.as_ref().map_or(0, |safe| safe.usage().bytes)
     }
 
-    /// The last write that the durable receipts speak of and that was not confirmed: there is none,
-    /// unless a planted bug promises too early. The node states it with the packet, so that a
-    /// simulator can hold it to its word.
-    #[must_use]
-    pub fn unstored_promise(&self) -> Option<u64> {
-        let safe = self.safe.as_ref()?;
-        let promised = |seq: u64| self.durable.is_done(seq);
-        safe.storing.iter().filter(|(_, (seq, _))| promised(*seq)).map(|(&slot, _)| slot).max()
-    }
-
     /// The peer was removed: give back what is held, but for durable messages that are done with or shown.
     pub fn cancel(&mut self, budget: &mut Budget) {
         self.peer_restarted(budget);
@@ -560,41 +551,4 @@ impl Inbox {
         }
         assert_eq!(usage, self.usage, "what is held and what is counted");
     }
-}
-
-fn write_receipt(state: &mut Space, space: u8, w: &mut Writer<'_>, sink: &mut impl FnMut(Piece)) -> bool {
-    let Some(done) = &state.done else {
-        let floor = state.floor;
-        let wrote = frame::write_receipt(w, space, floor, core::iter::empty()).is_ok();
-        if wrote {
-            sink(Piece::Receipt { space, version: state.notice.tell() });
-        }
-        return wrote;
-    };
-    let floor = done.next_clear(state.floor);
-    let from = state.cursor.max(floor);
-    let rest = runs(done, from);
-    let start = w.len();
-    let Ok(count) = frame::write_receipt(w, space, floor, rest.clone().take(RECEIPT_RUNS)) else {
-        return false;
-    };
-    let mut after = rest.skip(count as usize);
-    match after.next() {
-        None if from == floor => {
-            state.cursor = 0;
-            sink(Piece::Receipt { space, version: state.notice.tell() });
-        }
-        None => {
-            // The last of several: no single packet's fate says that all arrived. What was lost is
-            // told again when something changes, and something will: there are holes to fill.
-            state.notice.tell();
-            state.cursor = 0;
-        }
-        Some(_) if count == 0 => {
-            w.truncate(start);
-            return false;
-        }
-        Some((first, _)) => state.cursor = first - 1,
-    }
-    true
 }

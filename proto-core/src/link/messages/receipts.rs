@@ -6,8 +6,14 @@
 
 use core::iter;
 
-use crate::bounded::Window;
-use crate::link::path::Fate;
+use super::inbox::Space;
+use crate::bounded::{Seen, Window};
+use crate::codec::Writer;
+use crate::link::frame;
+use crate::link::path::{Fate, Piece};
+
+/// Runs of numbers in one RECEIPT: about 200 bytes at most; the rest follows in the next packet.
+const RECEIPT_RUNS: usize = 64;
 
 /// Which version of a state was told, and which is known to have arrived.
 #[derive(Clone, Copy, Debug, Default)]
@@ -128,4 +134,54 @@ pub(super) fn runs(window: &Window, floor: u64) -> impl Iterator<Item = (u64, u6
         at = window.next_clear(first);
         Some((first, at - 1))
     })
+}
+
+/// Writes which numbers are done with. The floor stops at `storing`, the oldest number on its way to the
+/// disk: its sender may have given it up since, or have gone on beyond the window, and still it is not safe.
+pub(super) fn write_receipt(
+    state: &mut Space,
+    space: u8,
+    storing: u64,
+    w: &mut Writer<'_>,
+    sink: &mut impl FnMut(Piece),
+) -> bool {
+    let Some(done) = &state.done else {
+        let floor = state.floor.min(storing);
+        let wrote = frame::write_receipt(w, space, floor, iter::empty()).is_ok();
+        if wrote {
+            state.told = floor;
+            sink(Piece::Receipt { space, version: state.notice.tell() });
+        }
+        return wrote;
+    };
+    let mut floor = done.next_clear(state.floor);
+    if done.check(storing) != Seen::Duplicate {
+        floor = floor.min(storing);
+    }
+    let from = state.cursor.max(floor);
+    let rest = runs(done, from);
+    let start = w.len();
+    let Ok(count) = frame::write_receipt(w, space, floor, rest.clone().take(RECEIPT_RUNS)) else {
+        return false;
+    };
+    state.told = floor;
+    let mut after = rest.skip(count as usize);
+    match after.next() {
+        None if from == floor => {
+            state.cursor = 0;
+            sink(Piece::Receipt { space, version: state.notice.tell() });
+        }
+        None => {
+            // The last of several: no single packet's fate says that all arrived. What was lost is
+            // told again when something changes, and something will: there are holes to fill.
+            state.notice.tell();
+            state.cursor = 0;
+        }
+        Some(_) if count == 0 => {
+            w.truncate(start);
+            return false;
+        }
+        Some((first, _)) => state.cursor = first - 1,
+    }
+    true
 }

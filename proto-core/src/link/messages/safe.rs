@@ -14,6 +14,7 @@ use bytes::Bytes;
 use super::inbox::{Inbox, Space};
 use super::receipts::runs;
 use super::{Budget, InboxAction, Usage};
+use crate::bounded::Seen;
 use crate::ids::{DeviceId, NodeId};
 use crate::limits::Limits;
 use crate::link::frame::DURABLE;
@@ -42,6 +43,11 @@ pub(super) struct Safe {
 impl Safe {
     pub(super) fn is_storing(&self, seq: u64) -> bool {
         self.numbers.contains(&seq)
+    }
+
+    /// The oldest number on its way to the disk.
+    pub(super) fn first_storing(&self) -> Option<u64> {
+        self.numbers.first().copied()
     }
 
     /// Whether a record of this number is on the disk, or on its way there or away.
@@ -131,6 +137,18 @@ impl Inbox {
         let _ = self.drop_storing(budget);
     }
 
+    /// The last write that the durable receipts speak of and that was not confirmed: there is none,
+    /// unless a planted bug promises too early. The node states it with the packet, so that a
+    /// simulator can hold it to its word.
+    #[must_use]
+    pub fn unstored_promise(&self) -> Option<u64> {
+        let safe = self.safe.as_ref()?;
+        let Space { told, done, .. } = &self.durable;
+        let marked = |seq| done.as_ref().is_some_and(|done| done.check(seq) == Seen::Duplicate);
+        let promised = safe.storing.iter().filter(|(_, (seq, _))| seq < told || marked(*seq));
+        promised.map(|(&slot, _)| slot).max()
+    }
+
     /// Forgets what is on its way to the disk; says which numbers that was.
     pub(super) fn drop_storing(&mut self, budget: &mut Budget) -> BTreeSet<u64> {
         let Some(safe) = &mut self.safe else { return BTreeSet::new() };
@@ -161,7 +179,8 @@ impl Inbox {
         }
         let seqs = core::mem::take(&mut safe.taken);
         let slot = safe.next_slot();
-        let record = window_record(self.peer, device, &self.durable, &safe.shown);
+        let not_taken = safe.shown.keys().chain(&safe.numbers).copied().collect();
+        let record = window_record(self.peer, device, &self.durable, &not_taken);
         safe.closing = Some((slot, seqs));
         self.actions.push_back(InboxAction::Store { slot, record });
     }
@@ -276,24 +295,20 @@ fn recovered_width(limits: &Limits, floor: u64, last: u64) -> u16 {
     limits.message_window.max(span as u16)
 }
 
-/// Which numbers are done with for good: all that are marked, but those in `shown`.
-fn window_record(peer: NodeId, device: DeviceId, space: &Space, shown: &BTreeMap<u64, u32>) -> Record {
-    let Some(done) = &space.done else {
-        return Record::Window { peer, device, floor: space.floor, ranges: Vec::new() };
-    };
-    // Everything older than the window reaches is done with, or in `shown`.
-    let settled = space.floor.max(done.end().saturating_sub(done.width()));
-    let first_clear = done.next_clear(settled);
+/// Which numbers are done with for good: all that are marked or will not come, but those in `not_taken`.
+fn window_record(peer: NodeId, device: DeviceId, space: &Space, not_taken: &BTreeSet<u64>) -> Record {
+    let done = space.done.as_ref();
+    let first_clear = done.map_or(space.floor, |done| done.next_clear(space.floor));
     let mut marked = Vec::new();
     if first_clear > 0 {
         marked.push((0, first_clear - 1));
     }
-    marked.extend(runs(done, first_clear));
+    marked.extend(done.into_iter().flat_map(|done| runs(done, first_clear)));
     let mut floor = 0;
     let mut ranges = Vec::new();
     for (first, last) in marked {
         let mut from = first;
-        for (&seq, _) in shown.range(first..=last) {
+        for &seq in not_taken.range(first..=last) {
             push_run(&mut floor, &mut ranges, from, seq);
             from = seq + 1;
         }

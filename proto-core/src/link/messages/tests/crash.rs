@@ -376,6 +376,63 @@ fn a_number_is_given_up_when_its_record_is_gone_and_not_before() {
     }
 }
 
+/// What is on its way to the disk is signed for when it is there, and neither before, when its sender gives the
+/// number up meanwhile or goes on beyond the window, nor does a restart take it for done with.
+#[test]
+fn what_is_on_its_way_to_the_disk_is_not_signed_for() {
+    for (taken, beyond) in [(0, false), (0, true), (1, false), (1, true)] {
+        let (mut a, mut b) = pair(&Limits { message_window: 64, ..Limits::SMALL }, false);
+        let mut sent = vec![];
+        for tag in 0..=taken {
+            a.push(tag, Delivery::Durable, Class::Normal, 20).unwrap();
+            b.quick_disk = tag < taken;
+            sent = a.packet(&clean(1_000)).unwrap().bytes;
+            assert!(b.receive(&sent));
+        }
+        // Another who counts as the first one does has come to number 1,024: a copy of it that was restarted.
+        let peer = a.peer;
+        let reserved = Record::Sequence { peer, reserved: 1_024 };
+        a.outbox = Outbox::recover(cx!(a), &mut a.sending, peer, [reserved]);
+        a.outbox.connected(params(&b.limits, false));
+        if beyond {
+            a.push(2, Delivery::Durable, Class::Normal, 20).unwrap();
+        }
+        carry_one_way(&mut a, &mut b);
+        // The first one asks.
+        assert!(b.receive(&sent));
+        let receipt = b.packet(&clean(1_000)).unwrap();
+        assert_eq!((floor_of(&receipt), b.inbox.unstored_promise()), (Some(taken), None), "beyond {beyond}");
+        // A message before it is taken; its window does not speak of this one.
+        (0..taken).for_each(|seq| b.consume(seq));
+        while b.confirm() {}
+        b.settle();
+        let receipt = b.packet(&clean(1_000)).unwrap();
+        assert_eq!(
+            floor_of(&receipt),
+            Some(1_024 + u64::from(beyond)),
+            "beyond {beyond}: all is on the disk"
+        );
+        b.crash(0);
+        let again: Vec<_> = b.delivered.iter().filter(|said| said.2).map(|said| said.1).collect();
+        assert_eq!(again.first(), Some(&taken), "beyond {beyond}: shown and not taken");
+    }
+}
+
+/// What `a` has to say arrives.
+fn carry_one_way(a: &mut End, b: &mut End) {
+    while let Some(packet) = a.packet(&clean(1_000)) {
+        b.receive(&packet.bytes);
+        a.fate(&packet, Fate::Acked);
+    }
+}
+
+fn floor_of(packet: &Packet) -> Option<u64> {
+    Frames::new(&packet.bytes).find_map(|frame| match frame {
+        Ok(Frame::Receipt(receipt)) => Some(receipt.floor),
+        _ => None,
+    })
+}
+
 #[test]
 fn one_window_covers_many_messages() {
     let (mut a, mut b) = pair(&Limits::SMALL, false);
