@@ -195,10 +195,13 @@ impl Limits {
     }
 
     /// What a peer is told that it may have on its way: its share less the room that is kept for whoever's
-    /// turn it is, and at least one largest message.
+    /// turn it is, no more than its messages have places, and at least one largest message.
     #[must_use]
     pub fn receive_promise(&self) -> u32 {
-        self.receive_share().saturating_sub(self.message_bytes).max(self.message_bytes)
+        let durable = self.share((self.durable_messages / 2).max(1), 1);
+        let places = self.share(self.receive_messages, 1).saturating_sub(durable);
+        let bytes = self.receive_share().saturating_sub(self.message_bytes);
+        bytes.min(places.saturating_mul(PeerParams::PLACE_BYTES)).max(self.message_bytes)
     }
 
     /// Checks every field that has a range; the others work with any value.
@@ -251,6 +254,16 @@ impl Limits {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_more_is_promised_than_there_are_places_for() {
+        let limits = Limits { message_bytes: 64 * 1024, receive_messages: 4_096, ..Limits::SMALL };
+        // A quarter of 4,096, of which half of a quarter of 4,096 may be durable ones.
+        assert_eq!(limits.receive_promise(), 512 * 768);
+        assert_eq!(Limits::TINY.receive_promise(), 8 * 1024);
+        assert_eq!(Limits::SMALL.receive_promise(), 1024 * 1024);
+        assert_eq!(Limits::SERVER.receive_promise(), 16 * 1024 * 1024);
+    }
 
     #[test]
     fn the_profiles_are_in_range() {

@@ -7,7 +7,8 @@
 pub struct PeerParams {
     /// Largest message it accepts, in bytes.
     pub message_bytes: u32,
-    /// Bytes of unfinished messages it keeps for us; we have no more than this under way.
+    /// Bytes of unfinished messages it keeps for us; we have no more than this under way. A message that
+    /// waits there for others, or comes in symbols, counts as [`PeerParams::PLACE_BYTES`] at least.
     pub receive_bytes: u32,
     /// Largest packet it accepts, in bytes.
     pub packet_bytes: u32,
@@ -18,6 +19,9 @@ pub struct PeerParams {
 }
 
 impl PeerParams {
+    /// What a message that needs a place at the receiver counts as at least: so `receive_bytes` bounds their
+    /// number too. [`Limits::TINY`](crate::limits::Limits::TINY) keeps 12 places for one peer and promises 8 KiB.
+    pub const PLACE_BYTES: u32 = 768;
     /// The least that [`PeerParams::packet_bytes`] may be: the smallest MTU of any link.
     pub const LEAST_PACKET: u32 = 64;
     /// The least that [`PeerParams::message_window`] may be.

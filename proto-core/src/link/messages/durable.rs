@@ -180,9 +180,7 @@ impl Outbox {
         let storing: BTreeSet<u32> = durable.storing.values().map(|&(index, _)| index).collect();
         for &index in durable.live.values() {
             let Some(entry) = self.queue.get_mut(index) else { continue };
-            if entry.sent {
-                self.outstanding -= entry.payload.len() as u64;
-            }
+            self.outstanding -= u64::from(core::mem::take(&mut entry.charge));
             (entry.sent, entry.acked, entry.copies, entry.burst, entry.probes) = (false, false, 0, 0, 0);
             entry.fragments = None;
             if storing.contains(&index) {

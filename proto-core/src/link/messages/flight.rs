@@ -183,9 +183,7 @@ impl Outbox {
         let entry = self.queue.remove(index)?;
         let len = entry.payload.len();
         budget.give(&mut self.usage, len, entry.manner == Manner::Durable);
-        if entry.sent {
-            self.outstanding -= len as u64;
-        }
+        self.outstanding -= u64::from(entry.charge);
         if entry.orphan
             && entry.acked
             && let Some(streams) = &mut self.streams

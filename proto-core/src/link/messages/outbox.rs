@@ -46,7 +46,7 @@ pub struct Outbox {
     pub(super) schedule: Schedule,
     /// By class: bytes that messages in symbols are ahead of small ones.
     pub(super) credit: [i32; 5],
-    /// Payload bytes of messages sent in part and not finished.
+    /// What messages sent in part and not finished count as.
     pub(super) outstanding: u64,
     pub(super) usage: Usage,
     pub(super) actions: VecDeque<OutboxAction>,
@@ -246,9 +246,8 @@ impl Outbox {
                 messages: 1,
                 durable: u32::from(entry.manner == Manner::Durable),
             });
-            if entry.sent {
-                outstanding += entry.payload.len() as u64;
-            }
+            outstanding += u64::from(entry.charge);
+            assert!(entry.charge as usize >= if entry.sent { entry.payload.len() } else { 0 });
             if entry.manner != Manner::Durable && entry.seq != super::queue::UNNUMBERED {
                 assert_eq!(self.numbers.find(entry.seq), Some(index), "number {} is lost", entry.seq);
             }

@@ -13,6 +13,7 @@ use crate::link::frame::{self, DURABLE, MessageHeader, ORDINARY};
 use crate::link::path::Piece;
 use crate::machine::Cx;
 use crate::node::input::Class;
+use crate::params::PeerParams;
 use crate::time::{Duration, Instant};
 use crate::wake::{Reason, Wake};
 
@@ -195,7 +196,7 @@ impl Outbox {
         }
         let promised = u64::from(params.receive_bytes);
         let room = if whole { promised } else { promised - promised / SMALL_PART };
-        let bytes = self.outstanding + entry.payload.len() as u64;
+        let bytes = self.outstanding + u64::from(charge_of(entry, whole));
         within && (bytes <= room || self.outstanding == 0)
     }
 
@@ -293,7 +294,7 @@ impl Outbox {
             return Step::NoRoom;
         }
         self.queue.unlink(index);
-        self.start(index);
+        self.start(index, true);
         let left = p.w.room() - bare;
         let closed =
             left < varint_len(len as u64) + LEAST_FRAME || !(p.info.spare || self.queue.any_sendable());
@@ -333,14 +334,15 @@ impl Outbox {
     }
 
     /// Numbers a message that is about to be sent for the first time and counts its bytes.
-    fn start(&mut self, index: u32) {
+    fn start(&mut self, index: u32, whole: bool) {
         let next = self.numbers.next();
         let Some(entry) = self.queue.get_mut(index) else { return };
         if entry.sent {
             return;
         }
         entry.sent = true;
-        self.outstanding += entry.payload.len() as u64;
+        entry.charge = charge_of(entry, whole);
+        self.outstanding += u64::from(entry.charge);
         if entry.seq != UNNUMBERED {
             return;
         }
@@ -369,7 +371,7 @@ impl Outbox {
         let len = entry.payload.len() as u32;
         let Some(size) = symbol_size(info.room, &header, len) else { return Step::NoRoom };
         let fountain = self.params.is_some_and(|params| params.fountain);
-        self.start(index);
+        self.start(index, false);
         if let Some(entry) = self.queue.get_mut(index) {
             entry.fragments = Some(alloc::boxed::Box::new(Fragments::new(len, size, fountain)));
             let class = entry.class;
@@ -502,6 +504,17 @@ pub(super) fn copies(loss_ppm: u32) -> u8 {
         copies += 1;
     }
     copies
+}
+
+/// What a message counts as among the bytes under way: more than it has where the receiver must keep a place
+/// for it. A durable one has a place of its own kind.
+fn charge_of(entry: &Entry, whole: bool) -> u32 {
+    let len = entry.payload.len() as u32;
+    match entry.manner {
+        Manner::Durable | Manner::Datagram => len,
+        Manner::Plain if whole => len,
+        Manner::Plain | Manner::Ordered(_) => len.max(PeerParams::PLACE_BYTES),
+    }
 }
 
 /// A place in the table and the low bits of its generation: late news of a message that is gone does

@@ -81,6 +81,8 @@ pub(super) struct Entry {
     pub(super) seq: u64,
     /// Ordered: the number of the message before it in its stream, or [`UNNUMBERED`] for none.
     pub(super) before: u64,
+    /// What it counts as among the bytes under way; 0 before it is sent.
+    pub(super) charge: u32,
     /// When it is given up.
     pub(super) expires: Instant,
     /// When it was last sent, or last asked after.
@@ -121,6 +123,7 @@ impl Entry {
             tag,
             seq: UNNUMBERED,
             before: UNNUMBERED,
+            charge: 0,
             expires,
             sent_at: Instant::ZERO,
             fragments: None,
