@@ -14,6 +14,9 @@ const PRIOR_WEIGHT: u32 = 4;
 const MEMORY: u32 = 128;
 /// However good a path looks, one packet in two thousand may be lost by chance.
 const LEAST_PPM: u64 = 500;
+/// However bad it looks, no more is taken for chance: beyond this a path is as good as dead. The estimate of one
+/// that died goes to a million until its silence is judged, and stays there for whoever sends little after it.
+const MOST_PPM: u64 = 950_000;
 /// Silence that comes by chance less often than this is no chance: one in a million.
 const IMPROBABLE_PPM: u64 = 1;
 
@@ -61,9 +64,9 @@ impl Loss {
     /// `(1 - (1 - forth)(1 - back))^n` below one in a million. `back_ppm` is the loss of the peer's
     /// packets, where known. The own estimate is taken one third of its variance to the worse.
     pub(super) fn packets_to_be_sure(&self, back_ppm: Option<u32>) -> u32 {
-        let forth = (self.ppm + self.ppm * (ONE - self.ppm.min(ONE)) / ONE / 3).max(LEAST_PPM);
-        let back = u64::from(back_ppm.unwrap_or(0)).max(forth);
-        let arrives = (ONE - forth.min(ONE - 100)) * (ONE - back.min(ONE - 100)) / ONE;
+        let forth = (self.ppm + self.ppm * (ONE - self.ppm.min(ONE)) / ONE / 3).clamp(LEAST_PPM, MOST_PPM);
+        let back = u64::from(back_ppm.unwrap_or(0)).clamp(forth, MOST_PPM);
+        let arrives = (ONE - forth) * (ONE - back) / ONE;
         tries_until(ONE - arrives, IMPROBABLE_PPM)
     }
 }
@@ -147,6 +150,6 @@ mod tests {
         let sure = loss.packets_to_be_sure(None);
         assert!((1_400..4_000).contains(&sure), "{sure}");
         loss.update(0, 100_000);
-        assert_eq!(loss.packets_to_be_sure(Some(1_000_000)), 65_535);
+        assert_eq!(loss.packets_to_be_sure(Some(1_000_000)), 5_520, "more than 19 in 20 are no bad luck");
     }
 }
