@@ -12,7 +12,7 @@
 //! more handshakes a second than `Limits::free_handshakes_per_s` (twice that within one second of world
 //! time, since the allowance of a quiet second is kept). A repeated answer costs nothing and is not counted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use proto_core::ids::Addr;
 
@@ -28,16 +28,16 @@ struct Account {
     /// Of those, packets of the handshake family.
     handshakes: u64,
     proved: bool,
-    /// Of the last handshake that was answered there, the first bytes of our ephemeral key.
-    answer: [u8; 8],
 }
 
 /// Handshakes that one host answered to unproved addresses within one second.
-#[derive(Clone, Copy, Default, Debug)]
+#[derive(Clone, Default, Debug)]
 struct Work {
     second: u64,
     count: u64,
     most: u64,
+    /// The last answers: the first bytes of the ephemeral key of each.
+    answers: VecDeque<[u8; 8]>,
 }
 
 /// See the module's header.
@@ -58,6 +58,8 @@ pub struct Amplification {
 
 /// Addresses watched at once. A flood from more of them is watched in part.
 const MOST: usize = 1 << 20;
+/// Answers of one host that are recognised when they are repeated: more handshakes than any node keeps at once.
+const MOST_ANSWERS: usize = 1_024;
 
 impl Amplification {
     /// For a plan with these nodes.
@@ -76,8 +78,15 @@ impl Amplification {
     }
 
     /// A handshake is answered to an address that has not shown that it receives.
-    fn worked(&mut self, at_us: u64, host: u32) -> Option<Violation> {
+    fn worked(&mut self, at_us: u64, host: u32, answer: [u8; 8]) -> Option<Violation> {
         let known = self.work.get_mut(host as usize)?;
+        if known.answers.contains(&answer) {
+            return None;
+        }
+        known.answers.push_back(answer);
+        if known.answers.len() > MOST_ANSWERS {
+            known.answers.pop_front();
+        }
         let second = at_us / 1_000_000;
         if known.second != second {
             (known.second, known.count) = (second, 0);
@@ -154,11 +163,7 @@ impl Amplification {
             );
             return Some(Violation::safety("amplification", reason));
         }
-        let answer = answer_in(bytes)?;
-        if std::mem::replace(&mut account.answer, answer) == answer {
-            return None;
-        }
-        self.worked(at_us, host)
+        self.worked(at_us, host, answer_in(bytes)?)
     }
 }
 
@@ -269,6 +274,25 @@ mod tests {
         // Another port is another address.
         given(&mut watch, 0, port, server, &SEALED[..40]);
         assert!(!sends(&mut watch, 0, port, &SEALED[..41]));
+    }
+
+    /// An answer that is repeated cost nothing, whichever others went to whomever between.
+    #[test]
+    fn only_new_answers_are_work() {
+        let mut watch = watch();
+        let mut answer = [0; wire::RESPONSE_NOISE + 8];
+        answer[0] = wire::RESPONSE;
+        let most = watch.work[0].most as u8;
+        let mut answers = |watch: &mut Amplification, number: u8, port: u16| {
+            answer[wire::RESPONSE_NOISE] = number;
+            given(watch, 0, translated(1, port), address_of(0), &SEALED);
+            sends(watch, 0, translated(1, port), &answer)
+        };
+        for _ in 0..3 {
+            assert!((0..most).all(|number| answers(&mut watch, number, 7)));
+            assert!((0..most).all(|number| answers(&mut watch, number, 8)));
+        }
+        assert!(!answers(&mut watch, most, 7));
     }
 
     /// What an attacker says in the server's name proves nothing about whom the server reaches.

@@ -65,6 +65,14 @@ struct Flow {
     report: FlowReport,
 }
 
+/// What it means that a message was signed for which nobody has seen.
+enum Unseen {
+    /// It will be shown.
+    Owed,
+    Excused(&'static str),
+    Wrong,
+}
+
 /// Messages that look alike: sender, receiver, contents.
 type Alike = (u32, u32, Vec<u8>);
 
@@ -82,6 +90,8 @@ pub struct Ledger {
     outstanding: u64,
     /// What cannot be held against the core, counted by name.
     pub excusable: BTreeMap<&'static str, u64>,
+    /// Nodes whose durable records rotted: what is lost with them is not held against the core.
+    pub rotten: BTreeSet<u32>,
 }
 
 /// What arrived, as the receiving application sees it.
@@ -142,6 +152,7 @@ impl Ledger {
             cloned: BTreeSet::new(),
             outstanding: 0,
             excusable: BTreeMap::new(),
+            rotten: BTreeSet::new(),
         }
     }
 
@@ -300,7 +311,7 @@ impl Ledger {
         }
         let flow = &mut self.flows[number as usize];
         let open = flow.open.get_mut((index - flow.base) as usize)?;
-        let (delivered_at, to) = (open.delivered_at, flow.plan.to);
+        let (delivered_at, base, to) = (open.delivered_at, flow.base, flow.plan.to);
         match fate {
             Fate::Accepted => {
                 open.accepted = true;
@@ -309,21 +320,18 @@ impl Ledger {
             Fate::Delivered => {
                 flow.report.receipts += 1;
                 if delivered_at.is_none() && flow.plan.delivery != Kind::Datagram {
-                    let restarted = self.lives.get(&to).copied().unwrap_or(0) > 1;
-                    if self.cloned.contains(&to) || self.cloned.contains(&flow.plan.from) {
-                        self.excuse("signed-for-beside-a-clone", 1);
-                    } else if !restarted {
-                        let reason = format!(
-                            "message {index} of flow {number} ({} to {to}) was signed for but never delivered",
-                            flow.plan.from
-                        );
-                        return Some(wrong(reason));
-                    } else if flow.plan.delivery == Kind::Durable {
-                        // The power may have failed between the receipt and the application.
-                        open.owed = true;
-                        return None;
-                    } else {
-                        self.excuse("receiver-restarted", 1);
+                    match self.unseen(number) {
+                        Unseen::Owed => {
+                            // The power may have failed between the receipt and the application.
+                            self.flows[number as usize].open[(index - base) as usize].owed = true;
+                            return None;
+                        }
+                        Unseen::Excused(name) => self.excuse(name, 1),
+                        Unseen::Wrong => {
+                            return Some(wrong(format!(
+                                "message {index} of flow {number} ({node} to {to}) was signed for but never delivered"
+                            )));
+                        }
                     }
                 }
             }
@@ -344,6 +352,25 @@ impl Ledger {
         }
         self.close(number, index);
         None
+    }
+
+    /// A message of this flow was signed for, and nobody has seen it.
+    fn unseen(&self, number: u32) -> Unseen {
+        let FlowPlan { from, to, delivery, .. } = self.flows[number as usize].plan;
+        let either = |nodes: &BTreeSet<u32>| nodes.contains(&to) || nodes.contains(&from);
+        let restarted = self.lives.get(&to).copied().unwrap_or(0) > 1;
+        if either(&self.cloned) {
+            Unseen::Excused("signed-for-beside-a-clone")
+        } else if delivery == Kind::Durable && either(&self.rotten) {
+            // Numbers that the record had reserved are used again.
+            Unseen::Excused("record-rotted")
+        } else if !restarted {
+            Unseen::Wrong
+        } else if delivery == Kind::Durable {
+            Unseen::Owed
+        } else {
+            Unseen::Excused("receiver-restarted")
+        }
     }
 
     /// The receiver refused a message, as it says or as the sender's node has it. It may when the message is

@@ -216,6 +216,12 @@ fn draw_rare(dice: &mut Dice, plan: &mut Plan, count: u32) {
     let end_us = start_us + dice.between(SECOND / 10, plan.duration_us / 4);
     plan.add_fault(start_us, end_us, what);
     if kind == 3 {
+        // Nor is it started while it is paused.
+        let last_us = plan.duration_us / 10 * 7;
+        for fault in plan.faults.iter_mut().filter(|fault| fault.what == What::Pause { node }) {
+            fault.start_us = fault.start_us.min(last_us - SECOND / 10);
+            fault.end_us = fault.end_us.min(last_us);
+        }
         for tenth in [8, 9] {
             let start_us = plan.duration_us / 10 * tenth;
             plan.add_fault(start_us, plan.duration_us, What::Crash { node, down_us: SECOND / 10 });

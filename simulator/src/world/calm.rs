@@ -104,7 +104,7 @@ impl<S: Subject> World<S> {
     /// Whether nothing can be expected between two nodes.
     fn is_exempt(&self, a: u32, b: u32) -> bool {
         let frozen = |node: u32| self.hosts[node as usize].frozen;
-        let rotten = |node: u32| self.rotten.contains(&node);
+        let rotten = |node: u32| self.ledger.rotten.contains(&node);
         frozen(a) || frozen(b) || rotten(a) || rotten(b) || !can_talk(&self.plan, a, b)
     }
 
@@ -160,7 +160,7 @@ impl<S: Subject> World<S> {
     fn judge(&mut self) {
         let expect = self.plan.expect.clone();
         let owed = self.ledger.owed();
-        if owed > 0 && self.rotten.is_empty() {
+        if owed > 0 && self.ledger.rotten.is_empty() {
             let reason = format!("{owed} durable messages were signed for and never delivered");
             return self.complain(Some(Violation::safety("link", reason)));
         }

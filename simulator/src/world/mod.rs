@@ -119,8 +119,6 @@ pub(super) struct World<S: Subject> {
     fault_on: Vec<bool>,
     /// The host that a clone fault woke.
     clones: BTreeMap<u32, u32>,
-    /// Nodes whose durable records rotted: what is lost with them is not held against the core.
-    rotten: BTreeSet<u32>,
     /// Sessions that are up, by host and peer.
     sessions: BTreeSet<(u32, u32)>,
     session_up_us: Vec<Option<u64>>,
@@ -183,7 +181,6 @@ impl<S: Subject> World<S> {
             events: 0,
             fault_on: vec![false; plan.faults.len()],
             clones: BTreeMap::new(),
-            rotten: BTreeSet::new(),
             sessions: BTreeSet::new(),
             session_up_us: vec![None; plan.peers.len()],
             notes: Vec::new(),

@@ -256,7 +256,8 @@ impl<S: Subject> World<S> {
                     Ok(_) => {}
                     Err(_)
                         if kind == Kind::Durable
-                            && (self.rotten.contains(&node) || self.rotten.contains(&sender)) =>
+                            && (self.ledger.rotten.contains(&node)
+                                || self.ledger.rotten.contains(&sender)) =>
                     {
                         self.ledger.excuse("record-rotted", 1);
                     }

@@ -55,6 +55,24 @@ fn a_message_of_a_stream_that_has_expired_may_come_late_and_not_out_of_its_turn(
     assert!(books.arrives(1, 2, false).unwrap_err().contains("after message 3 of the same stream"));
 }
 
+/// A record that reserved numbers is damaged, and its node uses them again: their receiver takes the message for one
+/// that it has.
+#[test]
+fn a_receipt_for_nothing_is_counted_where_records_rotted() {
+    for (kind, node, counted) in
+        [(Kind::Durable, 0, 1), (Kind::Durable, 1, 1), (Kind::Durable, 2, 0), (Kind::Message, 0, 0)]
+    {
+        let mut books = Books::new(kind, 2);
+        books.ledger.rotten.insert(node);
+        let complaint = books.ledger.receipt(0, 0, Fate::Delivered);
+        assert_eq!(
+            (complaint.is_none(), books.ledger.excusable.values().sum()),
+            (counted == 1, counted),
+            "{kind:?} of node {node}"
+        );
+    }
+}
+
 /// What one twin has seen of a stream says nothing of what the other may still see.
 #[test]
 fn each_of_two_twins_keeps_the_order_of_a_stream() {
