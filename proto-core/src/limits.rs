@@ -195,13 +195,17 @@ impl Limits {
     }
 
     /// What a peer is told that it may have on its way: its share less the room that is kept for whoever's
-    /// turn it is, no more than its messages have places, and at least one largest message.
+    /// turn it is, and at least one largest message; but no more than there are places for, where those are fewer
+    /// than the numbers that may be under way. One message alone may be larger.
     #[must_use]
     pub fn receive_promise(&self) -> u32 {
+        let bytes = self.receive_share().saturating_sub(self.message_bytes).max(self.message_bytes);
         let durable = self.share((self.durable_messages / 2).max(1), 1);
         let places = self.share(self.receive_messages, 1).saturating_sub(durable);
-        let bytes = self.receive_share().saturating_sub(self.message_bytes);
-        bytes.min(places.saturating_mul(PeerParams::PLACE_BYTES)).max(self.message_bytes)
+        if places >= u32::from(self.message_window) {
+            return bytes;
+        }
+        bytes.min(places.max(1).saturating_mul(PeerParams::PLACE_BYTES))
     }
 
     /// Checks every field that has a range; the others work with any value.
@@ -260,6 +264,8 @@ mod tests {
         let limits = Limits { message_bytes: 64 * 1024, receive_messages: 4_096, ..Limits::SMALL };
         // A quarter of 4,096, of which half of a quarter of 4,096 may be durable ones.
         assert_eq!(limits.receive_promise(), 512 * 768);
+        let few = Limits { receive_messages: 64, ..Limits::SMALL };
+        assert_eq!(few.receive_promise(), 768, "one at a time");
         assert_eq!(Limits::TINY.receive_promise(), 8 * 1024);
         assert_eq!(Limits::SMALL.receive_promise(), 1024 * 1024);
         assert_eq!(Limits::SERVER.receive_promise(), 16 * 1024 * 1024);

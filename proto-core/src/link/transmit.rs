@@ -8,7 +8,6 @@ use alloc::vec::Vec;
 
 use crate::codec::Writer;
 use crate::ids::{Addr, LinkId, PathId, PeerSlot};
-use crate::link::frame;
 use crate::link::messages::{Budget, PathInfo};
 use crate::link::path::{Fate, Piece};
 use crate::link::paths::{Echo, Purpose, Way, worth_the_slow_way};
@@ -399,6 +398,7 @@ impl Peer {
         {
             pieces.push(piece);
         }
+        let mut said = false;
         let allowed = intent.congestion_allows || way.path.may_send(cx.now, intent.max_len).is_due(cx.now);
         if way.is_usable() && allowed {
             let info = PathInfo {
@@ -409,10 +409,10 @@ impl Peer {
             };
             let mut sink = |piece| pieces.push(piece);
             let repeat = !writer.is_empty() || !outbox.has_bulk();
-            let said = inbox.fill(writer, &info, false, &mut sink);
+            said = inbox.fill(writer, &info, false, &mut sink);
             let due_len = writer.len();
             if repeat && !said {
-                inbox.fill(writer, &info, true, &mut sink);
+                said = inbox.fill(writer, &info, true, &mut sink);
             }
             let wrote = outbox.fill(cx, sending, writer, &info, &mut sink).wrote;
             if due_len == 0 && !wrote {
@@ -420,17 +420,13 @@ impl Peer {
                 // it would be followed by another, as long as messages wait that cannot be sent.
                 writer.truncate(0);
                 pieces.clear();
+                said = false;
             }
         }
         if way.path.wants_probe() && !pieces.iter().any(Piece::is_eliciting) {
             pieces.extend(way.write_ping(intent.max_len, writer));
         }
-        let durable_receipt = |piece: &Piece| matches!(piece, Piece::Receipt { space: frame::DURABLE, .. });
-        if pieces.iter().any(durable_receipt) {
-            inbox.unstored_promise().map(StoreToken::Inbox)
-        } else {
-            None
-        }
+        if said { inbox.unstored_promise().map(StoreToken::Inbox) } else { None }
     }
 }
 

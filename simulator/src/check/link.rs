@@ -13,6 +13,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use proto_core::node::Outcome as Fate;
+use proto_core::store::record::Key;
 
 use super::Violation;
 use crate::app::{NAMED, payload, size_of};
@@ -92,6 +93,8 @@ pub struct Ledger {
     pub excusable: BTreeMap<&'static str, u64>,
     /// Nodes whose durable records rotted: what is lost with them is not held against the core.
     pub rotten: BTreeSet<u32>,
+    /// Nodes whose record of reserved numbers rotted, and how often they had started by then.
+    reserves_rotted: BTreeMap<u32, u32>,
 }
 
 /// What arrived, as the receiving application sees it.
@@ -153,6 +156,7 @@ impl Ledger {
             outstanding: 0,
             excusable: BTreeMap::new(),
             rotten: BTreeSet::new(),
+            reserves_rotted: BTreeMap::new(),
         }
     }
 
@@ -250,6 +254,15 @@ impl Ledger {
     /// receiver takes those of one for those of the other; it says that there are two, and more nobody can.
     pub fn cloned(&mut self, node: u32) {
         self.cloned.insert(node);
+    }
+
+    /// Bits flipped in these records of a node.
+    pub fn rotted(&mut self, node: u32, keys: &[Key]) {
+        self.rotten.insert(node);
+        if keys.iter().any(|key| matches!(key, Key::Sequence(_))) {
+            let lives = self.lives.get(&node).copied().unwrap_or(0);
+            self.reserves_rotted.entry(node).or_insert(lives);
+        }
     }
 
     /// A host was started.
@@ -354,6 +367,12 @@ impl Ledger {
         None
     }
 
+    /// Whether a node has started without the record that said which numbers it had used.
+    fn uses_numbers_again(&self, node: u32) -> bool {
+        let lives = self.lives.get(&node).copied().unwrap_or(0);
+        self.reserves_rotted.get(&node).is_some_and(|before| lives > *before)
+    }
+
     /// A message of this flow was signed for, and nobody has seen it.
     fn unseen(&self, number: u32) -> Unseen {
         let FlowPlan { from, to, delivery, .. } = self.flows[number as usize].plan;
@@ -361,8 +380,7 @@ impl Ledger {
         let restarted = self.lives.get(&to).copied().unwrap_or(0) > 1;
         if either(&self.cloned) {
             Unseen::Excused("signed-for-beside-a-clone")
-        } else if delivery == Kind::Durable && either(&self.rotten) {
-            // Numbers that the record had reserved are used again.
+        } else if delivery == Kind::Durable && self.uses_numbers_again(from) {
             Unseen::Excused("record-rotted")
         } else if !restarted {
             Unseen::Wrong

@@ -57,7 +57,7 @@ impl<S: Subject> World<S> {
             What::Rot { node, records } => {
                 let keys = self.hosts[*node as usize].disk.rot(fault.id, *records);
                 if !keys.is_empty() {
-                    self.ledger.rotten.insert(*node);
+                    self.ledger.rotted(*node, &keys);
                     self.settle_exemptions();
                     self.note(*node, format!("bits rotted in {keys:?}"));
                 }

@@ -37,6 +37,7 @@ mod packer;
 mod queue;
 mod reassembly;
 mod receipts;
+mod room;
 mod safe;
 mod streams;
 

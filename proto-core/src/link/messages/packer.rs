@@ -13,7 +13,6 @@ use crate::link::frame::{self, DURABLE, MessageHeader, ORDINARY};
 use crate::link::path::Piece;
 use crate::machine::Cx;
 use crate::node::input::Class;
-use crate::params::PeerParams;
 use crate::time::{Duration, Instant};
 use crate::wake::{Reason, Wake};
 
@@ -56,9 +55,6 @@ impl Ready {
         self.lost || self.small || self.durable || self.active || self.bulk
     }
 }
-
-/// One part in so many of the room that a peer has promised is kept for messages of one packet (guess).
-const SMALL_PART: u64 = 8;
 
 impl Outbox {
     /// Writes as many frames as fit and are wanted, and tells `sink` each piece.
@@ -173,31 +169,17 @@ impl Outbox {
     }
 
     /// Whether the first of a list of unsent messages may be started: its number is within the peer's
-    /// window, and the peer has promised room for its bytes. A small message that waits for nothing is
-    /// delivered where it arrives and needs no room; large ones leave a part of the room to small ones.
+    /// window, and the peer has promised room for it.
     fn may_open(&self, kind: Kind, class: Class) -> bool {
-        let list = ListId::of(kind, class);
-        let Some(entry) = self.queue.front(list).and_then(|index| self.queue.get(index)) else {
-            return false;
-        };
-        let Some(params) = self.params else { return false };
+        let first = self.queue.front(ListId::of(kind, class)).and_then(|index| self.queue.get(index));
+        let (Some(entry), Some(params)) = (first, self.params) else { return false };
         let window = u64::from(params.message_window).max(1);
         let within = match entry.manner {
             Manner::Datagram => return true,
             Manner::Plain | Manner::Ordered(_) => self.numbers.span() < window,
             Manner::Durable => self.durable.as_ref().is_some_and(|durable| durable.within(entry.seq, window)),
         };
-        // A message stands among the large ones when it might not fit a packet; whether it does depends on
-        // its header.
-        let whole = kind != Kind::Bulk
-            || self.header_of(entry).encoded_len(None) + entry.payload.len() <= self.path.room;
-        if whole && entry.manner == Manner::Plain {
-            return within;
-        }
-        let promised = u64::from(params.receive_bytes);
-        let room = if whole { promised } else { promised - promised / SMALL_PART };
-        let bytes = self.outstanding + u64::from(charge_of(entry, whole));
-        within && (bytes <= room || self.outstanding == 0)
+        within && self.has_room(entry)
     }
 
     fn write_floors(&mut self, p: &mut Pack<'_, '_, impl FnMut(Piece)>) -> bool {
@@ -335,14 +317,13 @@ impl Outbox {
 
     /// Numbers a message that is about to be sent for the first time and counts its bytes.
     fn start(&mut self, index: u32, whole: bool) {
+        self.charge(index, whole);
         let next = self.numbers.next();
         let Some(entry) = self.queue.get_mut(index) else { return };
         if entry.sent {
             return;
         }
         entry.sent = true;
-        entry.charge = charge_of(entry, whole);
-        self.outstanding += u64::from(entry.charge);
         if entry.seq != UNNUMBERED {
             return;
         }
@@ -504,17 +485,6 @@ pub(super) fn copies(loss_ppm: u32) -> u8 {
         copies += 1;
     }
     copies
-}
-
-/// What a message counts as among the bytes under way: more than it has where the receiver must keep a place
-/// for it. A durable one has a place of its own kind.
-fn charge_of(entry: &Entry, whole: bool) -> u32 {
-    let len = entry.payload.len() as u32;
-    match entry.manner {
-        Manner::Durable | Manner::Datagram => len,
-        Manner::Plain if whole => len,
-        Manner::Plain | Manner::Ordered(_) => len.max(PeerParams::PLACE_BYTES),
-    }
 }
 
 /// A place in the table and the low bits of its generation: late news of a message that is gone does

@@ -38,6 +38,8 @@ pub(super) struct Safe {
     slots: u64,
     /// The disk has failed; nothing durable is accepted any more.
     pub(super) failed: bool,
+    /// The oldest number that was on its way to it then.
+    forgotten: Option<u64>,
 }
 
 impl Safe {
@@ -45,9 +47,9 @@ impl Safe {
         self.numbers.contains(&seq)
     }
 
-    /// The oldest number on its way to the disk.
+    /// The oldest number on its way to the disk, or that would be if that had not failed.
     pub(super) fn first_storing(&self) -> Option<u64> {
-        self.numbers.first().copied()
+        self.forgotten.or(self.numbers.first().copied())
     }
 
     /// Whether a record of this number is on the disk, or on its way there or away.
@@ -133,8 +135,9 @@ impl Inbox {
 
     /// The disk has failed: what was not confirmed is forgotten and will be refused.
     pub fn on_store_failed(&mut self, budget: &mut Budget) {
-        self.safe.get_or_insert_default().failed = true;
-        let _ = self.drop_storing(budget);
+        let forgotten = self.drop_storing(budget).first().copied();
+        let safe = self.safe.get_or_insert_default();
+        (safe.failed, safe.forgotten) = (true, safe.forgotten.or(forgotten));
     }
 
     /// The last write that the durable receipts speak of and that was not confirmed: there is none,

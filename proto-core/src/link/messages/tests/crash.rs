@@ -418,6 +418,28 @@ fn what_is_on_its_way_to_the_disk_is_not_signed_for() {
     }
 }
 
+/// A disk that fails has not kept it, and nothing that its sender gives up later says otherwise.
+#[test]
+fn what_a_failed_disk_has_lost_is_not_signed_for() {
+    let (mut a, mut b) = pair(&Limits::SMALL, false);
+    a.push(0, Delivery::Durable, Class::Normal, 20).unwrap();
+    b.quick_disk = false;
+    let sent = a.packet(&clean(1_000)).unwrap().bytes;
+    b.receive(&sent);
+    for _ in 0..2 {
+        b.inbox.on_store_failed(&mut b.receiving);
+    }
+    b.slots.clear();
+    let mut twin = End::new(Limits::SMALL, 1);
+    let (peer, limits) = (a.peer, Limits::SMALL);
+    let reserved = Record::Sequence { peer, reserved: 1_024 };
+    twin.outbox = Outbox::recover(cx!(twin), &mut twin.sending, peer, [reserved]);
+    twin.outbox.connected(params(&limits, false));
+    carry_one_way(&mut twin, &mut b);
+    b.receive(&sent);
+    assert_eq!(b.packet(&clean(1_000)).as_ref().and_then(floor_of), Some(0));
+}
+
 /// What `a` has to say arrives.
 fn carry_one_way(a: &mut End, b: &mut End) {
     while let Some(packet) = a.packet(&clean(1_000)) {

@@ -17,6 +17,7 @@ mod devices;
 mod figures;
 mod lives;
 mod once;
+mod room;
 
 use std::collections::VecDeque;
 use std::vec;
