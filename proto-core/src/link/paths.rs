@@ -186,9 +186,13 @@ impl Way {
         self.proved && !self.path.is_dead()
     }
 
-    /// The echo of `token` came back.
-    pub(crate) fn echoed(&mut self, token: [u8; 8]) {
-        if let Some(challenge) = self.challenge.take_if(|challenge| challenge.token == token) {
+    /// The echo of `token` came back, from this address. One that is tested on credit has to answer itself: somebody
+    /// may have carried a challenge to the peer that is somewhere else (RFC 9000, section 8.2.3, would believe it).
+    pub(crate) fn echoed(&mut self, token: [u8; 8], link: LinkId, from: Addr) {
+        let answers = |challenge: &mut Challenge| {
+            challenge.token == token && (!challenge.is_on_credit() || challenge.is_for(link, from))
+        };
+        if let Some(challenge) = self.challenge.take_if(answers) {
             self.lead_to(challenge.link, challenge.addr);
         }
     }
@@ -386,7 +390,9 @@ pub(super) mod tests {
             way.seen_at(cx, link, addr, 40);
             assert_eq!(way.echo_allowance(&echo(1_000)), 40);
             let token = way.challenge.as_ref().unwrap().token;
-            way.echoed(token);
+            way.echoed(token, link, HERE.1);
+            assert_eq!(way.echo_allowance(&echo(1_000)), 40, "the challenge was carried to somebody else");
+            way.echoed(token, link, addr);
             assert_eq!(way.echo_allowance(&echo(1)), usize::MAX);
         });
     }

@@ -264,9 +264,9 @@ impl Peer {
         idle.map(|at| self.ways.swap_remove(at)).is_some()
     }
 
-    pub(super) fn echoed(&mut self, token: [u8; 8]) {
+    pub(super) fn echoed(&mut self, token: [u8; 8], link: LinkId, from: Addr) {
         for way in &mut self.ways {
-            way.echoed(token);
+            way.echoed(token, link, from);
         }
         self.note_ways();
     }

@@ -125,7 +125,7 @@ impl Peer {
                 true
             }
             Frame::Response(token) => {
-                self.echoed(token);
+                self.echoed(token, packet.link, packet.from);
                 true
             }
             Frame::Close { reason: _ } => {
