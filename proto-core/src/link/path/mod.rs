@@ -49,8 +49,9 @@ use crate::wake::{Reason, Wake};
 
 /// More of the timer's waiting time than this is never added by doubling it.
 const LONGEST_PATIENCE: Duration = Duration::from_secs(1);
-/// Late answers double the patience up to so many times: from 75 ms to over a minute.
+/// Late answers double the patience up to so many times, and up to so long: from 75 ms to over a minute.
 const MOST_LATE: u8 = 10;
+const LATEST: Duration = Duration::from_secs(77);
 /// Packets that may always be in flight, whatever the rate.
 const LEAST_WINDOW_PACKETS: u64 = 8;
 /// What a path takes at most beyond its own size and what it remembers of packets, in bytes.
@@ -75,8 +76,11 @@ pub struct Path {
     backoff: u8,
     /// How often in a row an answer came to a packet that was forgotten.
     late: u8,
-    /// Loss of both directions that `sure_after` was computed for.
-    judged_loss: (u32, Option<u32>),
+    /// The low half of the first number that was sent with the patience of now: late answers to earlier packets say
+    /// nothing new.
+    patient_from: u32,
+    /// Loss of both directions that `sure_after` was computed for; where that back is not known, `u32::MAX`.
+    judged_loss: (u32, u32),
     sure_after: u32,
     window: u64,
     /// What follows from the round trip, kept because every packet asks for it: the time after which an
@@ -109,7 +113,8 @@ impl Path {
             keepalive: limits.keepalive,
             backoff: 0,
             late: 0,
-            judged_loss: (loss.ppm(), None),
+            patient_from: 0,
+            judged_loss: (loss.ppm(), u32::MAX),
             sure_after: loss.packets_to_be_sure(None),
             window: 0,
             loss_delay: Duration::ZERO,
@@ -129,11 +134,12 @@ impl Path {
 
     /// Recomputes what every packet needs and only an acknowledgement changes.
     fn refresh(&mut self) {
-        let judged = (self.loss.ppm(), self.received.lost_ppm());
+        let back = self.received.lost_ppm();
+        let judged = (self.loss.ppm(), back.unwrap_or(u32::MAX));
         let moved = judged.0.abs_diff(self.judged_loss.0) > judged.0 / 64 || judged.1 != self.judged_loss.1;
         if moved {
             self.judged_loss = judged;
-            self.sure_after = self.loss.packets_to_be_sure(judged.1);
+            self.sure_after = self.loss.packets_to_be_sure(back);
         }
         self.loss_delay = self.rtt.loss_delay();
         self.answer_time = self.rtt.patience();
@@ -212,9 +218,7 @@ impl Path {
             sample = self.rtt.update(now, now.since(newest.at), delay);
         }
         if news.acked > 0 || answered {
-            // An answer to what is forgotten already: answers take longer than was believed, and how
-            // long shows only when packets are remembered for so long.
-            self.late = if news.acked > 0 { 0 } else { (self.late + u8::from(too_late)).min(MOST_LATE) };
+            self.note_late(news.acked > 0, too_late, ack.largest);
             self.backoff = 0;
             let was_dead = self.liveness.on_answered();
             self.congestion.on_revival(was_dead);
@@ -224,6 +228,22 @@ impl Path {
         }
         self.settle(now, news, sample, fate);
         Ok(())
+    }
+
+    /// An answer to what is forgotten already: answers take longer than was believed, and how long shows only
+    /// when packets are remembered for so long.
+    fn note_late(&mut self, in_time: bool, too_late: bool, number: u64) {
+        let since = (number as u32).wrapping_sub(self.patient_from);
+        if in_time {
+            (self.late, self.patient_from) = (0, number as u32);
+        } else if too_late && since < 1 << 31 {
+            self.late = (self.late + 1).min(MOST_LATE);
+            self.patient_from = self.sent.next() as u32;
+        }
+    }
+
+    fn late_patience(&self) -> Duration {
+        times(self.answer_time, 1 << self.late).min(LATEST.max(self.answer_time))
     }
 
     /// Finds lost packets and lets loss estimate and controller know all news.
@@ -253,7 +273,7 @@ impl Path {
         let srtt = self.rtt.smoothed();
         let once = self.answer_time;
         let most = LONGEST_PATIENCE.max(times(srtt, 4)).max(once);
-        times(once, 1 << self.backoff.min(16)).min(most).max(times(once, 1 << self.late))
+        times(once, 1 << self.backoff.min(16)).min(most).max(self.late_patience())
     }
 
     /// The time of a round trip, with the time that a full packet takes onto the wire where known.

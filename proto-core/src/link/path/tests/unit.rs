@@ -8,7 +8,7 @@ use crate::codec::Writer;
 use crate::ids::PathId;
 use crate::limits::Limits;
 use crate::link::frame::{AckFrame, Frame, Frames, write_ack};
-use crate::link::path::{Fate, Path, Piece, UnsentAcked};
+use crate::link::path::{Fate, LATEST, Path, Piece, UnsentAcked, times};
 use crate::time::{Duration, Instant};
 use crate::wake::{Reason, Wake};
 
@@ -252,6 +252,25 @@ fn answers_that_come_too_late_make_the_path_patient() {
     }
     assert!(path.rtt() >= Duration::from_millis(1_500), "{:?} after {now} us", path.rtt());
     assert!(now < 30_000_000, "{now} us");
+}
+
+/// A queue of a minute drains at once: its answers say no more than the first of them. Patience for half an hour kept
+/// all that was under way from being sent again.
+#[test]
+fn many_late_answers_at_once_are_one() {
+    let mut path = Path::new(&link(None, 1_200, 500), &Limits::TINY, at(0));
+    (0..12).for_each(|number| send(&mut path, number, number));
+    let before = path.patience();
+    (0..12).for_each(|number| path.note_late(false, true, number));
+    assert_eq!(path.patience(), times(before, 2));
+    for number in 12..50 {
+        send(&mut path, number, number);
+        path.note_late(false, true, number);
+        assert!(path.patience() <= LATEST, "{:?}", path.patience());
+    }
+    assert_eq!(path.patience(), LATEST);
+    path.note_late(true, false, 50);
+    assert_eq!(path.patience(), before);
 }
 
 #[test]
