@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 
 use crate::codec::Writer;
 use crate::ids::{Addr, LinkId, PathId, PeerSlot};
+use crate::link::frame;
 use crate::link::messages::{Budget, PathInfo};
 use crate::link::path::{Fate, Piece};
 use crate::link::paths::{Echo, Purpose, Way, worth_the_slow_way};
@@ -393,10 +394,13 @@ impl Peer {
             }
             Purpose::Traffic => {}
         }
-        if way.path.ack_pending()
-            && let Some(piece) = way.path.write_ack(cx.now, way.id, writer)
-        {
-            pieces.push(piece);
+        if way.path.ack_pending() {
+            // What asks the peer to confirm an ACK of many ranges has to be in its packet: before it.
+            let confirm = way.path.wants_probe() && way.path.ack_may_fill(writer.room());
+            if confirm && frame::write_ping(writer).is_ok() {
+                pieces.push(Piece::Ping);
+            }
+            pieces.extend(way.path.write_ack(cx.now, way.id, writer));
         }
         let mut said = false;
         let allowed = intent.congestion_allows || way.path.may_send(cx.now, intent.max_len).is_due(cx.now);
@@ -469,4 +473,50 @@ fn free<'a>(
     let entry = links.get(&link).ok_or(Wake::Idle)?;
     let opens: Instant = entry.free_at - LINK_LEAD;
     if opens > cx.now { Err(Wake::At(opens, Reason::Pacing)) } else { Ok(entry) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::drops::Drops;
+    use crate::ids::NodeId;
+    use crate::limits::Limits;
+    use crate::link::paths::tests::CABLE;
+    use crate::rng::Rng;
+    use crate::zoo::Zoo;
+
+    /// What has to be acknowledged grows smaller when the peer confirms a packet with the ACK; one that confirms another
+    /// packet says nothing, and two sides that ask each other would ask for ever.
+    #[test]
+    fn an_acknowledgement_of_many_ranges_is_confirmed() {
+        let (mut rng, mut drops) = (Rng::fork(&[1; 32], "test"), Drops::default());
+        let (limits, now) = (&Limits::SMALL, Instant::from_micros(1_000_000));
+        let cx = &mut Cx { now, rng: &mut rng, limits, drops: &mut drops, zoo: Zoo::none() };
+        let mut sending = Budget::for_sending(limits);
+        let mut peer = Peer::new(limits, NodeId([1; 32]), 0);
+        peer.way_opened_by_peer(cx, PathId(1), LinkId(0), Addr::ANY, &CABLE);
+        let way = peer.way_mut(PathId(1)).unwrap();
+        (way.proved, way.challenge) = (true, None);
+        cx.now = now + Duration::from_secs(5);
+        for number in 0..100 {
+            way.path.on_received(cx.now, 2 * number, true);
+        }
+        assert!(way.path.wants_probe());
+        let intent = Intent {
+            peer: PeerSlot(0),
+            path: PathId(1),
+            link: LinkId(0),
+            addr: Addr::ANY,
+            max_len: 132,
+            largest_acked: None,
+            segments: 1,
+            purpose: Purpose::Traffic,
+            congestion_allows: true,
+        };
+        let (mut buf, mut pieces) = ([0; 132 - PACKET_OVERHEAD], Vec::new());
+        let mut writer = Writer::new(&mut buf);
+        peer.write(cx, &mut sending, &intent, 100, &mut writer, &mut pieces);
+        assert!(writer.room() < 4, "the ACK fills the packet");
+        assert!(matches!(pieces.as_slice(), [Piece::Ping, Piece::Ack { .. }]), "{pieces:?}");
+    }
 }

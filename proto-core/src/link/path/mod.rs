@@ -60,6 +60,8 @@ pub(crate) const EXTRA_BYTES: usize = size::TROUBLE_BYTES;
 pub(crate) const RECORD_BYTES: usize = size_of::<sent::Sent>();
 /// With more ranges than this to acknowledge, the peer is asked to confirm acknowledgements.
 const MANY_RANGES: usize = 8;
+/// Two varints, the most that one range takes in an ACK.
+const RANGE_BYTES: usize = 16;
 
 /// An acknowledgement named a packet that was never sent: the peer breaks the protocol. Nothing of
 /// the frame was believed.
@@ -378,6 +380,12 @@ impl Path {
     #[must_use]
     pub fn largest_received(&self) -> Option<u64> {
         self.received.largest()
+    }
+
+    /// Whether an acknowledgement may take all of so many bytes.
+    #[must_use]
+    pub fn ack_may_fill(&self, room: usize) -> bool {
+        self.received.range_count() * RANGE_BYTES > room
     }
 
     /// Whether an acknowledgement should leave now, in a packet of its own if need be.
