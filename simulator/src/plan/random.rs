@@ -38,6 +38,8 @@ impl Plan {
         let dice = &mut Dice { lot: Lot::new(seed, Purpose::Plan, 0), n: 0 };
         let mut plan = Plan::new("chaos", seed, dice.between(20, 120) * SECOND);
         plan.calm_us = 1_800 * SECOND;
+        // A hundred times what the drawn work needs at half loss.
+        plan.expect.packets_per_s = 20_000;
         let count = dice.small(2, 8);
         for _ in 0..count {
             let node = draw_node(dice);
@@ -67,9 +69,6 @@ impl Plan {
                 }
             }
         }
-        // A hundred times what the drawn work needs at half loss; in packets of 64 bytes that is twice as many.
-        let narrowest = plan.links.iter().filter_map(|link| link.mtu).min().unwrap_or(u16::MAX);
-        plan.expect.packets_per_s = 20_000 * 128 / u64::from(narrowest.min(128));
         draw_flows(dice, &mut plan);
         for _ in 0..dice.small(1, 10) {
             let what = draw_fault(dice, &plan, count);
