@@ -6,7 +6,9 @@
 //! address (RFC 9000, section 8.1, would allow three times as many). An address has shown it once the host
 //! that truly owns it has sent something back that way after it was given something by this node, or has
 //! sealed something, whichever way it went, after it was given a handshake there: it has the keys from
-//! that answer. Addresses that the operator named need no proof.
+//! that answer. Addresses that the operator named need no proof. Whoever carries what was sent to an address to
+//! another host, and then brings an answer of that host from that address, receives there as well: nobody can tell
+//! him from a translator.
 //!
 //! Nor can anybody make a node compute: to addresses that have not shown that they receive, it answers no
 //! more handshakes a second than `Limits::free_handshakes_per_s` (twice that within one second of world
@@ -28,6 +30,8 @@ struct Account {
     /// Of those, packets of the handshake family.
     handshakes: u64,
     proved: bool,
+    /// What was sent there was carried to a host, which has sent something since.
+    carried: bool,
 }
 
 /// Handshakes that one host answered to unproved addresses within one second.
@@ -51,6 +55,12 @@ pub struct Amplification {
     /// By host, link and peer: addresses of the peer at which the host has reached it, and which the peer has
     /// not answered yet.
     reached: BTreeMap<(u32, u32, u32), Vec<u64>>,
+    /// The last packets to addresses that had proved nothing, by their last bytes: host, link and address.
+    strays: BTreeMap<[u8; 8], (u32, u32, u64)>,
+    /// The keys of `strays`, oldest first.
+    stray_order: VecDeque<[u8; 8]>,
+    /// By host: the strays that it was given, and has not sent anything since.
+    carried: BTreeMap<u32, Vec<(u32, u32, u64)>>,
     hosts: u32,
     /// By host.
     work: Vec<Work>,
@@ -60,6 +70,9 @@ pub struct Amplification {
 const MOST: usize = 1 << 20;
 /// Answers of one host that are recognised when they are repeated: more handshakes than any node keeps at once.
 const MOST_ANSWERS: usize = 1_024;
+/// Packets to unproved addresses that are recognised where somebody carries them: more than the attackers of a link
+/// remember.
+const MOST_STRAYS: usize = 1_024;
 
 impl Amplification {
     /// For a plan with these nodes.
@@ -72,6 +85,9 @@ impl Amplification {
             accounts: BTreeMap::new(),
             answered: BTreeMap::new(),
             reached: BTreeMap::new(),
+            strays: BTreeMap::new(),
+            stray_order: VecDeque::new(),
+            carried: BTreeMap::new(),
             hosts,
             work,
         }
@@ -148,6 +164,39 @@ impl Amplification {
         }
     }
 
+    /// `bytes` were sent to an address that has proved nothing.
+    fn strayed(&mut self, host: u32, link: u32, to: Addr, bytes: &[u8]) {
+        let (Some(tail), Some(to)) = (bytes.last_chunk().copied(), number_of(&to)) else { return };
+        if self.strays.insert(tail, (host, link, to)).is_none() {
+            self.stray_order.push_back(tail);
+        }
+        if self.stray_order.len() > MOST_STRAYS
+            && let Some(oldest) = self.stray_order.pop_front()
+        {
+            self.strays.remove(&oldest);
+        }
+    }
+
+    /// `host` is given `bytes`, by whomever.
+    fn brought(&mut self, host: u32, bytes: &[u8]) {
+        let stray = bytes.last_chunk().and_then(|tail| self.strays.get(tail)).copied();
+        if let Some(stray) = stray.filter(|stray| stray.0 != host) {
+            let known = self.carried.entry(host).or_default();
+            if !known.contains(&stray) {
+                known.push(stray);
+            }
+        }
+    }
+
+    /// `host` sends something: what was carried to it may be answered.
+    fn spoke(&mut self, host: u32) {
+        for stray in self.carried.remove(&host).unwrap_or_default() {
+            if let Some(account) = self.accounts.get_mut(&stray) {
+                account.carried = true;
+            }
+        }
+    }
+
     /// `host` sends `bytes` to an address.
     fn sends(&mut self, at_us: u64, host: u32, link: u32, to: Addr, bytes: &[u8]) -> Option<Violation> {
         let account = self.account(host, link, to).filter(|account| !account.proved)?;
@@ -163,6 +212,7 @@ impl Amplification {
             );
             return Some(Violation::safety("amplification", reason));
         }
+        self.strayed(host, link, to, bytes);
         self.worked(at_us, host, answer_in(bytes)?)
     }
 }
@@ -187,13 +237,16 @@ impl Checker for Amplification {
             Sight::Packet { host, link, from, to, bytes } => {
                 if let Some(account) = self.account(host, link, from) {
                     account.received += bytes.len() as u64;
+                    account.proved |= account.carried;
                 }
+                self.brought(host, bytes);
                 // The true owner of the sender's address has reached us with this.
                 if let Some(sender) = owner_of(&from).filter(|sender| *sender < self.hosts) {
                     self.reached(host, link, sender, to, is_handshake(bytes));
                 }
             }
             Sight::Transmit { host, link, to, bytes, .. } => {
+                self.spoke(host);
                 if let Some(peer) = owner_of(&to).filter(|peer| *peer < self.hosts) {
                     self.answers(host, link, peer);
                     if !is_handshake(bytes) {
@@ -293,6 +346,30 @@ mod tests {
             assert!((0..most).all(|number| answers(&mut watch, number, 8)));
         }
         assert!(!answers(&mut watch, most, 7));
+    }
+
+    /// An attacker who hears what is sent to an address and answers from there with the words of the host that he
+    /// asked receives there. Whoever only carries one way, or only sends from there, does not.
+    #[test]
+    fn who_carries_question_and_answer_receives() {
+        let (client, forged, other) =
+            (address_of(1), Addr::from_u32(0xc000_0001), Addr::from_u32(0xc000_0002));
+        for (carries, speaks, from, proves) in [
+            (true, true, forged, true),
+            (false, true, forged, false),
+            (true, false, forged, false),
+            (true, true, other, false),
+        ] {
+            let mut watch = watch();
+            let (asked, answer) = (&[[0x80; 40], [1; 40]].concat(), &[[0x80; 40], [2; 40]].concat());
+            given(&mut watch, 0, forged, address_of(0), &SEALED);
+            assert!(sends(&mut watch, 0, forged, asked));
+            given(&mut watch, 1, other, client, if carries { asked } else { &SEALED });
+            assert!(!speaks || sends(&mut watch, 1, other, answer));
+            given(&mut watch, 0, from, address_of(0), answer);
+            // At most 180 bytes came from there, and 80 are used.
+            assert_eq!(sends(&mut watch, 0, forged, &[&SEALED[..], &[3; 8]].concat()), proves);
+        }
     }
 
     /// What an attacker says in the server's name proves nothing about whom the server reaches.
