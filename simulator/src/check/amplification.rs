@@ -30,8 +30,6 @@ struct Account {
     /// Of those, packets of the handshake family.
     handshakes: u64,
     proved: bool,
-    /// What was sent there was carried to a host, which has sent something since.
-    carried: bool,
 }
 
 /// Handshakes that one host answered to unproved addresses within one second.
@@ -55,12 +53,12 @@ pub struct Amplification {
     /// By host, link and peer: addresses of the peer at which the host has reached it, and which the peer has
     /// not answered yet.
     reached: BTreeMap<(u32, u32, u32), Vec<u64>>,
-    /// The last packets to addresses that had proved nothing, by their last bytes: host, link and address.
-    strays: BTreeMap<[u8; 8], (u32, u32, u64)>,
-    /// The keys of `strays`, oldest first.
-    stray_order: VecDeque<[u8; 8]>,
-    /// By host: the strays that it was given, and has not sent anything since.
-    carried: BTreeMap<u32, Vec<(u32, u32, u64)>>,
+    /// The last packets to addresses that had proved nothing, and whose they were.
+    strays: Recent<Place>,
+    /// By host: the places of the last strays that it was given.
+    carried: BTreeMap<u32, VecDeque<Place>>,
+    /// The last packets of such hosts, and what they had been given.
+    answers: Recent<Vec<Place>>,
     hosts: u32,
     /// By host.
     work: Vec<Work>,
@@ -70,9 +68,39 @@ pub struct Amplification {
 const MOST: usize = 1 << 20;
 /// Answers of one host that are recognised when they are repeated: more handshakes than any node keeps at once.
 const MOST_ANSWERS: usize = 1_024;
-/// Packets to unproved addresses that are recognised where somebody carries them: more than the attackers of a link
-/// remember.
-const MOST_STRAYS: usize = 1_024;
+/// Packets that are recognised when somebody carries them: more than the attackers of a link remember.
+const MOST_CARRIED: usize = 1_024;
+/// Places of which one host may be carrying the answer.
+const MOST_PLACES: usize = 16;
+
+/// A host, a link of it, and the number of an address there.
+type Place = (u32, u32, u64);
+
+/// What is known of the last packets, by their last eight bytes, which are part of a tag.
+#[derive(Default, Debug)]
+struct Recent<T> {
+    known: BTreeMap<[u8; 8], T>,
+    /// Oldest first.
+    order: VecDeque<[u8; 8]>,
+}
+
+impl<T> Recent<T> {
+    fn keep(&mut self, bytes: &[u8], value: T) {
+        let Some(tail) = bytes.last_chunk().copied() else { return };
+        if self.known.insert(tail, value).is_none() {
+            self.order.push_back(tail);
+        }
+        if self.order.len() > MOST_CARRIED
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+    }
+
+    fn get(&self, bytes: &[u8]) -> Option<&T> {
+        self.known.get(bytes.last_chunk()?)
+    }
+}
 
 impl Amplification {
     /// For a plan with these nodes.
@@ -85,9 +113,9 @@ impl Amplification {
             accounts: BTreeMap::new(),
             answered: BTreeMap::new(),
             reached: BTreeMap::new(),
-            strays: BTreeMap::new(),
-            stray_order: VecDeque::new(),
+            strays: Recent::default(),
             carried: BTreeMap::new(),
+            answers: Recent::default(),
             hosts,
             work,
         }
@@ -164,36 +192,33 @@ impl Amplification {
         }
     }
 
-    /// `bytes` were sent to an address that has proved nothing.
-    fn strayed(&mut self, host: u32, link: u32, to: Addr, bytes: &[u8]) {
-        let (Some(tail), Some(to)) = (bytes.last_chunk().copied(), number_of(&to)) else { return };
-        if self.strays.insert(tail, (host, link, to)).is_none() {
-            self.stray_order.push_back(tail);
-        }
-        if self.stray_order.len() > MOST_STRAYS
-            && let Some(oldest) = self.stray_order.pop_front()
-        {
-            self.strays.remove(&oldest);
-        }
-    }
-
-    /// `host` is given `bytes`, by whomever.
-    fn brought(&mut self, host: u32, bytes: &[u8]) {
-        let stray = bytes.last_chunk().and_then(|tail| self.strays.get(tail)).copied();
-        if let Some(stray) = stray.filter(|stray| stray.0 != host) {
+    /// `host` is given `bytes`, by whomever, from an address.
+    fn brought(&mut self, host: u32, link: u32, from: Addr, bytes: &[u8]) {
+        if let Some(&place) = self.strays.get(bytes).filter(|place| place.0 != host) {
             let known = self.carried.entry(host).or_default();
-            if !known.contains(&stray) {
-                known.push(stray);
+            if !known.contains(&place) {
+                known.push_back(place);
             }
+            if known.len() > MOST_PLACES {
+                known.pop_front();
+            }
+        }
+        let Some(place) = number_of(&from).map(|from| (host, link, from)) else { return };
+        if self.answers.get(bytes).is_some_and(|places| places.contains(&place))
+            && let Some(account) = self.accounts.get_mut(&place)
+        {
+            account.proved = true;
         }
     }
 
-    /// `host` sends something: what was carried to it may be answered.
-    fn spoke(&mut self, host: u32) {
-        for stray in self.carried.remove(&host).unwrap_or_default() {
-            if let Some(account) = self.accounts.get_mut(&stray) {
-                account.carried = true;
-            }
+    /// `host` sends `bytes`: they may answer what was carried to it.
+    fn spoke(&mut self, host: u32, bytes: &[u8]) {
+        let Some(known) = self.carried.get_mut(&host) else { return };
+        known.retain(|place| self.accounts.get(place).is_some_and(|account| !account.proved));
+        if known.is_empty() {
+            self.carried.remove(&host);
+        } else {
+            self.answers.keep(bytes, known.iter().copied().collect());
         }
     }
 
@@ -212,7 +237,9 @@ impl Amplification {
             );
             return Some(Violation::safety("amplification", reason));
         }
-        self.strayed(host, link, to, bytes);
+        if let Some(to) = number_of(&to) {
+            self.strays.keep(bytes, (host, link, to));
+        }
         self.worked(at_us, host, answer_in(bytes)?)
     }
 }
@@ -237,16 +264,15 @@ impl Checker for Amplification {
             Sight::Packet { host, link, from, to, bytes } => {
                 if let Some(account) = self.account(host, link, from) {
                     account.received += bytes.len() as u64;
-                    account.proved |= account.carried;
                 }
-                self.brought(host, bytes);
+                self.brought(host, link, from, bytes);
                 // The true owner of the sender's address has reached us with this.
                 if let Some(sender) = owner_of(&from).filter(|sender| *sender < self.hosts) {
                     self.reached(host, link, sender, to, is_handshake(bytes));
                 }
             }
             Sight::Transmit { host, link, to, bytes, .. } => {
-                self.spoke(host);
+                self.spoke(host, bytes);
                 if let Some(peer) = owner_of(&to).filter(|peer| *peer < self.hosts) {
                     self.answers(host, link, peer);
                     if !is_handshake(bytes) {
@@ -354,19 +380,20 @@ mod tests {
     fn who_carries_question_and_answer_receives() {
         let (client, forged, other) =
             (address_of(1), Addr::from_u32(0xc000_0001), Addr::from_u32(0xc000_0002));
-        for (carries, speaks, from, proves) in [
-            (true, true, forged, true),
-            (false, true, forged, false),
-            (true, false, forged, false),
-            (true, true, other, false),
+        let (asked, answer) = (&[[0x80; 40], [1; 40]].concat(), &[[0x80; 40], [2; 40]].concat());
+        for (carries, speaks, from, says, proves) in [
+            (true, true, forged, answer, true),
+            (false, true, forged, answer, false),
+            (true, false, forged, answer, false),
+            (true, true, other, answer, false),
+            (true, true, forged, &SEALED[..80].to_vec(), false),
         ] {
             let mut watch = watch();
-            let (asked, answer) = (&[[0x80; 40], [1; 40]].concat(), &[[0x80; 40], [2; 40]].concat());
             given(&mut watch, 0, forged, address_of(0), &SEALED);
             assert!(sends(&mut watch, 0, forged, asked));
             given(&mut watch, 1, other, client, if carries { asked } else { &SEALED });
             assert!(!speaks || sends(&mut watch, 1, other, answer));
-            given(&mut watch, 0, from, address_of(0), answer);
+            given(&mut watch, 0, from, address_of(0), says);
             // At most 180 bytes came from there, and 80 are used.
             assert_eq!(sends(&mut watch, 0, forged, &[&SEALED[..], &[3; 8]].concat()), proves);
         }

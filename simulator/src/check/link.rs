@@ -12,6 +12,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use proto_core::ids::NodeId;
 use proto_core::node::Outcome as Fate;
 use proto_core::store::record::Key;
 
@@ -93,8 +94,9 @@ pub struct Ledger {
     pub excusable: BTreeMap<&'static str, u64>,
     /// Nodes whose durable records rotted: what is lost with them is not held against the core.
     pub rotten: BTreeSet<u32>,
-    /// Nodes whose record of reserved numbers rotted, and how often they had started by then.
-    reserves_rotted: BTreeMap<u32, u32>,
+    /// Senders and receivers of which the sender's record of reserved numbers rotted, and how often the sender had
+    /// started by then.
+    reserves_rotted: BTreeMap<(u32, u32), u32>,
 }
 
 /// What arrived, as the receiving application sees it.
@@ -256,12 +258,14 @@ impl Ledger {
         self.cloned.insert(node);
     }
 
-    /// Bits flipped in these records of a node.
-    pub fn rotted(&mut self, node: u32, keys: &[Key]) {
+    /// Bits flipped in these records of a node; `ids` are the names of all nodes.
+    pub fn rotted(&mut self, node: u32, keys: &[Key], ids: &[NodeId]) {
         self.rotten.insert(node);
-        if keys.iter().any(|key| matches!(key, Key::Sequence(_))) {
-            let lives = self.lives.get(&node).copied().unwrap_or(0);
-            self.reserves_rotted.entry(node).or_insert(lives);
+        let lives = self.lives.get(&node).copied().unwrap_or(0);
+        for (peer, id) in (0..).zip(ids) {
+            if keys.contains(&Key::Sequence(*id)) {
+                self.reserves_rotted.entry((node, peer)).or_insert(lives);
+            }
         }
     }
 
@@ -367,10 +371,10 @@ impl Ledger {
         None
     }
 
-    /// Whether a node has started without the record that said which numbers it had used.
-    fn uses_numbers_again(&self, node: u32) -> bool {
+    /// Whether a node has started without the record that said which numbers it had used towards another.
+    fn uses_numbers_again(&self, node: u32, peer: u32) -> bool {
         let lives = self.lives.get(&node).copied().unwrap_or(0);
-        self.reserves_rotted.get(&node).is_some_and(|before| lives > *before)
+        self.reserves_rotted.get(&(node, peer)).is_some_and(|before| lives > *before)
     }
 
     /// A message of this flow was signed for, and nobody has seen it.
@@ -380,7 +384,7 @@ impl Ledger {
         let restarted = self.lives.get(&to).copied().unwrap_or(0) > 1;
         if either(&self.cloned) {
             Unseen::Excused("signed-for-beside-a-clone")
-        } else if delivery == Kind::Durable && self.uses_numbers_again(from) {
+        } else if delivery == Kind::Durable && self.uses_numbers_again(from, to) {
             Unseen::Excused("record-rotted")
         } else if !restarted {
             Unseen::Wrong

@@ -160,7 +160,7 @@ impl<S: Subject> World<S> {
     fn judge(&mut self) {
         let expect = self.plan.expect.clone();
         let owed = self.ledger.owed();
-        if owed > 0 && self.ledger.rotten.is_empty() {
+        if owed > 0 {
             let reason = format!("{owed} durable messages were signed for and never delivered");
             return self.complain(Some(Violation::safety("link", reason)));
         }

@@ -57,7 +57,7 @@ impl<S: Subject> World<S> {
             What::Rot { node, records } => {
                 let keys = self.hosts[*node as usize].disk.rot(fault.id, *records);
                 if !keys.is_empty() {
-                    self.ledger.rotted(*node, &keys);
+                    self.ledger.rotted(*node, &keys, &self.ids);
                     self.settle_exemptions();
                     self.note(*node, format!("bits rotted in {keys:?}"));
                 }

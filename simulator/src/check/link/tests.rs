@@ -60,16 +60,18 @@ fn a_message_of_a_stream_that_has_expired_may_come_late_and_not_out_of_its_turn(
 /// receiver takes the message for one that it has.
 #[test]
 fn a_receipt_for_nothing_is_counted_where_reserved_numbers_rotted() {
-    let (reserve, other) = (Key::Sequence(NodeId([1; 32])), Key::Window(NodeId([1; 32])));
+    let ids = [NodeId([0; 32]), NodeId([1; 32]), NodeId([2; 32])];
+    let (reserve, other) = (Key::Sequence(ids[1]), Key::Window(ids[1]));
     for (kind, node, key, booted, counted) in [
         (Kind::Durable, 0, reserve, true, true),
         (Kind::Durable, 0, reserve, false, false),
         (Kind::Durable, 0, other, true, false),
+        (Kind::Durable, 0, Key::Sequence(ids[2]), true, false),
         (Kind::Durable, 1, reserve, false, false),
         (Kind::Message, 0, reserve, true, false),
     ] {
         let mut books = Books::new(kind, 2);
-        books.ledger.rotted(node, &[key]);
+        books.ledger.rotted(node, &[key], &ids);
         if booted {
             books.ledger.booted(node);
         }
