@@ -25,7 +25,7 @@ const ASK_LEAST: Duration = Duration::from_millis(200);
 const ASK_MOST: Duration = Duration::from_secs(60);
 /// After so many questions without an answer a message in symbols is sent anew: the receiver may
 /// have had to give up what it had.
-const ASK_THEN_ANEW: u8 = 4;
+pub(super) const ASK_THEN_ANEW: u8 = 4;
 /// So many messages that found no room are sent anew when there may be some.
 const ASK_AT_ONCE: usize = 2;
 /// They are looked for among so many of the oldest that are not finished.
@@ -303,6 +303,8 @@ impl Outbox {
             return self.ask_later(now, index);
         }
         entry.probes = entry.probes.saturating_add(1);
+        self.uncharge_passed_over(index);
+        let Some(entry) = self.queue.get_mut(index) else { return };
         if let Some(fragments) = &mut entry.fragments {
             if entry.probes % ASK_THEN_ANEW == 0 {
                 let anew = fragments.recut(fragments.size());

@@ -48,6 +48,10 @@ pub struct Outbox {
     pub(super) credit: [i32; 5],
     /// What messages sent in part and not finished count as.
     pub(super) outstanding: u64,
+    /// What messages of one packet have taken since one in symbols waits for room.
+    pub(super) passed_by: u64,
+    /// The last that took room was in symbols: those of one packet that wait for room come before another.
+    pub(super) turn_of_small: bool,
     pub(super) usage: Usage,
     pub(super) actions: VecDeque<OutboxAction>,
     pub(super) path: PathInfo,
@@ -69,6 +73,8 @@ impl Outbox {
             schedule: Schedule::default(),
             credit: [0; 5],
             outstanding: 0,
+            passed_by: 0,
+            turn_of_small: false,
             usage: Usage::default(),
             actions: VecDeque::new(),
             path: PathInfo {
@@ -136,7 +142,11 @@ impl Outbox {
             Manner::Datagram => self.queue.push_back(ListId::of(Kind::Small, send.class), index),
             Manner::Plain => self.queue.push_back(ListId::of(self.kind_of(len), send.class), index),
             Manner::Ordered(stream) => {
-                let wish = ListId::of(self.kind_of(len), send.class);
+                let kind = match self.kind_of(len) {
+                    Kind::Small => Kind::Ordered,
+                    large => large,
+                };
+                let wish = ListId::of(kind, send.class);
                 let list = self.streams.get_or_insert_default().queue(stream, wish);
                 self.queue.push_back(list, index);
             }

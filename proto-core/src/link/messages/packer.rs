@@ -45,14 +45,23 @@ enum Step {
 struct Ready {
     lost: bool,
     small: bool,
+    ordered: bool,
     durable: bool,
     active: bool,
     bulk: bool,
 }
 
 impl Ready {
+    fn any_small(self) -> bool {
+        self.small || self.ordered || self.durable
+    }
+
+    fn any_bulk(self) -> bool {
+        self.active || self.bulk
+    }
+
     fn any(self) -> bool {
-        self.lost || self.small || self.durable || self.active || self.bulk
+        self.lost || self.any_small() || self.any_bulk()
     }
 }
 
@@ -116,14 +125,14 @@ impl Outbox {
         self.queue.any_symbols()
             && self.occupied_classes().any(|(class, _)| {
                 let ready = self.ready(class);
-                ready.active || ready.bulk
+                ready.any_bulk()
             })
     }
 
     /// Every class that has anything in a list of sendable messages, with its bit.
     fn occupied_classes(&self) -> impl Iterator<Item = (Class, u8)> {
         let occupied = self.queue.occupied_classes();
-        classes().filter(move |&(_, bit)| occupied & u32::from(bit) != 0)
+        classes().filter(move |&(_, bit)| occupied & u64::from(bit) != 0)
     }
 
     /// When a path with capacity to spare should call [`Outbox::fill`] although there is no work:
@@ -162,6 +171,7 @@ impl Outbox {
         Ready {
             lost: has(Kind::Lost),
             small: opens(Kind::Small),
+            ordered: opens(Kind::Ordered),
             durable: opens(Kind::Durable),
             active: has(Kind::Active),
             bulk: opens(Kind::Bulk),
@@ -172,14 +182,20 @@ impl Outbox {
     /// window, and the peer has promised room for it.
     fn may_open(&self, kind: Kind, class: Class) -> bool {
         let first = self.queue.front(ListId::of(kind, class)).and_then(|index| self.queue.get(index));
-        let (Some(entry), Some(params)) = (first, self.params) else { return false };
+        first.is_some_and(|entry| {
+            entry.manner == Manner::Datagram || self.may_number(entry) && self.has_room(entry)
+        })
+    }
+
+    /// Whether the number of an unsent message is within what the peer remembers.
+    pub(super) fn may_number(&self, entry: &Entry) -> bool {
+        let Some(params) = self.params else { return false };
         let window = u64::from(params.message_window).max(1);
-        let within = match entry.manner {
-            Manner::Datagram => return true,
+        match entry.manner {
+            Manner::Datagram => true,
             Manner::Plain | Manner::Ordered(_) => self.numbers.span() < window,
             Manner::Durable => self.durable.as_ref().is_some_and(|durable| durable.within(entry.seq, window)),
-        };
-        within && self.has_room(entry)
+        }
     }
 
     fn write_floors(&mut self, p: &mut Pack<'_, '_, impl FnMut(Piece)>) -> bool {
@@ -204,11 +220,10 @@ impl Outbox {
         if ready.lost {
             return self.write_small(p, ListId::of(Kind::Lost, class));
         }
-        let any_small = ready.small || ready.durable;
-        let any_bulk = ready.active || ready.bulk;
+        let (any_small, any_bulk) = (ready.any_small(), ready.any_bulk());
         let credit = self.credit.get(class as usize).copied().unwrap_or(0);
         let step = if any_small && (credit > 0 || !any_bulk) {
-            let list = self.older(ready, class);
+            let list = self.oldest(ready, class);
             self.write_small(p, list)
         } else if ready.active {
             self.write_symbol(p, class)
@@ -228,18 +243,13 @@ impl Outbox {
         step
     }
 
-    /// Of small ordinary and durable messages, whichever came first.
-    fn older(&self, ready: Ready, class: Class) -> ListId {
-        let (small, durable) = (ListId::of(Kind::Small, class), ListId::of(Kind::Durable, class));
-        if !ready.durable {
-            return small;
-        }
-        if !ready.small {
-            return durable;
-        }
-        let age =
-            |list| self.queue.front(list).and_then(|index| self.queue.get(index)).map_or(0, |e| e.generation);
-        if age(small) < age(durable) { small } else { durable }
+    /// Of small messages, whichever that may be sent came first.
+    fn oldest(&self, ready: Ready, class: Class) -> ListId {
+        let age = |list| self.queue.front(list).and_then(|index| self.queue.get(index)).map(|e| e.generation);
+        let kinds =
+            [(ready.small, Kind::Small), (ready.ordered, Kind::Ordered), (ready.durable, Kind::Durable)];
+        let lists = kinds.into_iter().filter(|&(ready, _)| ready).map(|(_, kind)| ListId::of(kind, class));
+        lists.min_by_key(|&list| age(list)).unwrap_or(ListId::of(Kind::Small, class))
     }
 
     /// The header that `entry` has, or would have if it were numbered now.

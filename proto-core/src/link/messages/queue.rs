@@ -19,13 +19,15 @@ pub(super) const NONE: u32 = u32::MAX;
 /// A message number that was not given yet.
 pub(super) const UNNUMBERED: u64 = u64::MAX;
 
-/// The lists. Each class has one of each of the first six; the last two are common.
+/// The lists. Each class has one of each kind; two more are common.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Kind {
     /// Whole messages to be sent again.
     Lost,
-    /// Small messages never sent.
+    /// Small messages never sent, that need no order.
     Small,
+    /// Small messages of streams, never sent: they may have to wait for room at the peer, and the others not.
+    Ordered,
     /// Large ordinary messages never sent.
     Bulk,
     /// Durable messages, on disk, to be sent.
@@ -44,13 +46,13 @@ impl ListId {
     /// In no list.
     pub(super) const OUT: ListId = ListId(u8::MAX);
     /// Whole messages of which copies are being sent ahead of any news.
-    pub(super) const BURST: ListId = ListId(30);
+    pub(super) const BURST: ListId = ListId(35);
     /// Whole messages whose copies are all out; the next burst is due a round trip after the last.
-    pub(super) const REST: ListId = ListId(31);
-    const COUNT: usize = 32;
+    pub(super) const REST: ListId = ListId(36);
+    const COUNT: usize = 37;
     /// The lists of the first class whose messages may be sent now, one bit each; shifted by a class
     /// those of that class. All kinds but parked ones.
-    pub(super) const SENDABLE: u32 = 1 | 1 << 5 | 1 << 10 | 1 << 15 | 1 << 20;
+    pub(super) const SENDABLE: u64 = 1 | 1 << 5 | 1 << 10 | 1 << 15 | 1 << 20 | 1 << 25;
 
     pub(super) const fn of(kind: Kind, class: Class) -> ListId {
         ListId(kind as u8 * 5 + class as u8)
@@ -163,7 +165,7 @@ pub(super) struct Queue {
     free: Vec<u32>,
     lists: [Ends; ListId::COUNT],
     /// A bit for each list that is not empty.
-    occupied: u32,
+    occupied: u64,
     live: u32,
     generation: u32,
 }
@@ -181,19 +183,19 @@ impl Queue {
     }
 
     /// Which lists of a class with sendable messages are not empty, as bits of [`ListId::SENDABLE`].
-    pub(super) fn occupied(&self, class: Class) -> u32 {
+    pub(super) fn occupied(&self, class: Class) -> u64 {
         self.occupied >> class as u8 & ListId::SENDABLE
     }
 
     /// The classes with sendable messages, by their bits.
-    pub(super) fn occupied_classes(&self) -> u32 {
+    pub(super) fn occupied_classes(&self) -> u64 {
         let lists = self.occupied;
-        (lists | lists >> 5 | lists >> 10 | lists >> 15 | lists >> 20) & 0b1_1111
+        (lists | lists >> 5 | lists >> 10 | lists >> 15 | lists >> 20 | lists >> 25) & 0b1_1111
     }
 
     /// Whether any class has symbols to send, or a large message that was never sent.
     pub(super) fn any_symbols(&self) -> bool {
-        const OF_ALL_CLASSES: u32 = 0b1_1111;
+        const OF_ALL_CLASSES: u64 = 0b1_1111;
         let symbols = OF_ALL_CLASSES << (Kind::Bulk as u8 * 5) | OF_ALL_CLASSES << (Kind::Active as u8 * 5);
         self.occupied & symbols != 0
     }
@@ -205,7 +207,7 @@ impl Queue {
 
     /// Whether any message at all waits to be sent, possibly for the peer's window to open.
     pub(super) fn any_sendable(&self) -> bool {
-        self.occupied & ((1 << 25) - 1) != 0
+        self.occupied & ((1 << 30) - 1) != 0
     }
 
     /// Takes a message in; it is in no list yet.
