@@ -535,7 +535,11 @@ impl Links {
         const PATH: u64 = size_of::<paths::Way>() as u64 + 256 + path::EXTRA_BYTES as u64;
         let path = PATH + u64::from(limits.in_flight) * SENT + u64::from(limits.ack_ranges) * RANGE;
         let windows = 4 * (u64::from(limits.message_window) / 8 + 64) + u64::from(limits.message_window) * 8;
-        let peer = size_of::<Peer>() as u64 + u64::from(limits.paths_per_peer) * path + windows + 2_048;
+        let peer = size_of::<Peer>() as u64
+            + u64::from(limits.paths_per_peer) * path
+            + windows
+            + messages::PASSED_BYTES
+            + 2_048;
         let messages = u64::from(limits.send_messages)
             + u64::from(limits.receive_messages)
             + u64::from(limits.durable_messages);

@@ -180,7 +180,7 @@ impl Outbox {
         let storing: BTreeSet<u32> = durable.storing.values().map(|&(index, _)| index).collect();
         for &index in durable.live.values() {
             let Some(entry) = self.queue.get_mut(index) else { continue };
-            self.outstanding -= u64::from(core::mem::take(&mut entry.charge));
+            self.room.uncount(core::mem::take(&mut entry.charge), entry.part);
             (entry.sent, entry.acked, entry.copies, entry.burst, entry.probes) = (false, false, 0, 0, 0);
             entry.fragments = None;
             if storing.contains(&index) {

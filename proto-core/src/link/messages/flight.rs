@@ -183,7 +183,7 @@ impl Outbox {
         let entry = self.queue.remove(index)?;
         let len = entry.payload.len();
         budget.give(&mut self.usage, len, entry.manner == Manner::Durable);
-        self.outstanding -= u64::from(entry.charge);
+        self.room.uncount(entry.charge, entry.part);
         if entry.orphan
             && entry.acked
             && let Some(streams) = &mut self.streams
@@ -302,8 +302,9 @@ impl Outbox {
         if held || entry.sent_at + pause > now {
             return self.ask_later(now, index);
         }
-        entry.probes = entry.probes.saturating_add(1);
-        self.uncharge_passed_over(index);
+        // Every fourth question sends anew, also after the number has no more room.
+        entry.probes = entry.probes.checked_add(1).unwrap_or(u8::MAX - ASK_THEN_ANEW + 1);
+        self.asked_again(index);
         let Some(entry) = self.queue.get_mut(index) else { return };
         if let Some(fragments) = &mut entry.fragments {
             if entry.probes % ASK_THEN_ANEW == 0 {

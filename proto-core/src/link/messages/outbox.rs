@@ -8,6 +8,7 @@ use core::cmp::Reverse;
 use super::durable::Durable;
 use super::queue::{Entry, Kind, ListId, MOST, Manner, Queue};
 use super::receipts::Floor;
+use super::room::Room;
 use super::streams::{Numbers, Streams};
 use super::{Budget, OutboxAction, PathInfo, Usage};
 use crate::drops::Drop;
@@ -46,12 +47,8 @@ pub struct Outbox {
     pub(super) schedule: Schedule,
     /// By class: bytes that messages in symbols are ahead of small ones.
     pub(super) credit: [i32; 5],
-    /// What messages sent in part and not finished count as.
-    pub(super) outstanding: u64,
-    /// What messages of one packet have taken since one in symbols waits for room.
-    pub(super) passed_by: u64,
-    /// The last that took room was in symbols: those of one packet that wait for room come before another.
-    pub(super) turn_of_small: bool,
+    /// What the peer has promised to keep, and who waits for it.
+    pub(super) room: Room,
     pub(super) usage: Usage,
     pub(super) actions: VecDeque<OutboxAction>,
     pub(super) path: PathInfo,
@@ -72,9 +69,7 @@ impl Outbox {
             timers: BinaryHeap::new(),
             schedule: Schedule::default(),
             credit: [0; 5],
-            outstanding: 0,
-            passed_by: 0,
-            turn_of_small: false,
+            room: Room::default(),
             usage: Usage::default(),
             actions: VecDeque::new(),
             path: PathInfo {
@@ -264,7 +259,7 @@ impl Outbox {
             assert!(!entry.acked || entry.sent);
         }
         assert_eq!(usage, self.usage, "what is held and what is counted");
-        assert_eq!(outstanding, self.outstanding, "bytes under way");
+        assert_eq!(outstanding, self.room.outstanding, "bytes under way");
         self.numbers.check();
         if let Some(params) = self.params {
             assert!(self.numbers.span() <= u64::from(params.message_window).max(1), "numbers too far apart");

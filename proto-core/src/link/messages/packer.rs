@@ -181,9 +181,10 @@ impl Outbox {
     /// Whether the first of a list of unsent messages may be started: its number is within the peer's
     /// window, and the peer has promised room for it.
     fn may_open(&self, kind: Kind, class: Class) -> bool {
-        let first = self.queue.front(ListId::of(kind, class)).and_then(|index| self.queue.get(index));
+        let list = ListId::of(kind, class);
+        let first = self.queue.front(list).and_then(|index| self.queue.get(index));
         first.is_some_and(|entry| {
-            entry.manner == Manner::Datagram || self.may_number(entry) && self.has_room(entry)
+            entry.manner == Manner::Datagram || self.may_number(entry) && self.has_room(list, entry)
         })
     }
 
@@ -286,7 +287,7 @@ impl Outbox {
             return Step::NoRoom;
         }
         self.queue.unlink(index);
-        self.start(index, true);
+        self.start(list, index, true);
         let left = p.w.room() - bare;
         let closed =
             left < varint_len(len as u64) + LEAST_FRAME || !(p.info.spare || self.queue.any_sendable());
@@ -326,8 +327,8 @@ impl Outbox {
     }
 
     /// Numbers a message that is about to be sent for the first time and counts its bytes.
-    fn start(&mut self, index: u32, whole: bool) {
-        self.charge(index, whole);
+    fn start(&mut self, list: ListId, index: u32, whole: bool) {
+        self.charge(list, index, whole);
         let next = self.numbers.next();
         let Some(entry) = self.queue.get_mut(index) else { return };
         if entry.sent {
@@ -362,7 +363,7 @@ impl Outbox {
         let len = entry.payload.len() as u32;
         let Some(size) = symbol_size(info.room, &header, len) else { return Step::NoRoom };
         let fountain = self.params.is_some_and(|params| params.fountain);
-        self.start(index, false);
+        self.start(list, index, false);
         if let Some(entry) = self.queue.get_mut(index) {
             entry.fragments = Some(alloc::boxed::Box::new(Fragments::new(len, size, fountain)));
             let class = entry.class;

@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::fragment::Fragments;
+use super::room::Part;
 use crate::node::input::Class;
 use crate::time::Instant;
 
@@ -50,12 +51,20 @@ impl ListId {
     /// Whole messages whose copies are all out; the next burst is due a round trip after the last.
     pub(super) const REST: ListId = ListId(36);
     const COUNT: usize = 37;
+    /// How many lists are of messages that were never sent: small, ordered, large and durable ones of each class.
+    pub(super) const UNSENT: usize = 20;
     /// The lists of the first class whose messages may be sent now, one bit each; shifted by a class
     /// those of that class. All kinds but parked ones.
     pub(super) const SENDABLE: u64 = 1 | 1 << 5 | 1 << 10 | 1 << 15 | 1 << 20 | 1 << 25;
 
     pub(super) const fn of(kind: Kind, class: Class) -> ListId {
         ListId(kind as u8 * 5 + class as u8)
+    }
+
+    /// The lists of messages that were never sent.
+    pub(super) fn unsent() -> impl Iterator<Item = ListId> {
+        let first = Kind::Small as u8 * 5;
+        (first..first + ListId::UNSENT as u8).map(ListId)
     }
 }
 
@@ -85,6 +94,8 @@ pub(super) struct Entry {
     pub(super) before: u64,
     /// What it counts as among the bytes under way; 0 before it is sent.
     pub(super) charge: u32,
+    /// Among whom it counts.
+    pub(super) part: Part,
     /// When it is given up.
     pub(super) expires: Instant,
     /// When it was last sent, or last asked after.
@@ -126,6 +137,7 @@ impl Entry {
             seq: UNNUMBERED,
             before: UNNUMBERED,
             charge: 0,
+            part: Part::Common,
             expires,
             sent_at: Instant::ZERO,
             fragments: None,
@@ -250,6 +262,11 @@ impl Queue {
     /// Every message with its place.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Entry)> {
         self.entries.iter().enumerate().filter_map(|(index, entry)| Some((index as u32, entry.as_ref()?)))
+    }
+
+    /// Whether a list has any.
+    pub(super) fn has(&self, list: ListId) -> bool {
+        self.occupied & 1 << list.0 != 0
     }
 
     /// The first of a list.

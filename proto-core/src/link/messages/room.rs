@@ -4,13 +4,17 @@
 //! packet is delivered where it arrives. All others may have to wait there, for their other symbols, for those before
 //! them, or for the disk, and each takes its bytes but at least one hook ([`PeerParams::PLACE_BYTES`]): what finds
 //! none is left unacknowledged and would be carried there again every round trip. A part is kept from those who are
-//! in no hurry, and another from those who come with much. Whoever comes with much and finds too few hooks free is
-//! passed by others with little until all of those together had as many hooks as there are; then the hooks that
-//! come free are kept for him. After him it is their turn, before another who comes with much.
+//! in no hurry, and another from those who come with much.
+//!
+//! People with few coats find hooks at once, and could do so for ever while a family waits for ten: so who is first in
+//! a row and was passed by often enough has a claim, and until it is met nobody else takes hooks. Only those who are
+//! in a hurry with one coat pass even then, and only coats that move are waited for.
+
+use alloc::boxed::Box;
 
 use super::flight::ASK_THEN_ANEW;
-use super::outbox::{Outbox, SMALL_HEADER, classes};
-use super::queue::{Entry, Kind, ListId, Manner};
+use super::outbox::{Outbox, SMALL_HEADER};
+use super::queue::{Entry, ListId, Manner};
 use crate::node::input::Class;
 use crate::params::PeerParams;
 
@@ -18,69 +22,138 @@ use crate::params::PeerParams;
 const SMALL_PART: u64 = 8;
 /// One part in so many, and one place at least, is kept for emergencies of one packet (guess).
 const EMERGENCY_PART: u64 = 16;
+/// Who was passed by with so many times the promise has a claim: in places of a `TINY` peer 42 messages, and a class
+/// has its turn after 19 at the latest.
+const PASSED_BY: u64 = 4;
 
-/// What a message counts as among those under way. A durable one has a place of its own kind; one that is asked
-/// after for the fourth time was most likely passed over, and takes nothing.
+/// Bytes that an outbox takes beyond its own size while messages wait for room.
+pub const PASSED_BYTES: u64 = size_of::<Passed>() as u64;
+
+/// Among whom a message under way counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Part {
+    /// Most.
+    Common,
+    /// Emergencies of one packet.
+    Urgent,
+    /// Durable messages in symbols that were asked after again and again: the receiver's application is waited for.
+    Stuck,
+}
+
+/// What is under way, and who waits.
+#[derive(Debug, Default)]
+pub(super) struct Room {
+    /// What messages sent in part and not finished count as.
+    pub(super) outstanding: u64,
+    /// The parts of that.
+    urgent: u32,
+    stuck: u32,
+    /// While others wait than who takes room.
+    passed: Option<Box<Passed>>,
+}
+
+/// Who was passed by, and with how much.
+#[derive(Debug, Default)]
+pub(super) struct Passed {
+    /// All that was taken, modulo 2^32.
+    taken: u32,
+    /// By list: `taken` when its first message came to be the first.
+    since: [u32; ListId::UNSENT],
+    /// The list whose first message has a claim.
+    claim: Option<ListId>,
+}
+
+impl Room {
+    fn part(&mut self, part: Part) -> Option<&mut u32> {
+        match part {
+            Part::Common => None,
+            Part::Urgent => Some(&mut self.urgent),
+            Part::Stuck => Some(&mut self.stuck),
+        }
+    }
+
+    pub(super) fn count(&mut self, charge: u32, part: Part) {
+        self.outstanding += u64::from(charge);
+        if let Some(part) = self.part(part) {
+            *part += charge;
+        }
+    }
+
+    pub(super) fn uncount(&mut self, charge: u32, part: Part) {
+        self.outstanding -= u64::from(charge);
+        if let Some(part) = self.part(part) {
+            *part -= charge;
+        }
+    }
+
+    /// Whether a message may begin though it does not fit, since nothing else makes room soon: its receiver keeps room
+    /// for one beyond its promise. But what may be stuck itself counts among the stuck.
+    fn is_alone(&self, entry: &Entry, whole: bool) -> bool {
+        let others = if may_stick(entry, whole) { 0 } else { self.stuck };
+        self.outstanding == u64::from(self.urgent) + u64::from(others)
+    }
+}
+
+/// What a message counts as among those under way. A durable one has a place of its own kind; one of a packet that is
+/// asked after for the fourth time was most likely passed over, and takes nothing.
 fn charge_of(entry: &Entry, whole: bool) -> u32 {
     let len = entry.payload.len() as u32;
     match entry.manner {
         Manner::Datagram => 0,
         Manner::Plain if whole => 0,
-        Manner::Durable if entry.probes >= ASK_THEN_ANEW => 0,
+        Manner::Durable if whole && entry.probes >= ASK_THEN_ANEW => 0,
         Manner::Durable => len,
         Manner::Plain | Manner::Ordered(_) => len.max(PeerParams::PLACE_BYTES),
     }
 }
 
+/// Whether it may be that only the application at the receiver makes room for it.
+fn may_stick(entry: &Entry, whole: bool) -> bool {
+    entry.manner == Manner::Durable && !whole
+}
+
 impl Outbox {
-    /// Whether the room that the peer has promised allows this unsent message to be started: any that needs
-    /// none, or one alone.
-    pub(super) fn has_room(&self, entry: &Entry) -> bool {
+    /// Whether the room that the peer has promised allows the first message of this list to be started: any that needs
+    /// none, or one beside those that do not move.
+    pub(super) fn has_room(&self, list: ListId, entry: &Entry) -> bool {
         let whole = self.is_whole(entry);
         let charge = u64::from(charge_of(entry, whole));
-        let promised = self.promised();
-        let reserved = if whole { self.reserved_from(entry.class) } else { 0 };
-        if !whole && self.turn_of_small && entry.class != Class::Emergency && self.small_waits() {
-            return false;
-        }
-        if charge == 0 || self.outstanding == 0 && reserved == 0 {
+        if charge == 0 {
             return true;
         }
-        let kept = match (entry.class, whole) {
-            (Class::Emergency, true) => 0,
-            (_, true) => (promised / EMERGENCY_PART).max(u64::from(PeerParams::PLACE_BYTES)),
-            (_, false) => promised / SMALL_PART,
-        };
-        self.outstanding + charge + reserved <= promised.saturating_sub(kept)
+        let hurries = whole && entry.class == Class::Emergency;
+        let waits_for = |first: &Entry| !hurries || first.class == Class::Emergency;
+        if self.claimant().is_some_and(|(claimed, first)| claimed != list && waits_for(first)) {
+            return false;
+        }
+        let promised = self.promised();
+        let for_emergencies = (promised / EMERGENCY_PART).max(u64::from(PeerParams::PLACE_BYTES));
+        let after = self.room.outstanding + charge;
+        if hurries {
+            let first = self.room.outstanding == 0;
+            first || after <= promised || u64::from(self.room.urgent) + charge <= for_emergencies
+        } else {
+            let kept = if whole { for_emergencies } else { promised / SMALL_PART };
+            self.room.is_alone(entry, whole) || after <= promised.saturating_sub(kept)
+        }
     }
 
     fn promised(&self) -> u64 {
         self.params.map_or(0, |params| u64::from(params.receive_bytes))
     }
 
-    /// What is kept for a large message that was passed by often enough, from messages of one packet of this class.
-    fn reserved_from(&self, class: Class) -> u64 {
-        if class == Class::Emergency || self.passed_by < self.promised().max(1) {
-            return 0;
-        }
-        self.waits_with_much().map_or(0, |entry| u64::from(charge_of(entry, false)))
+    /// The message for which all others wait, and its list.
+    fn claimant(&self) -> Option<(ListId, &Entry)> {
+        let list = self.room.passed.as_ref()?.claim?;
+        self.waits(list).map(|entry| (list, entry))
     }
 
-    /// The most urgent large message that was not begun and may be numbered.
-    fn waits_with_much(&self) -> Option<&Entry> {
-        self.firsts([Kind::Bulk, Kind::Durable]).find(|entry| !self.is_whole(entry))
-    }
-
-    /// Whether a message of one packet that takes room was not begun and may be numbered.
-    fn small_waits(&self) -> bool {
-        self.firsts([Kind::Ordered, Kind::Durable]).any(|entry| self.is_whole(entry))
-    }
-
-    /// The first of these lists, the most urgent class before the others, that may be numbered.
-    fn firsts(&self, kinds: [Kind; 2]) -> impl Iterator<Item = &Entry> {
-        let lists = classes().flat_map(move |(class, _)| kinds.map(|kind| ListId::of(kind, class)));
-        let entries = lists.filter_map(|list| self.queue.front(list).and_then(|index| self.queue.get(index)));
-        entries.filter(|entry| self.may_number(entry))
+    /// The first of a list, if it is only room that it waits for, and that will come.
+    fn waits(&self, list: ListId) -> Option<&Entry> {
+        let entry = self.queue.front(list).and_then(|index| self.queue.get(index))?;
+        let whole = self.is_whole(entry);
+        let comes = self.room.stuck == 0 || !may_stick(entry, whole);
+        (comes && self.may_number(entry) && charge_of(entry, whole) > 0).then_some(entry)
     }
 
     /// Whether it fits one packet. Where a message stands says only whether it might have when it came.
@@ -90,26 +163,56 @@ impl Outbox {
             || self.header_of(entry).encoded_len(None) + len <= self.path.room
     }
 
-    /// Counts a message that is being started, or turned into symbols.
-    pub(super) fn charge(&mut self, index: u32, whole: bool) {
+    /// Counts a message of this list that is being started, sent again, or turned into symbols.
+    pub(super) fn charge(&mut self, list: ListId, index: u32, whole: bool) {
         let Some(entry) = self.queue.get_mut(index) else { return };
         let charge = charge_of(entry, whole).max(entry.charge);
-        let more = u64::from(charge - entry.charge);
-        entry.charge = charge;
-        if more == 0 {
-            return;
+        let more = charge - entry.charge;
+        let part = if whole && entry.class == Class::Emergency { Part::Urgent } else { Part::Common };
+        self.room.uncount(entry.charge, entry.part);
+        (entry.charge, entry.part) = (charge, part);
+        self.room.count(charge, part);
+        if more > 0 {
+            self.pass(list, more);
         }
-        self.outstanding += more;
-        let passes = whole && self.waits_with_much().is_some();
-        self.passed_by = if passes { self.passed_by.saturating_add(more) } else { 0 };
-        self.turn_of_small = !whole;
     }
 
-    /// Its receiver has most likely passed this durable message over: it takes no room there.
-    pub(super) fn uncharge_passed_over(&mut self, index: u32) {
-        let Some(entry) = self.queue.get_mut(index) else { return };
-        if entry.manner == Manner::Durable && entry.probes >= ASK_THEN_ANEW {
-            self.outstanding -= u64::from(core::mem::take(&mut entry.charge));
+    /// The first of `list` has taken so much room: who was passed by, and who has a claim now?
+    fn pass(&mut self, list: ListId, taken: u32) {
+        if ListId::unsent().all(|other| !self.queue.has(other)) {
+            self.room.passed = None;
+            return;
         }
+        let enough = u32::try_from(PASSED_BY * self.promised()).unwrap_or(u32::MAX);
+        let mut passed = self.room.passed.take().unwrap_or_default();
+        passed.taken = passed.taken.wrapping_add(taken);
+        passed.claim = None;
+        let mut most = enough.max(1) - 1;
+        for (waiting, since) in ListId::unsent().zip(&mut passed.since) {
+            if waiting == list || !self.queue.has(waiting) {
+                *since = passed.taken;
+            }
+            let by = passed.taken.wrapping_sub(*since);
+            if by > most && self.waits(waiting).is_some() {
+                (most, passed.claim) = (by, Some(waiting));
+            }
+        }
+        self.room.passed = Some(passed);
+    }
+
+    /// Asks after a message again. A durable one that was asked after so often was most likely passed over, and will be
+    /// until the application there takes others. One of a packet takes no room by that; one in symbols takes all of
+    /// its own there with whichever symbol comes when there is some.
+    pub(super) fn asked_again(&mut self, index: u32) {
+        let Some(entry) = self.queue.get_mut(index) else { return };
+        if entry.manner != Manner::Durable || entry.probes < ASK_THEN_ANEW {
+            return;
+        }
+        self.room.uncount(entry.charge, entry.part);
+        if entry.fragments.is_none() {
+            entry.charge = 0;
+        }
+        entry.part = Part::Stuck;
+        self.room.count(entry.charge, entry.part);
     }
 }

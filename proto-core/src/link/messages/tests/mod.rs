@@ -17,7 +17,9 @@ mod devices;
 mod figures;
 mod lives;
 mod once;
+
 mod room;
+mod turns;
 
 use std::collections::VecDeque;
 use std::vec;

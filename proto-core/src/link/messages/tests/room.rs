@@ -53,23 +53,16 @@ fn no_more_messages_are_under_way_than_the_peer_has_places_for() {
 
 /// A packet of a flow that never pauses every 5 ms, over a round trip of 150 ms, to a receiver that takes no durable
 /// message for good. After 300 ms one more message is sent. Gives the milliseconds until it comes.
-fn beside_a_flow(
-    a: &mut End,
-    b: &mut End,
-    room: usize,
-    flow: (Delivery, Class, usize),
-    wanted: (Delivery, Class, usize),
-) -> u64 {
+fn beside_a_flow(a: &mut End, b: &mut End, flow: (Delivery, Class, usize), wanted: (Delivery, usize)) -> u64 {
     let (delivery, class, len) = flow;
     let begin = a.now + Duration::from_millis(300);
     let mut under_way = VecDeque::new();
-    assert!(a.packet(&clean(room)).is_none(), "the size of packets is known");
     for tag in 0.. {
         while a.outbox.usage.bytes < 20_000 && a.push(tag, delivery, class, len).is_ok() {}
         if a.now == begin {
-            a.push(TAG, wanted.0, wanted.1, wanted.2).unwrap();
+            a.push(TAG, wanted.0, Class::Emergency, wanted.1).unwrap();
         }
-        if let Some(packet) = a.packet(&clean(room)) {
+        if let Some(packet) = a.packet(&clean(1_000)) {
             under_way.push_back((a.now + Duration::from_millis(150), packet));
         }
         while under_way.front().is_some_and(|(at, _)| *at <= a.now) {
@@ -100,65 +93,13 @@ fn a_flow_that_needs_no_room_keeps_nobody_out() {
     let (message, stream) = (Delivery::Message, Delivery::Stream { stream: 1 });
     for (wanted, len) in [(stream, 20), (Delivery::Durable, 20), (message, 8_000)] {
         let (mut a, mut b) = towards(&Limits::TINY);
-        let took =
-            beside_a_flow(&mut a, &mut b, 1_000, (message, Class::Low, 400), (wanted, Class::Emergency, len));
+        let took = beside_a_flow(&mut a, &mut b, (message, Class::Low, 400), (wanted, len));
         assert!(took <= 500, "{wanted:?} of {len} bytes: {took} ms");
     }
     let (mut a, mut b) = towards(&Limits::TINY);
     let other = Delivery::Stream { stream: 2 };
-    let took = beside_a_flow(&mut a, &mut b, 1_000, (stream, Class::Low, 20), (other, Class::Emergency, 20));
+    let took = beside_a_flow(&mut a, &mut b, (stream, Class::Low, 20), (other, 20));
     assert!(took <= 500, "beside a stream: {took} ms");
-}
-
-/// Small messages of a stream and large ones take turns at the room, whichever class they are of, and whether what
-/// is acknowledged frees room for one small message or for many at once.
-#[test]
-fn small_and_large_take_turns_at_the_room() {
-    use Class::{Low, Normal};
-    for (room, small_len, large_len) in
-        [(60, 30, 2_000), (60, 30, 8_000), (1_000, 20, 4_096), (1_000, 20, 8_000)]
-    {
-        // At 5 ms a packet, with 35 bytes of the large message in each of the smallest.
-        let takes = large_len * 5 / (room - 25);
-        let (small, large) = ((Delivery::Stream { stream: 1 }, small_len), (Delivery::Message, large_len));
-        for (flow, wanted) in [(small, large), (large, small)] {
-            for (theirs, ours) in [(Low, Normal), (Normal, Normal), (Normal, Low)] {
-                let (mut a, mut b) = towards(&Limits::TINY);
-                let (flow, wanted) = ((flow.0, theirs, flow.1), (wanted.0, ours, wanted.1));
-                let took = beside_a_flow(&mut a, &mut b, room, flow, wanted);
-                assert!(
-                    took <= 1_000 + 4 * takes as u64,
-                    "{wanted:?} beside {flow:?}, {room} bytes: {took} ms"
-                );
-            }
-        }
-    }
-}
-
-/// Durable messages that nobody takes keep no stream out: their receiver passed them over.
-#[test]
-fn what_was_passed_over_takes_no_room() {
-    for len in [100, 2_000] {
-        let (mut a, mut b) = towards(&Limits::TINY);
-        for tag in 0..100 {
-            a.push(tag, Delivery::Durable, Class::Normal, len).unwrap();
-        }
-        let began = a.now;
-        let mut came = None;
-        for tick in 0..12_000 {
-            if tick == 1_000 {
-                a.push(TAG, Delivery::Stream { stream: 1 }, Class::Normal, 20).unwrap();
-            }
-            exchange(&mut a, &mut b, &clean(1_000));
-            if came.is_none() && b.delivered.iter().any(|(.., payload)| tag_of(payload) == TAG) {
-                came = Some(a.now.since(began).as_micros() / 1_000);
-            }
-            let now = a.now + Duration::from_millis(10);
-            a.wake(now);
-            b.wake(now);
-        }
-        assert!(came.is_some_and(|ms| ms < 20_000), "{len} bytes: {came:?}");
-    }
 }
 
 /// Whoever needs no room does not wait behind a stream of his class that does.
@@ -213,17 +154,21 @@ fn what_no_longer_fits_a_packet_takes_a_place() {
         a.push(tag, Delivery::Message, Class::Normal, 300).unwrap();
     }
     let lost: Vec<Packet> = (0..8).filter_map(|_| a.packet(&clean(1_000))).collect();
-    assert_eq!(a.outbox.outstanding, 0);
+    assert_eq!(a.outbox.room.outstanding, 0);
     drain(&mut a, &clean(100));
-    assert!((6_400..=7_424).contains(&a.outbox.outstanding), "never sent whole: {}", a.outbox.outstanding);
-    let before = a.outbox.outstanding;
+    assert!(
+        (6_400..=7_424).contains(&a.outbox.room.outstanding),
+        "never sent whole: {}",
+        a.outbox.room.outstanding
+    );
+    let before = a.outbox.room.outstanding;
     for packet in &lost {
         a.fate(packet, Fate::Lost);
     }
     drain(&mut a, &clean(100));
     let pieces: usize = lost.iter().map(|packet| packet.pieces.len()).sum();
-    assert_eq!((pieces, a.outbox.outstanding - before), (24, 24 * 768));
+    assert_eq!((pieces, a.outbox.room.outstanding - before), (24, 24 * 768));
     a.outbox.cancel(&mut a.sending);
     a.settle();
-    assert_eq!(a.outbox.outstanding, 0);
+    assert_eq!(a.outbox.room.outstanding, 0);
 }
