@@ -244,14 +244,14 @@ impl Outbox {
     pub fn check(&self) {
         self.queue.check();
         let mut usage = Usage::default();
-        let mut outstanding = 0;
+        let mut room = Room::default();
         for (index, entry) in self.queue.iter() {
             usage = usage.plus(Usage {
                 bytes: entry.payload.len() as u64,
                 messages: 1,
                 durable: u32::from(entry.manner == Manner::Durable),
             });
-            outstanding += u64::from(entry.charge);
+            room.count(entry.charge, entry.part);
             assert!(entry.charge == 0 || entry.sent, "what is not sent takes no room");
             if entry.manner != Manner::Durable && entry.seq != super::queue::UNNUMBERED {
                 assert_eq!(self.numbers.find(entry.seq), Some(index), "number {} is lost", entry.seq);
@@ -259,7 +259,7 @@ impl Outbox {
             assert!(!entry.acked || entry.sent);
         }
         assert_eq!(usage, self.usage, "what is held and what is counted");
-        assert_eq!(outstanding, self.room.outstanding, "bytes under way");
+        assert_eq!(room.sums(), self.room.sums(), "bytes under way");
         self.numbers.check();
         if let Some(params) = self.params {
             assert!(self.numbers.span() <= u64::from(params.message_window).max(1), "numbers too far apart");

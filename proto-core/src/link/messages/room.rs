@@ -86,6 +86,11 @@ impl Room {
         }
     }
 
+    /// What is under way in all, and its parts.
+    pub(super) fn sums(&self) -> (u64, u32, u32) {
+        (self.outstanding, self.urgent, self.stuck)
+    }
+
     /// Whether a message may begin though it does not fit, since nothing else makes room soon: its receiver keeps room
     /// for one beyond its promise. But what may be stuck itself counts among the stuck.
     fn is_alone(&self, entry: &Entry, whole: bool) -> bool {
