@@ -184,17 +184,19 @@ impl Outbox {
         let list = ListId::of(kind, class);
         let first = self.queue.front(list).and_then(|index| self.queue.get(index));
         first.is_some_and(|entry| {
-            entry.manner == Manner::Datagram || self.may_number(entry) && self.has_room(list, entry)
+            entry.manner == Manner::Datagram || self.may_number(list, entry) && self.has_room(list, entry)
         })
     }
 
-    /// Whether the number of an unsent message is within what the peer remembers.
-    pub(super) fn may_number(&self, entry: &Entry) -> bool {
+    /// Whether the number of an unsent message, the first of this list, is within what the peer remembers.
+    pub(super) fn may_number(&self, list: ListId, entry: &Entry) -> bool {
         let Some(params) = self.params else { return false };
         let window = u64::from(params.message_window).max(1);
         match entry.manner {
             Manner::Datagram => true,
-            Manner::Plain | Manner::Ordered(_) => self.numbers.span() < window,
+            Manner::Plain | Manner::Ordered(_) => {
+                self.numbers.span() + u64::from(self.keeps_number_from(list)) < window
+            }
             Manner::Durable => self.durable.as_ref().is_some_and(|durable| durable.within(entry.seq, window)),
         }
     }

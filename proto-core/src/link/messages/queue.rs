@@ -61,6 +61,10 @@ impl ListId {
         ListId(kind as u8 * 5 + class as u8)
     }
 
+    pub(super) fn is_durable(self) -> bool {
+        self.0 / 5 == Kind::Durable as u8
+    }
+
     /// The lists of messages that were never sent.
     pub(super) fn unsent() -> impl Iterator<Item = ListId> {
         let first = Kind::Small as u8 * 5;

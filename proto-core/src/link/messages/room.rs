@@ -22,8 +22,8 @@ use crate::params::PeerParams;
 const SMALL_PART: u64 = 8;
 /// One part in so many, and one place at least, is kept for emergencies of one packet (guess).
 const EMERGENCY_PART: u64 = 16;
-/// Who was passed by with so many times the promise has a claim: in places of a `TINY` peer 42 messages, and a class
-/// has its turn after 19 at the latest.
+/// Who was passed by with so many times the promise has a claim: in places of a `TINY` peer 42 messages, where the
+/// least urgent class has its share in every 20.
 const PASSED_BY: u64 = 4;
 
 /// Bytes that an outbox takes beyond its own size while messages wait for room.
@@ -48,7 +48,7 @@ pub(super) struct Room {
     /// The parts of that.
     urgent: u32,
     stuck: u32,
-    /// While others wait than who takes room.
+    /// While any wait that were not sent.
     passed: Option<Box<Passed>>,
 }
 
@@ -135,8 +135,8 @@ impl Outbox {
         let for_emergencies = (promised / EMERGENCY_PART).max(u64::from(PeerParams::PLACE_BYTES));
         let after = self.room.outstanding + charge;
         if hurries {
-            let first = self.room.outstanding == 0;
-            first || after <= promised || u64::from(self.room.urgent) + charge <= for_emergencies
+            let urgent = u64::from(self.room.urgent);
+            urgent == 0 || after <= promised || urgent + charge <= for_emergencies
         } else {
             let kept = if whole { for_emergencies } else { promised / SMALL_PART };
             self.room.is_alone(entry, whole) || after <= promised.saturating_sub(kept)
@@ -150,15 +150,21 @@ impl Outbox {
     /// The message for which all others wait, and its list.
     fn claimant(&self) -> Option<(ListId, &Entry)> {
         let list = self.room.passed.as_ref()?.claim?;
-        self.waits(list).map(|entry| (list, entry))
+        self.waits(list).filter(|entry| self.may_number(list, entry)).map(|entry| (list, entry))
     }
 
-    /// The first of a list, if it is only room that it waits for, and that will come.
+    /// Whether the last ordinary number in reach is kept from this list, for the message with a claim.
+    pub(super) fn keeps_number_from(&self, list: ListId) -> bool {
+        let claim = self.room.passed.as_ref().and_then(|passed| passed.claim);
+        claim.is_some_and(|claim| claim != list && !claim.is_durable())
+    }
+
+    /// The first of a list, if it waits for room, and that will come.
     fn waits(&self, list: ListId) -> Option<&Entry> {
         let entry = self.queue.front(list).and_then(|index| self.queue.get(index))?;
         let whole = self.is_whole(entry);
         let comes = self.room.stuck == 0 || !may_stick(entry, whole);
-        (comes && self.may_number(entry) && charge_of(entry, whole) > 0).then_some(entry)
+        (comes && charge_of(entry, whole) > 0).then_some(entry)
     }
 
     /// Whether it fits one packet. Where a message stands says only whether it might have when it came.
@@ -173,7 +179,13 @@ impl Outbox {
         let Some(entry) = self.queue.get_mut(index) else { return };
         let charge = charge_of(entry, whole).max(entry.charge);
         let more = charge - entry.charge;
-        let part = if whole && entry.class == Class::Emergency { Part::Urgent } else { Part::Common };
+        let part = if whole && entry.class == Class::Emergency {
+            Part::Urgent
+        } else if may_stick(entry, whole) && entry.probes >= ASK_THEN_ANEW {
+            Part::Stuck
+        } else {
+            Part::Common
+        };
         self.room.uncount(entry.charge, entry.part);
         (entry.charge, entry.part) = (charge, part);
         self.room.count(charge, part);

@@ -185,6 +185,82 @@ fn what_was_passed_over_takes_no_room() {
     }
 }
 
+/// An emergency as large as a packet, beside as many durable messages in symbols as the peer has promised to keep, begins
+/// at once and holds nobody up.
+#[test]
+fn a_large_packet_in_a_hurry_begins_beside_what_is_stuck() {
+    for len in [700, 1_000] {
+        let mut line = Line::new(1_200);
+        for tag in 0..30 {
+            line.push(tag, Delivery::Durable, NORMAL, 8_000);
+        }
+        let (mut others, mut urgent) = (0, None);
+        while line.ms < 60_000 {
+            if line.ms == 20_000 {
+                line.push(TAG, stream(1), Class::Emergency, len);
+            }
+            if line.ms.is_multiple_of(500) {
+                line.push(7, stream(2), Class::High, 20);
+            }
+            for (.., tag) in line.tick() {
+                others += u32::from(tag == 7);
+                urgent = urgent.or((tag == TAG).then_some(line.ms));
+            }
+        }
+        assert!(others >= 110 && urgent.is_some_and(|ms| ms < 20_500), "{len} bytes: {others}, {urgent:?}");
+    }
+}
+
+/// Unordered messages that need no room, but all numbers, leave one to a large message that was passed by.
+#[test]
+fn numbers_are_kept_for_a_claim() {
+    for len in [5_000, 8_000] {
+        let mut line = Line::new(1_000);
+        loop {
+            while line.a.outbox.usage.bytes < 40_000 {
+                line.push(1, Delivery::Message, NORMAL, 20);
+            }
+            if line.ms.is_multiple_of(50) {
+                line.push(2, Delivery::Durable, NORMAL, 500);
+            }
+            if line.ms == 300 {
+                line.push(TAG, Delivery::Message, Class::Low, len);
+            }
+            let mut came = false;
+            for (delivery, seq, tag) in line.tick() {
+                came |= tag == TAG;
+                if delivery == Delivery::Durable {
+                    line.b.consume(seq);
+                }
+            }
+            if came {
+                break;
+            }
+            assert!(line.ms < 10_000, "{len} bytes: not in 10 s");
+        }
+    }
+}
+
+/// Durable messages that were passed over whole are still stuck when a narrower path makes symbols of them.
+#[test]
+fn what_was_passed_over_is_stuck_in_symbols_too() {
+    let mut line = Line::new(1_000);
+    for tag in 0..100 {
+        line.push(tag, Delivery::Durable, NORMAL, 300);
+    }
+    while line.ms < 300_000 {
+        line.tick();
+    }
+    line.room = 100;
+    for turn in 0..300 {
+        let begun = line.ms;
+        line.push(TAG, stream(1), NORMAL, 20);
+        while !line.tick().iter().any(|(.., tag)| *tag == TAG) {
+            assert!(line.ms < begun + 2_000, "message {turn}: not in 2 s");
+        }
+    }
+}
+
 /// A durable message in symbols that is not signed for is sent anew every fourth minute, however long that takes.
 #[test]
 fn what_is_asked_after_for_hours_is_still_sent_anew() {
