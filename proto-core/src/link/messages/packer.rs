@@ -248,11 +248,15 @@ impl Outbox {
 
     /// Of small messages, whichever that may be sent came first.
     fn oldest(&self, ready: Ready, class: Class) -> ListId {
+        let small = ListId::of(Kind::Small, class);
+        if !ready.ordered && !ready.durable {
+            return small;
+        }
         let age = |list| self.queue.front(list).and_then(|index| self.queue.get(index)).map(|e| e.generation);
         let kinds =
             [(ready.small, Kind::Small), (ready.ordered, Kind::Ordered), (ready.durable, Kind::Durable)];
         let lists = kinds.into_iter().filter(|&(ready, _)| ready).map(|(_, kind)| ListId::of(kind, class));
-        lists.min_by_key(|&list| age(list)).unwrap_or(ListId::of(Kind::Small, class))
+        lists.min_by_key(|&list| age(list)).unwrap_or(small)
     }
 
     /// The header that `entry` has, or would have if it were numbered now.

@@ -178,6 +178,9 @@ impl Outbox {
     pub(super) fn charge(&mut self, list: ListId, index: u32, whole: bool) {
         let Some(entry) = self.queue.get_mut(index) else { return };
         let charge = charge_of(entry, whole).max(entry.charge);
+        if charge == 0 {
+            return;
+        }
         let more = charge - entry.charge;
         let part = if whole && entry.class == Class::Emergency {
             Part::Urgent
