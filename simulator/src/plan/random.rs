@@ -94,34 +94,36 @@ impl Plan {
     }
 }
 
-/// How many packets one node has to send at most until as many have arrived as its work fills, if all of it goes
-/// where packets are smallest and most is lost.
+/// How many packets one node has to send at most until as many have arrived as its work fills, if all of each flow
+/// goes where, between those two nodes, packets are smallest and most is lost.
 fn packets_of_work(plan: &Plan) -> u64 {
     /// Header, tag, and what a frame says of its symbol.
     const OVERHEAD: u64 = 26;
-    /// Where less arrives, the sender asks at growing pauses and sends nothing else.
+    /// Whatever is lost, no more than twenty packets are granted for one (guess).
     const LEAST_ARRIVING_PPM: u64 = 50_000;
-    let (mut mtu, mut struck_ppm) = (1_400, 0);
-    for fault in &plan.faults {
-        match &fault.what {
-            What::Loss { there_ppm, back_ppm, .. } => struck_ppm = struck_ppm.max(*there_ppm).max(*back_ppm),
-            What::Mtu { mtu: passed, .. } => mtu = mtu.min(u64::from(*passed)),
-            _ => {}
+    let packets = |flow: &FlowPlan| {
+        let joins = |link: &LinkPlan| link.members.contains(&flow.from) && link.members.contains(&flow.to);
+        let ways = || plan.links.iter().enumerate().filter(|(_, link)| joins(link));
+        let touches = |links: &[u32]| links.is_empty() || ways().any(|(at, _)| links.contains(&(at as u32)));
+        let (mut mtu, mut struck_ppm) = (1_400, 0);
+        for fault in &plan.faults {
+            match &fault.what {
+                What::Loss { links, there_ppm, back_ppm } if touches(links) => {
+                    struck_ppm = struck_ppm.max(*there_ppm).max(*back_ppm);
+                }
+                What::Mtu { links, mtu: passed, .. } if touches(links) => mtu = mtu.min(u64::from(*passed)),
+                _ => {}
+            }
         }
-    }
-    let mut link_ppm = 0;
-    for link in &plan.links {
-        link_ppm = link_ppm.max(link.loss_there_ppm).max(link.loss_back_ppm);
-        mtu = mtu.min(u64::from(link.spec().mtu));
-    }
-    let arriving_ppm = u64::from(1_000_000 - link_ppm) * u64::from(1_000_000 - struck_ppm) / 1_000_000;
-    let symbols = |flow: &FlowPlan| {
+        mtu = ways().map(|(_, link)| u64::from(link.spec().mtu)).fold(mtu, u64::min);
+        let link_ppm = ways().map(|(_, link)| link.loss_there_ppm.max(link.loss_back_ppm)).max().unwrap_or(0);
+        let arriving_ppm = u64::from(1_000_000 - link_ppm) * u64::from(1_000_000 - struck_ppm) / 1_000_000;
         let bytes = u64::from(flow.size.0 + flow.size.1) / 2;
-        flow.count * bytes.div_ceil(mtu - OVERHEAD).max(1)
+        let symbols = flow.count * bytes.div_ceil(mtu - OVERHEAD).max(1);
+        symbols * 1_000_000 / arriving_ppm.max(LEAST_ARRIVING_PPM)
     };
-    let of_node = |node| plan.flows.iter().filter(|flow| flow.from == node).map(symbols).sum::<u64>();
-    let most = (0..plan.node_count()).map(of_node).max().unwrap_or(0);
-    most * 1_000_000 / arriving_ppm.max(LEAST_ARRIVING_PPM)
+    let of_node = |node| plan.flows.iter().filter(|flow| flow.from == node).map(packets).sum::<u64>();
+    (0..plan.node_count()).map(of_node).max().unwrap_or(0)
 }
 
 fn draw_node(dice: &mut Dice) -> NodePlan {
@@ -342,7 +344,9 @@ mod tests {
         assert_eq!(packets_of_work(&plan), 220);
         plan.add_fault(0, SECOND, What::Loss { links: vec![], there_ppm: 800_000, back_ppm: 0 });
         assert_eq!(packets_of_work(&plan), 1_100);
-        plan.add_fault(0, SECOND, What::Mtu { links: vec![], mtu: 126, told: false });
+        plan.add_fault(0, SECOND, What::Mtu { links: vec![1], mtu: 64, told: false });
+        assert_eq!(packets_of_work(&plan), 1_100, "another link");
+        plan.add_fault(0, SECOND, What::Mtu { links: vec![0], mtu: 126, told: false });
         assert_eq!(packets_of_work(&plan), 10_100);
         plan.add_fault(0, SECOND, What::Loss { links: vec![], there_ppm: 1_000_000, back_ppm: 0 });
         assert_eq!(packets_of_work(&plan), 20_200);

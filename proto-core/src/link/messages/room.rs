@@ -156,7 +156,7 @@ impl Outbox {
     /// Whether the last ordinary number in reach is kept from this list, for the message with a claim.
     pub(super) fn keeps_number_from(&self, list: ListId) -> bool {
         let claim = self.room.passed.as_ref().and_then(|passed| passed.claim);
-        claim.is_some_and(|claim| claim != list && !claim.is_durable())
+        claim.is_some_and(|claim| claim != list && !claim.is_durable() && self.waits(claim).is_some())
     }
 
     /// The first of a list, if it waits for room, and that will come.
