@@ -7,8 +7,8 @@
 //! that truly owns it has sent something back that way after it was given something by this node, or has
 //! sealed something, whichever way it went, after it was given a handshake there: it has the keys from
 //! that answer. Addresses that the operator named need no proof. Whoever carries what was sent to an address to
-//! another host, and then brings an answer of that host from that address, receives there as well: nobody can tell
-//! him from a translator.
+//! another host, and then brings an answer of that host from that address, receives there as well, and so does
+//! whoever carries the answer to a handshake from there to the host that asked: nobody can tell him from a translator.
 //!
 //! Nor can anybody make a node compute: to addresses that have not shown that they receive, it answers no
 //! more handshakes a second than `Limits::free_handshakes_per_s` (twice that within one second of world
@@ -59,6 +59,8 @@ pub struct Amplification {
     carried: BTreeMap<u32, VecDeque<Place>>,
     /// The last packets of such hosts, and what they had been given.
     answers: Recent<Vec<Place>>,
+    /// By host: the indices of the last handshakes that it began.
+    asked: BTreeMap<u32, VecDeque<[u8; 3]>>,
     hosts: u32,
     /// By host.
     work: Vec<Work>,
@@ -72,6 +74,8 @@ const MOST_ANSWERS: usize = 1_024;
 const MOST_CARRIED: usize = 1_024;
 /// Places of which one host may be carrying the answer.
 const MOST_PLACES: usize = 16;
+/// Handshakes of one host whose answers are recognised when they are carried to it.
+const MOST_ASKED: usize = 64;
 
 /// A host, a link of it, and the number of an address there.
 type Place = (u32, u32, u64);
@@ -116,6 +120,7 @@ impl Amplification {
             strays: Recent::default(),
             carried: BTreeMap::new(),
             answers: Recent::default(),
+            asked: BTreeMap::new(),
             hosts,
             work,
         }
@@ -202,6 +207,11 @@ impl Amplification {
             if known.len() > MOST_PLACES {
                 known.pop_front();
             }
+            let asked = self.asked.get(&host);
+            if receiver_in(bytes).is_some_and(|index| asked.is_some_and(|asked| asked.contains(&index))) {
+                let (answerer, link, to) = place;
+                self.answered.entry((answerer, host)).or_default().push((link, to));
+            }
         }
         let Some(place) = number_of(&from).map(|from| (host, link, from)) else { return };
         if self.answers.get(bytes).is_some_and(|places| places.contains(&place))
@@ -211,8 +221,17 @@ impl Amplification {
         }
     }
 
-    /// `host` sends `bytes`: they may answer what was carried to it.
+    /// `host` sends `bytes`: they may begin a handshake, or answer what was carried to it.
     fn spoke(&mut self, host: u32, bytes: &[u8]) {
+        if let Some(index) = asker_in(bytes) {
+            let asked = self.asked.entry(host).or_default();
+            if asked.back() != Some(&index) {
+                asked.push_back(index);
+            }
+            if asked.len() > MOST_ASKED {
+                asked.pop_front();
+            }
+        }
         let Some(known) = self.carried.get_mut(&host) else { return };
         known.retain(|place| self.accounts.get(place).is_some_and(|account| !account.proved));
         if known.is_empty() {
@@ -294,6 +313,26 @@ impl Checker for Amplification {
 /// Whether a packet belongs to the handshake family, by its first bit.
 fn is_handshake(bytes: &[u8]) -> bool {
     bytes.first().is_some_and(|first| first & 0x80 == 0)
+}
+
+/// A handshake packet, or as much of one as begins in this fragment.
+fn begun(bytes: &[u8]) -> &[u8] {
+    let is_fragment = bytes.first() == Some(&wire::FRAGMENT);
+    let first = is_fragment && bytes.get(wire::FRAGMENT_DATA - 2..wire::FRAGMENT_DATA) == Some(&[0; 2]);
+    if first { &bytes[wire::FRAGMENT_DATA..] } else { bytes }
+}
+
+/// The index by which whoever begins a handshake wants to be addressed; `None` in other packets.
+fn asker_in(bytes: &[u8]) -> Option<[u8; 3]> {
+    let question = begun(bytes);
+    let asks = matches!(question.first(), Some(&(wire::INIT_IK | wire::INIT_XX)));
+    question.get(wire::SENDER..).filter(|_| asks)?.first_chunk().copied()
+}
+
+/// The index that the answer to a handshake is addressed to; `None` in other packets.
+fn receiver_in(bytes: &[u8]) -> Option<[u8; 3]> {
+    let answer = begun(bytes);
+    answer.get(wire::PRELUDE..).filter(|_| answer.first() == Some(&wire::RESPONSE))?.first_chunk().copied()
 }
 
 /// What sets the answer to a handshake apart from every other; `None` for other packets.
@@ -396,6 +435,42 @@ mod tests {
             given(&mut watch, 0, from, address_of(0), says);
             // At most 180 bytes came from there, and 80 are used.
             assert_eq!(sends(&mut watch, 0, forged, &[&SEALED[..], &[3; 8]].concat()), proves);
+        }
+    }
+
+    /// An attacker catches the answer to a host's handshake at the port that its translator has given up, and carries
+    /// it to the host, which has the keys from it. Another's answer gives no keys; nor does one that nobody carried.
+    #[test]
+    fn who_carries_the_answer_to_a_handshake_receives() {
+        let (server, gone, forged) = (address_of(0), translated(1, 7), Addr::from_u32(0xc000_0001));
+        let packet = |kind, sender: u8, receiver: u8| {
+            [&[kind, 1, 1, sender, 0, 0, receiver, 0, 0], &[sender; 91][..]].concat()
+        };
+        let fragment = |whole: &[u8], offset: u8| {
+            [&[wire::FRAGMENT, 1, 1, 9, 0, 0, 1, 2, 3, 4, 100, 0, offset, 0], whole].concat()
+        };
+        let (question, answer) = (packet(wire::INIT_IK, 5, 0), packet(wire::RESPONSE, 6, 5));
+        let (first, later) = (fragment(&answer, 0), fragment(&answer, 8));
+        for (asks, carried, at, proves) in [
+            (question.clone(), Some(&answer), gone, true),
+            (question.clone(), Some(&answer), forged, true),
+            (fragment(&question, 0), Some(&first), gone, true),
+            (question.clone(), Some(&later), gone, false),
+            (question.clone(), None, gone, false),
+            (packet(wire::INIT_IK, 7, 0), Some(&answer), gone, false),
+            (packet(wire::RESPONSE, 5, 0), Some(&answer), gone, false),
+        ] {
+            let mut watch = watch();
+            assert_eq!(watch.see(0, &Sight::Endpoint { host: 1, link: 0, to: server }), None);
+            assert!(sends(&mut watch, 1, server, &asks));
+            given(&mut watch, 0, at, server, &[0; 120]);
+            assert!(sends(&mut watch, 0, at, carried.unwrap_or(&answer)));
+            if let Some(carried) = carried {
+                given(&mut watch, 1, server, Addr::ANY, carried);
+            }
+            assert!(sends(&mut watch, 1, server, &SEALED));
+            given(&mut watch, 0, address_of(1), server, &SEALED);
+            assert_eq!(sends(&mut watch, 0, at, &SEALED), proves, "{asks:?}");
         }
     }
 
