@@ -42,6 +42,8 @@ const MOST_EPHEMERALS: usize = 1 << 18;
 
 /// Where a packet keeps what matters here (session/message.rs and session/transport.rs of the core).
 pub(super) mod wire {
+    /// The first byte of a data packet stands before the receiver's index.
+    pub(in crate::check) const INDEX: usize = 1;
     /// The low bytes of a data packet's number; the first byte's last two bits say how many, less one.
     pub(in crate::check) const NUMBER: usize = 4;
     pub(in crate::check) const INIT_IK: u8 = 1;
