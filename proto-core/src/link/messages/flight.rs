@@ -202,6 +202,7 @@ impl Outbox {
     pub(super) fn finish(&mut self, budget: &mut Budget, index: u32, outcome: Outcome) {
         let mut next = Some(index);
         while let Some(index) = next.take() {
+            let list = self.queue.get(index).map_or(ListId::OUT, Entry::list);
             let Some(entry) = self.release(budget, index) else { return };
             if entry.manner != Manner::Datagram {
                 self.receipt(entry.tag, outcome);
@@ -212,6 +213,7 @@ impl Outbox {
                 Manner::Plain | Manner::Ordered(_) if entry.seq == UNNUMBERED => {
                     if let (Manner::Ordered(stream), Some(streams)) = (entry.manner, &mut self.streams) {
                         streams.unqueued(stream);
+                        self.sort_in(list);
                     }
                 }
                 Manner::Plain => self.end_number(entry.seq, outcome),

@@ -137,11 +137,7 @@ impl Outbox {
             Manner::Datagram => self.queue.push_back(ListId::of(Kind::Small, send.class), index),
             Manner::Plain => self.queue.push_back(ListId::of(self.kind_of(len), send.class), index),
             Manner::Ordered(stream) => {
-                let kind = match self.kind_of(len) {
-                    Kind::Small => Kind::Ordered,
-                    large => large,
-                };
-                let wish = ListId::of(kind, send.class);
+                let wish = self.list_of_ordered(len, send.class);
                 let list = self.streams.get_or_insert_default().queue(stream, wish);
                 self.queue.push_back(list, index);
             }
@@ -153,6 +149,37 @@ impl Outbox {
     /// Small messages and those that need symbols wait apart, so neither blocks the other.
     fn kind_of(&self, len: usize) -> Kind {
         if len + SMALL_HEADER <= self.path.room.max(SMALLEST_ROOM) { Kind::Small } else { Kind::Bulk }
+    }
+
+    fn list_of_ordered(&self, len: usize, class: Class) -> ListId {
+        let kind = match self.kind_of(len) {
+            Kind::Small => Kind::Ordered,
+            large => large,
+        };
+        ListId::of(kind, class)
+    }
+
+    /// The first message of `list` has left it. The next one may have come there behind others of its stream: if it is
+    /// less urgent than the list, or larger, it would keep those behind it from going, and use their share. It goes where it belongs,
+    /// and the rest of its stream with it. Nothing moves up again, so no message moves more often than there are lists.
+    pub(super) fn sort_in(&mut self, list: ListId) {
+        while let Some(entry) = self.queue.front(list).and_then(|index| self.queue.get(index)) {
+            let Manner::Ordered(stream) = entry.manner else { return };
+            let wish = self.list_of_ordered(entry.payload.len(), entry.class);
+            if entry.sent || !wish.is_behind(list) {
+                return;
+            }
+            let Some(streams) = &mut self.streams else { return };
+            let rest = streams.queued(stream).max(1) as usize;
+            streams.moved(stream, wish);
+            let is_of_it = |index: &u32| {
+                self.queue.get(*index).is_some_and(|entry| entry.manner == Manner::Ordered(stream))
+            };
+            let moving: Vec<u32> = self.queue.walk(list).filter(is_of_it).take(rest).collect();
+            for index in moving {
+                self.queue.push_back(wish, index);
+            }
+        }
     }
 
     fn largest(&self, cx: &Cx<'_>, delivery: Delivery, room: usize) -> u64 {

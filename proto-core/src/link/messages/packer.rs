@@ -294,6 +294,7 @@ impl Outbox {
         }
         self.queue.unlink(index);
         self.start(list, index, true);
+        self.sort_in(list);
         let left = p.w.room() - bare;
         let closed =
             left < varint_len(len as u64) + LEAST_FRAME || !(p.info.spare || self.queue.any_sendable());
@@ -375,6 +376,7 @@ impl Outbox {
             let class = entry.class;
             self.queue.push_back(ListId::of(Kind::Active, class), index);
         }
+        self.sort_in(list);
         Step::Moved
     }
 

@@ -65,6 +65,11 @@ impl ListId {
         self.0 / 5 == Kind::Durable as u8
     }
 
+    /// Whether it is of a less urgent class than the other, or of larger messages of the same.
+    pub(super) fn is_behind(self, other: ListId) -> bool {
+        (self.0 % 5, self.0 / 5) > (other.0 % 5, other.0 / 5)
+    }
+
     /// The lists of messages that were never sent.
     pub(super) fn unsent() -> impl Iterator<Item = ListId> {
         let first = Kind::Small as u8 * 5;

@@ -25,6 +25,10 @@ const EMERGENCY_PART: u64 = 16;
 /// Who was passed by with so many times the promise has a claim: in places of a `TINY` peer 42 messages, where the
 /// least urgent class has its share in every 20.
 const PASSED_BY: u64 = 4;
+/// Each message passes with at least one part in so many of the promise, so that a thousand give a claim towards
+/// the largest peer (guess): a megabyte waited nine minutes for ten small messages a second to `SMALL`, and would have waited
+/// six hours for four a second to `SERVER`.
+const PASSING_PART: u64 = 256;
 
 /// Bytes that an outbox takes beyond its own size while messages wait for room.
 pub const PASSED_BYTES: u64 = size_of::<Passed>() as u64;
@@ -36,6 +40,9 @@ pub(super) enum Part {
     Common,
     /// Emergencies of one packet.
     Urgent,
+    /// Of those, durable ones. They may count for seconds while the receiver's application takes nothing, in places that
+    /// are none of the others'.
+    UrgentDurable,
     /// Durable messages in symbols that were asked after again and again: the receiver's application is waited for.
     Stuck,
 }
@@ -47,6 +54,7 @@ pub(super) struct Room {
     pub(super) outstanding: u64,
     /// The parts of that.
     urgent: u32,
+    urgent_durable: u32,
     stuck: u32,
     /// While any wait that were not sent.
     passed: Option<Box<Passed>>,
@@ -68,6 +76,7 @@ impl Room {
         match part {
             Part::Common => None,
             Part::Urgent => Some(&mut self.urgent),
+            Part::UrgentDurable => Some(&mut self.urgent_durable),
             Part::Stuck => Some(&mut self.stuck),
         }
     }
@@ -87,15 +96,20 @@ impl Room {
     }
 
     /// What is under way in all, and its parts.
-    pub(super) fn sums(&self) -> (u64, u32, u32) {
-        (self.outstanding, self.urgent, self.stuck)
+    pub(super) fn sums(&self) -> (u64, u32, u32, u32) {
+        (self.outstanding, self.urgent, self.urgent_durable, self.stuck)
+    }
+
+    /// What emergencies of one packet count as; for one that is not durable, only those like it.
+    fn urgent(&self, durable: bool) -> u64 {
+        u64::from(self.urgent) + if durable { u64::from(self.urgent_durable) } else { 0 }
     }
 
     /// Whether a message may begin though it does not fit, since nothing else makes room soon: its receiver keeps room
     /// for one beyond its promise. But what may be stuck itself counts among the stuck.
     fn is_alone(&self, entry: &Entry, whole: bool) -> bool {
         let others = if may_stick(entry, whole) { 0 } else { self.stuck };
-        self.outstanding == u64::from(self.urgent) + u64::from(others)
+        self.outstanding == self.urgent(true) + u64::from(others)
     }
 }
 
@@ -135,7 +149,7 @@ impl Outbox {
         let for_emergencies = (promised / EMERGENCY_PART).max(u64::from(PeerParams::PLACE_BYTES));
         let after = self.room.outstanding + charge;
         if hurries {
-            let urgent = u64::from(self.room.urgent);
+            let urgent = self.room.urgent(entry.manner == Manner::Durable);
             urgent == 0 || after <= promised || urgent + charge <= for_emergencies
         } else {
             let kept = if whole { for_emergencies } else { promised / SMALL_PART };
@@ -183,7 +197,7 @@ impl Outbox {
         }
         let more = charge - entry.charge;
         let part = if whole && entry.class == Class::Emergency {
-            Part::Urgent
+            if entry.manner == Manner::Durable { Part::UrgentDurable } else { Part::Urgent }
         } else if may_stick(entry, whole) && entry.probes >= ASK_THEN_ANEW {
             Part::Stuck
         } else {
@@ -203,9 +217,12 @@ impl Outbox {
             self.room.passed = None;
             return;
         }
-        let enough = u32::try_from(PASSED_BY * self.promised()).unwrap_or(u32::MAX);
+        let promised = self.promised();
+        // Half of what can be counted: a claim must be reached before the count comes round.
+        let enough = (PASSED_BY * promised).min(u64::from(u32::MAX / 2)) as u32;
+        let least = (promised / PASSING_PART).max(u64::from(PeerParams::PLACE_BYTES)) as u32;
         let mut passed = self.room.passed.take().unwrap_or_default();
-        passed.taken = passed.taken.wrapping_add(taken);
+        passed.taken = passed.taken.wrapping_add(taken.max(least));
         passed.claim = None;
         let mut most = enough.max(1) - 1;
         for (waiting, since) in ListId::unsent().zip(&mut passed.since) {

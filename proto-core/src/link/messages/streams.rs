@@ -88,7 +88,8 @@ pub(super) struct Streams {
 
 impl Streams {
     /// Counts a message of `stream` in. It joins its unsent predecessors, even those of another
-    /// class: it could not be delivered before them anyway.
+    /// class: it could not be delivered before them anyway. Once they are sent it goes where it belongs, if others there
+    /// are more urgent or smaller.
     pub(super) fn queue(&mut self, stream: u16, wish: ListId) -> ListId {
         let state = self.streams.entry(stream).or_insert(Stream { queued: 0, list: wish, last: UNNUMBERED });
         if state.queued == 0 {
@@ -96,6 +97,18 @@ impl Streams {
         }
         state.queued += 1;
         state.list
+    }
+
+    /// How many messages of `stream` were never sent.
+    pub(super) fn queued(&self, stream: u16) -> u32 {
+        self.streams.get(&stream).map_or(0, |state| state.queued)
+    }
+
+    /// All messages of `stream` that were never sent are in this list now.
+    pub(super) fn moved(&mut self, stream: u16, list: ListId) {
+        if let Some(state) = self.streams.get_mut(&stream) {
+            state.list = list;
+        }
     }
 
     /// The number of the unfinished message before the next one of `stream`.

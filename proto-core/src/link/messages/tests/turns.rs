@@ -9,7 +9,7 @@ fn stream(stream: u16) -> Delivery {
     Delivery::Stream { stream }
 }
 
-/// A packet each 5 ms from a large node to a `TINY` one, over a round trip of 150 ms.
+/// A packet each 5 ms from a large node to another, mostly a `TINY` one, over a round trip of 150 ms.
 struct Line {
     a: End,
     b: End,
@@ -22,8 +22,13 @@ struct Line {
 
 impl Line {
     fn new(room: usize) -> Line {
-        let (mut a, mut b) = (End::new(Limits::SERVER, 1), End::new(Limits::TINY, 2));
-        a.outbox.connected(params(&Limits::TINY, false));
+        Line::to(Limits::TINY, room)
+    }
+
+    fn to(limits: Limits, room: usize) -> Line {
+        let promised = params(&limits, false);
+        let (mut a, mut b) = (End::new(Limits::SERVER, 1), End::new(limits, 2));
+        a.outbox.connected(promised);
         b.outbox.connected(params(&Limits::SERVER, false));
         assert!(a.packet(&clean(room)).is_none(), "the size of packets is known");
         Line { a, b, room, ms: 0, way: VecDeque::new(), refused: 0 }
@@ -132,6 +137,145 @@ fn emergencies_neither_wait_for_a_claim_nor_keep_it_from_being_met() {
         assert!(worst <= 210, "{delivery:?}: {worst} ms");
         assert!(large.is_some_and(|ms| ms < 15_000), "{delivery:?}: {large:?}");
     }
+}
+
+/// Small messages that come now and then, and of which always one is under way, do not hold a large one out for as many
+/// as there are bytes in the promise.
+#[test]
+fn few_bytes_pass_as_places_do() {
+    for (limits, delivery, len, large, within) in [
+        (Limits::TINY, Delivery::Durable, 8, 8_000, 6_000),
+        (Limits::TINY, Delivery::Durable, 500, 8_000, 6_000),
+        (Limits::SMALL, stream(1), 20, 1_000_000, 120_000),
+        (Limits::SMALL, Delivery::Durable, 20, 1_000_000, 120_000),
+    ] {
+        let mut line = Line::to(limits, 1_000);
+        loop {
+            if line.ms.is_multiple_of(100) {
+                line.push(1, delivery, NORMAL, len);
+            }
+            if line.ms == 1_000 {
+                line.push(TAG, Delivery::Message, NORMAL, large);
+            }
+            let mut came = false;
+            for (delivery, seq, tag) in line.tick() {
+                came |= tag == TAG;
+                if delivery == Delivery::Durable {
+                    line.b.consume(seq);
+                }
+            }
+            if came {
+                break;
+            }
+            assert!(line.ms < within, "{large} beside {len} bytes, {delivery:?}: not in {within} ms");
+        }
+    }
+}
+
+/// Durable emergencies that the receiver's application passes over, beside as many durable messages as it has promised to
+/// keep, leave the part of the others free.
+#[test]
+fn an_emergency_does_not_wait_for_durable_ones() {
+    let mut line = Line::new(1_000);
+    for tag in 0..3 {
+        line.push(tag, Delivery::Durable, NORMAL, 8_000);
+    }
+    let mut begun = VecDeque::new();
+    while line.ms < 120_000 {
+        if line.ms > 10_000 && line.ms.is_multiple_of(1_000) {
+            line.push(5, Delivery::Durable, Class::Emergency, 20);
+        }
+        if line.ms > 20_000 && line.ms.is_multiple_of(10_000) {
+            line.push(TAG, stream(1), Class::Emergency, 20);
+            begun.push_back(line.ms);
+        }
+        for (.., tag) in line.tick() {
+            if tag == TAG {
+                let ms = line.ms - begun.pop_front().unwrap();
+                assert!(ms <= 160, "{ms} ms at {}", line.ms);
+            }
+        }
+    }
+    assert!(begun.is_empty());
+}
+
+/// What is sent anew to a peer that has restarted is asked after anew: the last question to the one before may have been put off
+/// for a minute, and until four were asked it takes room from others.
+#[test]
+fn a_restart_does_not_wait_for_the_questions_of_before() {
+    let mut line = Line::new(1_000);
+    for tag in 0..60 {
+        line.push(tag, Delivery::Durable, NORMAL, 900);
+    }
+    while line.ms < 200_000 {
+        line.tick();
+    }
+    line.a.outbox.peer_restarted(&mut line.a.sending);
+    line.b.inbox.peer_restarted(&mut line.b.receiving);
+    line.way.clear();
+    line.push(TAG, stream(1), NORMAL, 20);
+    while !line.tick().iter().any(|(.., tag)| *tag == TAG) {
+        assert!(line.ms < 220_000, "not in 20 s");
+    }
+}
+
+/// What follows an emergency in its stream, less urgent or larger, does not keep the emergencies of other streams waiting,
+/// nor go at their share; and the stream keeps its order.
+#[test]
+fn an_emergency_waits_for_no_follower_of_another() {
+    use Class::{Background, Emergency, Low};
+    for (room, followers) in [
+        (1_000, &[(Low, 900); 40][..]),
+        (1_000, &[(Emergency, 8_000)]),
+        (
+            1_000,
+            &[(NORMAL, 900), (Emergency, 20), (Low, 900), (Background, 8_000), (Emergency, 8_000), (Low, 20)],
+        ),
+        (60, &[(Emergency, 2_000), (Low, 30)]),
+    ] {
+        let mut line = Line::new(room);
+        let (mut first, mut came, mut order) = (0, 0, Vec::new());
+        while came == 0 || order.len() <= followers.len() {
+            while line.a.outbox.usage.bytes < 40_000 && line.a.push(1, stream(3), NORMAL, 30).is_ok() {}
+            if line.ms == 300 {
+                line.push(10, stream(1), Emergency, 20);
+                for (tag, &(class, len)) in followers.iter().enumerate() {
+                    line.push(11 + tag as u64, stream(1), class, len);
+                }
+                line.push(TAG, stream(2), Emergency, 20);
+            }
+            for (.., tag) in line.tick() {
+                match tag {
+                    1 => continue,
+                    TAG => came = line.ms,
+                    _ => order.push(tag),
+                }
+                first = if tag == 10 { line.ms } else { first };
+            }
+            assert!(line.ms < 60_000, "{followers:?}: {came} ms, {} came", order.len());
+        }
+        assert!(order.is_sorted(), "{followers:?}: {order:?}");
+        // Beside what takes all room one emergency begins at a time.
+        assert!(first > 300 && came - first <= 310, "{followers:?}: at {came}, the first at {first}");
+        line.a.outbox.check();
+    }
+}
+
+/// Nor does it wait for the follower of one that expired before it was sent.
+#[test]
+fn an_emergency_waits_for_no_follower_of_one_that_expired() {
+    let mut line = Line::new(1_000);
+    let lifetime = Some(Duration::from_millis(1));
+    line.a.push_for(10, stream(1), Class::Emergency, 20, lifetime).unwrap();
+    line.push(11, stream(1), Class::Low, 900);
+    line.push(12, stream(2), Class::Emergency, 20);
+    let later = line.a.now + Duration::from_millis(1);
+    line.a.wake(later);
+    let mut came = Vec::new();
+    while line.ms < 1_000 {
+        came.extend(line.tick().into_iter().map(|(.., tag)| tag));
+    }
+    assert_eq!(came, [12, 11]);
 }
 
 /// Large durable messages whose receiver takes one in ten seconds wait, and nothing else does; nor is anything sent that
