@@ -128,6 +128,9 @@ impl Outbox {
 
     /// Finishes the acknowledged messages whose predecessors are below the floor that was heard.
     fn finish_orphans(&mut self, budget: &mut Budget) {
+        if let Some(streams) = &mut self.streams {
+            streams.heard(self.floor.heard());
+        }
         while let Some(&(before, index)) = self.streams.as_ref().and_then(|streams| streams.orphans.first()) {
             if before >= self.floor.heard() {
                 return;
@@ -137,6 +140,7 @@ impl Outbox {
             }
             self.finish(budget, index, Outcome::Delivered);
         }
+        self.streams.take_if(|streams| streams.is_empty());
     }
 
     /// The peer says which messages of a space it has for good.
@@ -213,8 +217,8 @@ impl Outbox {
                 Manner::Plain | Manner::Ordered(_) if entry.seq == UNNUMBERED => {
                     if let (Manner::Ordered(stream), Some(streams)) = (entry.manner, &mut self.streams) {
                         streams.unqueued(stream);
-                        self.sort_in(list);
                     }
+                    self.sort_in(list);
                 }
                 Manner::Plain => self.end_number(entry.seq, outcome),
                 Manner::Ordered(stream) => {
@@ -224,9 +228,7 @@ impl Outbox {
                 }
             }
         }
-        if self.streams.as_ref().is_some_and(|streams| streams.is_empty()) {
-            self.streams = None;
-        }
+        self.streams.take_if(|streams| streams.is_empty());
     }
 
     /// An ordinary number is done with. If it may not have arrived, the peer must not wait for it.
@@ -242,9 +244,8 @@ impl Outbox {
     /// is acknowledged and waited for nothing else.
     fn end_ordered(&mut self, stream: u16, entry: &Entry, outcome: Outcome) -> Option<u32> {
         let delivered = outcome == Outcome::Delivered;
-        let before = if delivered { UNNUMBERED } else { entry.before };
-        if let Some(streams) = &mut self.streams {
-            streams.ended(stream, entry.seq, before);
+        if delivered && let Some(streams) = &mut self.streams {
+            streams.delivered(stream, entry.seq);
         }
         let after = entry.after;
         let next = self.queue.get_mut(after).filter(|next| next.before == entry.seq && after != NONE)?;
@@ -358,9 +359,7 @@ impl Outbox {
                 self.receipt(entry.tag, Outcome::Uncertain);
             }
         }
-        if self.streams.as_ref().is_some_and(|streams| streams.is_empty()) {
-            self.streams = None;
-        }
+        self.streams.take_if(|streams| streams.is_empty());
         self.floor = Floor::default();
         self.resend_durable();
     }

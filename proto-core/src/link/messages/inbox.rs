@@ -381,12 +381,26 @@ impl Inbox {
             }
         }
         if space == ORDINARY && floor > 0 {
+            self.drop_held(cx, budget, floor);
             let mut ready = Vec::new();
             self.release_held(cx, budget, (0, 0), (floor - 1, u64::MAX), &mut ready);
             while let Some(done) = ready.pop() {
                 self.release_held(cx, budget, (done, 0), (done, u64::MAX), &mut ready);
             }
             self.held.take_if(|held| held.before.is_empty());
+        }
+    }
+
+    /// Drops what is held below `floor`: it was given up. Otherwise its sender would have waited until it heard that this
+    /// node knows of its predecessor's end, and then it is not held any more.
+    fn drop_held(&mut self, cx: &mut Cx<'_>, budget: &mut Budget, floor: u64) {
+        let Some(held) = &mut self.held else { return };
+        while let Some((&seq, &before)) = held.before.first_key_value().filter(|(seq, _)| **seq < floor) {
+            held.before.remove(&seq);
+            if let Some(payload) = held.waiting.remove(&(before, seq)) {
+                cx.drops.count(Drop::Expired);
+                budget.give(&mut self.usage, payload.len(), false);
+            }
         }
     }
 

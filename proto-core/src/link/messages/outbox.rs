@@ -161,11 +161,11 @@ impl Outbox {
 
     /// The first message of `list` has left it. The next one may have come there behind others of its stream: if it is
     /// less urgent than the list, or larger, it would keep those behind it from going, and use their share. It goes where it belongs,
-    /// and the rest of its stream with it. Nothing moves up again, so no message moves more often than there are lists.
+    /// and the rest of its stream with it. Nothing becomes more urgent by that, so no message moves more often than there are lists.
     pub(super) fn sort_in(&mut self, list: ListId) {
         while let Some(entry) = self.queue.front(list).and_then(|index| self.queue.get(index)) {
             let Manner::Ordered(stream) = entry.manner else { return };
-            let wish = self.list_of_ordered(entry.payload.len(), entry.class);
+            let wish = self.list_of_ordered(entry.payload.len(), entry.class).at_most_as_urgent_as(list);
             if entry.sent || !wish.is_behind(list) {
                 return;
             }
@@ -267,6 +267,32 @@ impl Outbox {
         }
     }
 
+    /// Of each stream all messages that were never sent are in one list, in the order in which they came.
+    fn check_streams(&self) {
+        let Some(streams) = &self.streams else { return };
+        let mut queues = streams.queues();
+        for list in ListId::unsent() {
+            let mut last = alloc::collections::BTreeMap::new();
+            for entry in self.queue.walk(list).filter_map(|index| self.queue.get(index)) {
+                let Manner::Ordered(stream) = entry.manner else { continue };
+                assert!(
+                    last.insert(stream, entry.generation) < Some(entry.generation),
+                    "stream {stream} is torn"
+                );
+                let waiting =
+                    queues.get_mut(&stream).filter(|(its, _)| *its == list).map(|(_, queued)| queued);
+                assert!(
+                    waiting.as_ref().is_some_and(|queued| **queued > 0),
+                    "stream {stream} waits elsewhere"
+                );
+                if let Some(queued) = waiting {
+                    *queued -= 1;
+                }
+            }
+        }
+        assert!(queues.values().all(|(_, queued)| *queued == 0), "messages of streams are lost");
+    }
+
     /// Panics when an invariant does not hold.
     pub fn check(&self) {
         self.queue.check();
@@ -287,6 +313,7 @@ impl Outbox {
         }
         assert_eq!(usage, self.usage, "what is held and what is counted");
         assert_eq!(room.sums(), self.room.sums(), "bytes under way");
+        self.check_streams();
         self.numbers.check();
         if let Some(params) = self.params {
             assert!(self.numbers.span() <= u64::from(params.message_window).max(1), "numbers too far apart");

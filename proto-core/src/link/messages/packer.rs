@@ -354,10 +354,13 @@ impl Outbox {
             if let Some(entry) = self.queue.get_mut(index) {
                 entry.before = before;
             }
-            if before != UNNUMBERED
-                && let Some(previous) = self.numbers.find(before).and_then(|at| self.queue.get_mut(at))
-            {
+            if before == UNNUMBERED {
+                return;
+            }
+            if let Some(previous) = self.numbers.find(before).and_then(|at| self.queue.get_mut(at)) {
                 previous.after = index;
+            } else if let Some(entry) = self.queue.get_mut(index) {
+                entry.orphan = true;
             }
         }
     }

@@ -70,6 +70,11 @@ impl ListId {
         (self.0 % 5, self.0 / 5) > (other.0 % 5, other.0 / 5)
     }
 
+    /// The list of this kind that is of its own class, or of the other's if that is less urgent.
+    pub(super) fn at_most_as_urgent_as(self, other: ListId) -> ListId {
+        ListId(self.0 - self.0 % 5 + (self.0 % 5).max(other.0 % 5))
+    }
+
     /// The lists of messages that were never sent.
     pub(super) fn unsent() -> impl Iterator<Item = ListId> {
         let first = Kind::Small as u8 * 5;

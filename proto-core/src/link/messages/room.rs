@@ -14,7 +14,7 @@ use alloc::boxed::Box;
 
 use super::flight::ASK_THEN_ANEW;
 use super::outbox::{Outbox, SMALL_HEADER};
-use super::queue::{Entry, ListId, Manner};
+use super::queue::{Entry, ListId, Manner, UNNUMBERED};
 use crate::node::input::Class;
 use crate::params::PeerParams;
 
@@ -140,7 +140,7 @@ impl Outbox {
         if charge == 0 {
             return true;
         }
-        let hurries = whole && entry.class == Class::Emergency;
+        let hurries = whole && entry.class == Class::Emergency && !self.has_to_follow(entry);
         let waits_for = |first: &Entry| !hurries || first.class == Class::Emergency;
         if self.claimant().is_some_and(|(claimed, first)| claimed != list && waits_for(first)) {
             return false;
@@ -155,6 +155,15 @@ impl Outbox {
             let kept = if whole { for_emergencies } else { promised / SMALL_PART };
             self.room.is_alone(entry, whole) || after <= promised.saturating_sub(kept)
         }
+    }
+
+    /// Whether a message that was never sent would have to wait at its receiver for one that is in no hurry, or was given up:
+    /// beyond what is promised there is no room for that.
+    fn has_to_follow(&self, entry: &Entry) -> bool {
+        let (Manner::Ordered(stream), Some(streams)) = (entry.manner, &self.streams) else { return false };
+        let before = streams.last(stream);
+        let hurries = |index| self.queue.get(index).is_some_and(|before| before.part == Part::Urgent);
+        before != UNNUMBERED && !self.numbers.find(before).is_some_and(hurries)
     }
 
     fn promised(&self) -> u64 {
@@ -229,7 +238,9 @@ impl Outbox {
             if waiting == list || !self.queue.has(waiting) {
                 *since = passed.taken;
             }
-            let by = passed.taken.wrapping_sub(*since);
+            // A claim that waits long must not be lost when the count comes round.
+            let by = passed.taken.wrapping_sub(*since).min(u32::MAX / 2);
+            *since = passed.taken.wrapping_sub(by);
             if by > most && self.waits(waiting).is_some() {
                 (most, passed.claim) = (by, Some(waiting));
             }

@@ -1,7 +1,8 @@
 //! Ordinary message numbers, and the order of streams within them.
 //!
 //! A message of a stream says how far back its predecessor's number is, and the receiver waits for
-//! that one. The sender keeps the chain as long as it matters: while the predecessor is unfinished.
+//! that one. The sender keeps the chain as long as it matters: while the predecessor is unfinished, and after it was given
+//! up until the receiver has heard so. What of it is still under way by then would come after its successor.
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -74,7 +75,7 @@ struct Stream {
     /// Messages that were never sent, all in this list so that their order is kept.
     queued: u32,
     list: ListId,
-    /// The last number sent, while it is unfinished.
+    /// The last number sent, until it is delivered, or given up and below the floor that was heard.
     last: u64,
 }
 
@@ -111,7 +112,7 @@ impl Streams {
         }
     }
 
-    /// The number of the unfinished message before the next one of `stream`.
+    /// The number for which the next message of `stream` has to wait.
     pub(super) fn last(&self, stream: u16) -> u64 {
         self.streams.get(&stream).map_or(UNNUMBERED, |state| state.last)
     }
@@ -134,16 +135,31 @@ impl Streams {
         }
     }
 
-    /// The message `seq` of `stream` ended; `before` is the unfinished one before it, if any.
-    pub(super) fn ended(&mut self, stream: u16, seq: u64, before: u64) {
+    /// The message `seq` of `stream` was delivered.
+    pub(super) fn delivered(&mut self, stream: u16, seq: u64) {
         if let Some(state) = self.streams.get_mut(&stream)
             && state.last == seq
         {
-            state.last = before;
-            if state.queued == 0 && before == UNNUMBERED {
+            state.last = UNNUMBERED;
+            if state.queued == 0 {
                 self.streams.remove(&stream);
             }
         }
+    }
+
+    /// The receiver has heard that nothing below `floor` comes any more.
+    pub(super) fn heard(&mut self, floor: u64) {
+        self.streams.retain(|_, state| {
+            if state.last < floor {
+                state.last = UNNUMBERED;
+            }
+            state.queued > 0 || state.last != UNNUMBERED
+        });
+    }
+
+    /// How many messages wait in which list, by stream.
+    pub(super) fn queues(&self) -> BTreeMap<u16, (ListId, u32)> {
+        self.streams.iter().map(|(&stream, state)| (stream, (state.list, state.queued))).collect()
     }
 
     /// A new association: no predecessor is under way.

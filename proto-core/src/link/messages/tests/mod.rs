@@ -17,6 +17,7 @@ mod devices;
 mod figures;
 mod lives;
 mod once;
+mod streams;
 
 mod room;
 mod turns;
