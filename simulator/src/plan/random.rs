@@ -87,6 +87,13 @@ impl Plan {
                 link.segments = dice.pick(&[2, 4, 16, 64]);
             }
         }
+        // What expires may be on its way, or held for its turn.
+        for flow in &mut plan.flows {
+            if dice.chance(25) {
+                flow.lifetime_us =
+                    Some(dice.pick(&[SECOND / 50, SECOND / 5, SECOND, 5 * SECOND, 30 * SECOND]));
+            }
+        }
         // Twice what the work takes when a tiny receiver that cannot decode loses five in six: seed 241695 sends 43,000
         // packets of 66 bytes where 22,400 would do if each loss were known at once.
         plan.expect.packets_per_s = (2 * packets_of_work(&plan)).max(20_000);

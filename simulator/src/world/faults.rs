@@ -275,7 +275,7 @@ impl<S: Subject> World<S> {
             self.pool.discard(packet);
         }
         if (host as usize) < self.ids.len() {
-            self.ledger.lost_memory(host);
+            self.ledger.lost_memory(host, self.now_us);
             self.busy_or_idle();
         }
         self.sessions.retain(|(owner, _)| *owner != host);

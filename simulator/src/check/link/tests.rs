@@ -7,6 +7,9 @@ use crate::plan::NodePlan;
 /// Host 1 is the receiver, host 2 its twin.
 const TWIN: u32 = 2;
 
+/// How long each message lives.
+const LIFETIME: u64 = 9_000_000;
+
 /// The books of one flow of 100-byte messages from node 0 to node 1, `count` of them sent.
 struct Books {
     ledger: Ledger,
@@ -17,7 +20,11 @@ impl Books {
     fn new(kind: Kind, count: u64) -> Books {
         let mut plan = Plan::new("books", 1, 1_000_000);
         plan.add_node(NodePlan { count: 2, ..NodePlan::default() });
-        plan.flows.push(FlowPlan { delivery: kind, ..FlowPlan::new(0, 1, count, 100) });
+        plan.flows.push(FlowPlan {
+            delivery: kind,
+            lifetime_us: Some(LIFETIME),
+            ..FlowPlan::new(0, 1, count, 100)
+        });
         let mut ledger = Ledger::new(&plan);
         for host in 0..2 {
             ledger.booted(host);
@@ -54,6 +61,26 @@ fn a_message_of_a_stream_that_has_expired_may_come_late_and_not_out_of_its_turn(
     assert!(books.arrives(1, 0, false).unwrap_err().contains("message 0"), "after one that was late as well");
     assert_eq!(books.arrives(1, 3, false), Ok(()));
     assert!(books.arrives(1, 2, false).unwrap_err().contains("after message 3 of the same stream"));
+}
+
+/// The power fails when a durable message has expired: its record may be gone, and the word of it was not heard. Before that it
+/// must come.
+#[test]
+fn what_had_expired_when_its_sender_lost_its_memory_is_not_waited_for() {
+    for (at_us, waited_for) in [(LIFETIME / 2, 1), (LIFETIME, 0)] {
+        let mut books = Books::new(Kind::Durable, 1);
+        books.ends(0, Fate::Accepted);
+        books.ledger.lost_memory(0, at_us);
+        assert_eq!(
+            (books.ledger.outstanding(), books.ledger.pending().len()),
+            (waited_for, waited_for as usize)
+        );
+        // It may be on the way all the same, and on the disk.
+        assert_eq!(books.arrives(1, 0, false), Ok(()));
+        assert!(books.arrives(1, 0, false).is_err());
+        books.ends(0, Fate::Expired);
+        assert_eq!(books.ledger.outstanding(), 0);
+    }
 }
 
 /// A record that reserved numbers is damaged, and its node uses them again once it has started without it: their
@@ -141,7 +168,7 @@ fn a_message_that_came_before_its_receiver_was_cloned_comes_once_to_each() {
 fn what_arrives_though_its_sender_had_not_accepted_it_is_told_apart_from_what_is_lost() {
     let mut books = Books::new(Kind::Durable, 3);
     assert_eq!(books.arrives(1, 0, false), Ok(()));
-    books.ledger.lost_memory(0);
+    books.ledger.lost_memory(0, 1_000);
     assert_eq!(books.arrives(1, 2, false), Ok(()));
     let report = &books.ledger.reports()[0];
     assert_eq!((report.sent, report.delivered), (3, 2));
