@@ -1,5 +1,6 @@
 use proto_core::ids::NodeId;
 use proto_core::node::Outcome as Fate;
+use proto_core::store::record::Key;
 
 use super::*;
 use crate::plan::NodePlan;
