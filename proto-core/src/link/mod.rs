@@ -538,7 +538,7 @@ impl Links {
         let peer = size_of::<Peer>() as u64
             + u64::from(limits.paths_per_peer) * path
             + windows
-            + messages::PASSED_BYTES
+            + messages::ROOM_BYTES
             + 2_048;
         let messages = u64::from(limits.send_messages)
             + u64::from(limits.receive_messages)

@@ -131,6 +131,7 @@ impl Outbox {
         if let Some(streams) = &mut self.streams {
             streams.heard(self.floor.heard());
         }
+        self.room.heard(self.floor.heard());
         while let Some(&(before, index)) = self.streams.as_ref().and_then(|streams| streams.orphans.first()) {
             if before >= self.floor.heard() {
                 return;
@@ -220,9 +221,9 @@ impl Outbox {
                     }
                     self.sort_in(list);
                 }
-                Manner::Plain => self.end_number(entry.seq, outcome),
+                Manner::Plain => self.end_number(&entry, outcome),
                 Manner::Ordered(stream) => {
-                    self.end_number(entry.seq, outcome);
+                    self.end_number(&entry, outcome);
                     next =
                         self.end_ordered(stream, &entry, outcome).filter(|_| outcome == Outcome::Delivered);
                 }
@@ -231,11 +232,13 @@ impl Outbox {
         self.streams.take_if(|streams| streams.is_empty());
     }
 
-    /// An ordinary number is done with. If it may not have arrived, the peer must not wait for it.
-    fn end_number(&mut self, seq: u64, outcome: Outcome) {
-        self.numbers.finish(seq);
+    /// An ordinary number is done with. If it may not have arrived, the peer must not wait for it, and keeps what it has of
+    /// it until it has heard so.
+    fn end_number(&mut self, entry: &Entry, outcome: Outcome) {
+        self.numbers.finish(entry.seq);
         if outcome != Outcome::Delivered {
-            self.floor.give_up(seq + 1);
+            self.floor.give_up(entry.seq + 1);
+            self.room.give_up(entry.seq, entry.charge);
         }
         self.floor.update(self.numbers.base());
     }
@@ -296,9 +299,10 @@ impl Outbox {
     /// its receipts.
     fn ask(&mut self, now: Instant, index: u32) {
         let pause = self.path.srtt.mul_ratio(2, 1).max(ASK_LEAST);
+        let floor_heard = self.floor.heard();
         let Some(entry) = self.queue.get_mut(index) else { return };
         let waits = entry.acked || entry.list() == ListId::of(Kind::Parked, entry.class);
-        let held = entry.before != UNNUMBERED && !entry.orphan;
+        let held = entry.before != UNNUMBERED && !(entry.orphan && entry.before < floor_heard);
         if !waits || entry.manner != Manner::Durable && entry.fragments.is_none() {
             return;
         }
@@ -361,6 +365,7 @@ impl Outbox {
         }
         self.streams.take_if(|streams| streams.is_empty());
         self.floor = Floor::default();
+        self.room.heard(UNNUMBERED);
         self.resend_durable();
     }
 

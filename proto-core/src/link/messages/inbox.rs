@@ -212,6 +212,15 @@ impl Inbox {
         self.held.as_ref().is_some_and(|held| held.before.contains_key(&seq))
     }
 
+    /// A message found no place; whether its packet may be acknowledged. Where not, a RECEIPT says what of the packet is
+    /// here all the same: its sender would repeat that together with what has no place, for ever if that waits for it.
+    fn pass_over(&mut self, header: &MessageHeader) -> bool {
+        if header.space == ORDINARY {
+            self.ordinary.notice.tell_again();
+        }
+        header.space == DURABLE
+    }
+
     fn refuse(&mut self, space: u8, seq: u64) {
         if self.refusals.len() < REFUSALS && !self.refusals.contains(&(space, seq)) {
             self.refusals.push((space, seq));
@@ -228,7 +237,7 @@ impl Inbox {
         let direct = header.space == ORDINARY && (self.is_turn(header) || cx.zoo.has(Bug::OrderIgnored));
         if !direct && !self.reserve(budget, header, data.len()) {
             cx.drops.count(Drop::QueueFull);
-            return header.space == DURABLE;
+            return self.pass_over(header);
         }
         // Symbols of it that came when the paths were narrower are of no use any more.
         if !self.parts.is_empty()
@@ -263,7 +272,7 @@ impl Inbox {
             };
             if !self.reserve(budget, header, part.total()) {
                 cx.drops.count(Drop::ReassemblyFull);
-                return header.space == DURABLE;
+                return self.pass_over(header);
             }
             self.parts.insert(key, part);
             self.look_at.get_or_insert(cx.now + REASSEMBLY_IDLE);

@@ -45,7 +45,7 @@ use bytes::Bytes;
 
 pub use inbox::Inbox;
 pub use outbox::Outbox;
-pub use room::PASSED_BYTES;
+pub use room::ROOM_BYTES;
 
 use crate::limits::Limits;
 use crate::node::input::Delivery;

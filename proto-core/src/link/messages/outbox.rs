@@ -8,7 +8,7 @@ use core::cmp::Reverse;
 use super::durable::Durable;
 use super::queue::{Entry, Kind, ListId, MOST, Manner, Queue};
 use super::receipts::Floor;
-use super::room::Room;
+use super::room::{Part, Room};
 use super::streams::{Numbers, Streams};
 use super::{Budget, OutboxAction, PathInfo, Usage};
 use crate::drops::Drop;
@@ -312,6 +312,7 @@ impl Outbox {
             assert!(!entry.acked || entry.sent);
         }
         assert_eq!(usage, self.usage, "what is held and what is counted");
+        room.count(self.room.given_up(), Part::Common);
         assert_eq!(room.sums(), self.room.sums(), "bytes under way");
         self.check_streams();
         self.numbers.check();

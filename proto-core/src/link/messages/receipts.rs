@@ -111,11 +111,11 @@ impl Floor {
 
     /// The fate of a packet that told `version`. True when `heard` has moved.
     pub(super) fn on_fate(&mut self, version: u32, fate: Fate) -> bool {
-        let now_heard = self.notice.on_fate(version, fate);
-        if now_heard {
+        let moved = self.notice.on_fate(version, fate) && self.heard != self.value;
+        if moved {
             self.heard = self.value;
         }
-        now_heard
+        moved
     }
 
     /// A new session: what was told in the last one may have been lost with it.

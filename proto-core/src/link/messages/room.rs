@@ -30,8 +30,8 @@ const PASSED_BY: u64 = 4;
 /// six hours for four a second to `SERVER`.
 const PASSING_PART: u64 = 256;
 
-/// Bytes that an outbox takes beyond its own size while messages wait for room.
-pub const PASSED_BYTES: u64 = size_of::<Passed>() as u64;
+/// Bytes that an outbox takes beyond its own size while messages wait for room, or were given up.
+pub const ROOM_BYTES: u64 = size_of::<Rare>() as u64;
 
 /// Among whom a message under way counts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -56,13 +56,29 @@ pub(super) struct Room {
     urgent: u32,
     urgent_durable: u32,
     stuck: u32,
-    /// While any wait that were not sent.
-    passed: Option<Box<Passed>>,
+    /// While any wait that were not sent, or the peer may keep what was given up.
+    rare: Option<Box<Rare>>,
+}
+
+/// What most outboxes need not know most of the time.
+#[derive(Debug, Default)]
+struct Rare {
+    passed: Passed,
+    given_up: GivenUp,
+}
+
+/// What was given up and still counts, since the peer keeps it until it hears of a floor beyond it. What comes while
+/// it waits for that is counted apart: else a flow that never pauses would put it off for ever.
+#[derive(PartialEq, Eq, Debug, Default)]
+struct GivenUp {
+    /// The highest number, and what all count as.
+    first: (u64, u32),
+    then: (u64, u32),
 }
 
 /// Who was passed by, and with how much.
 #[derive(Debug, Default)]
-pub(super) struct Passed {
+struct Passed {
     /// All that was taken, modulo 2^32.
     taken: u32,
     /// By list: `taken` when its first message came to be the first.
@@ -93,6 +109,42 @@ impl Room {
         if let Some(part) = self.part(part) {
             *part -= charge;
         }
+    }
+
+    /// The message `seq` was given up.
+    pub(super) fn give_up(&mut self, seq: u64, charge: u32) {
+        if charge == 0 {
+            return;
+        }
+        self.count(charge, Part::Common);
+        let GivenUp { first, then } = &mut self.rare.get_or_insert_default().given_up;
+        let part = if first.1 == 0 || seq <= first.0 { first } else { then };
+        *part = (part.0.max(seq), part.1 + charge);
+    }
+
+    /// The peer has heard that nothing below `floor` comes any more.
+    pub(super) fn heard(&mut self, floor: u64) {
+        while let Some(rare) = &mut self.rare {
+            let (highest, charge) = rare.given_up.first;
+            if charge == 0 || highest >= floor {
+                return;
+            }
+            rare.given_up.first = core::mem::take(&mut rare.given_up.then);
+            self.uncount(charge, Part::Common);
+        }
+    }
+
+    /// Nobody waits for room.
+    fn forget_passed(&mut self) {
+        if let Some(rare) = &mut self.rare {
+            rare.passed = Passed::default();
+        }
+        self.rare.take_if(|rare| rare.given_up == GivenUp::default());
+    }
+
+    /// What was given up and still counts.
+    pub(super) fn given_up(&self) -> u32 {
+        self.rare.as_ref().map_or(0, |rare| rare.given_up.first.1 + rare.given_up.then.1)
     }
 
     /// What is under way in all, and its parts.
@@ -140,7 +192,7 @@ impl Outbox {
         if charge == 0 {
             return true;
         }
-        let hurries = whole && entry.class == Class::Emergency && !self.has_to_follow(entry);
+        let hurries = whole && self.hurries(entry);
         let waits_for = |first: &Entry| !hurries || first.class == Class::Emergency;
         if self.claimant().is_some_and(|(claimed, first)| claimed != list && waits_for(first)) {
             return false;
@@ -157,13 +209,18 @@ impl Outbox {
         }
     }
 
-    /// Whether a message that was never sent would have to wait at its receiver for one that is in no hurry, or was given up:
-    /// beyond what is promised there is no room for that.
-    fn has_to_follow(&self, entry: &Entry) -> bool {
-        let (Manner::Ordered(stream), Some(streams)) = (entry.manner, &self.streams) else { return false };
-        let before = streams.last(stream);
-        let hurries = |index| self.queue.get(index).is_some_and(|before| before.part == Part::Urgent);
-        before != UNNUMBERED && !self.numbers.find(before).is_some_and(hurries)
+    /// Whether a message of one packet may begin beyond what others leave: an emergency that does not have to wait at its
+    /// receiver for one that is in no hurry, or was given up. For that there is no room beyond what is promised.
+    fn hurries(&self, entry: &Entry) -> bool {
+        let (Manner::Ordered(stream), Class::Emergency) = (entry.manner, entry.class) else {
+            return entry.class == Class::Emergency;
+        };
+        if entry.sent {
+            return entry.part == Part::Urgent;
+        }
+        let before = self.streams.as_ref().map_or(UNNUMBERED, |streams| streams.last(stream));
+        let hurried = |index| self.queue.get(index).is_some_and(|before| before.part == Part::Urgent);
+        before == UNNUMBERED || self.numbers.find(before).is_some_and(hurried)
     }
 
     fn promised(&self) -> u64 {
@@ -172,13 +229,13 @@ impl Outbox {
 
     /// The message for which all others wait, and its list.
     fn claimant(&self) -> Option<(ListId, &Entry)> {
-        let list = self.room.passed.as_ref()?.claim?;
+        let list = self.room.rare.as_ref()?.passed.claim?;
         self.waits(list).filter(|entry| self.may_number(list, entry)).map(|entry| (list, entry))
     }
 
     /// Whether the last ordinary number in reach is kept from this list, for the message with a claim.
     pub(super) fn keeps_number_from(&self, list: ListId) -> bool {
-        let claim = self.room.passed.as_ref().and_then(|passed| passed.claim);
+        let claim = self.room.rare.as_ref().and_then(|rare| rare.passed.claim);
         claim.is_some_and(|claim| claim != list && !claim.is_durable() && self.waits(claim).is_some())
     }
 
@@ -199,13 +256,14 @@ impl Outbox {
 
     /// Counts a message of this list that is being started, sent again, or turned into symbols.
     pub(super) fn charge(&mut self, list: ListId, index: u32, whole: bool) {
+        let hurries = whole && self.queue.get(index).is_some_and(|entry| self.hurries(entry));
         let Some(entry) = self.queue.get_mut(index) else { return };
         let charge = charge_of(entry, whole).max(entry.charge);
         if charge == 0 {
             return;
         }
         let more = charge - entry.charge;
-        let part = if whole && entry.class == Class::Emergency {
+        let part = if hurries {
             if entry.manner == Manner::Durable { Part::UrgentDurable } else { Part::Urgent }
         } else if may_stick(entry, whole) && entry.probes >= ASK_THEN_ANEW {
             Part::Stuck
@@ -223,14 +281,15 @@ impl Outbox {
     /// The first of `list` has taken so much room: who was passed by, and who has a claim now?
     fn pass(&mut self, list: ListId, taken: u32) {
         if ListId::unsent().all(|other| !self.queue.has(other)) {
-            self.room.passed = None;
+            self.room.forget_passed();
             return;
         }
         let promised = self.promised();
         // Half of what can be counted: a claim must be reached before the count comes round.
         let enough = (PASSED_BY * promised).min(u64::from(u32::MAX / 2)) as u32;
         let least = (promised / PASSING_PART).max(u64::from(PeerParams::PLACE_BYTES)) as u32;
-        let mut passed = self.room.passed.take().unwrap_or_default();
+        let mut rare = self.room.rare.take().unwrap_or_default();
+        let passed = &mut rare.passed;
         passed.taken = passed.taken.wrapping_add(taken.max(least));
         passed.claim = None;
         let mut most = enough.max(1) - 1;
@@ -245,7 +304,7 @@ impl Outbox {
                 (most, passed.claim) = (by, Some(waiting));
             }
         }
-        self.room.passed = Some(passed);
+        self.room.rare = Some(rare);
     }
 
     /// Asks after a message again. A durable one that was asked after so often was most likely passed over, and will be
