@@ -90,9 +90,14 @@ pub enum Input<'a> {
         params: PeerParams,
         /// Its memory is new.
         restarted: bool,
+    },
+    /// A handshake showed that the peer is there.
+    Proved {
+        /// The slot.
+        peer: PeerSlot,
         /// The link the handshake used.
         link: LinkId,
-        /// The address the handshake used; it has echoed.
+        /// The address the handshake used.
         addr: Addr,
     },
     /// The peer can only speak once it has heard us: say something at once.
@@ -219,7 +224,6 @@ struct Up {
     device: DeviceId,
     params: PeerParams,
     restarted: bool,
-    place: (LinkId, Addr),
 }
 
 /// Delivery to all peers.
@@ -260,9 +264,10 @@ impl Machine for Links {
             Input::LinkDown { link } => self.link_down(cx, link),
             Input::Recovered { node, records } => self.recovered(cx, node, records),
             Input::Attach { peer, node, wanted } => self.attach(cx, peer, node, wanted),
-            Input::PeerUp { peer, node, device, params, restarted, link, addr } => {
-                self.peer_up(cx, peer, node, Up { device, params, restarted, place: (link, addr) });
+            Input::PeerUp { peer, node, device, params, restarted } => {
+                self.peer_up(cx, peer, node, Up { device, params, restarted });
             }
+            Input::Proved { peer, link, addr } => self.proved(cx, peer, link, addr),
             Input::Speak { peer, link, addr } => self.speak(cx, peer, (link, addr)),
             Input::PeerDown { peer } => self.peer_down(cx, peer),
             Input::PeerRemoved { peer, evicted } => self.peer_removed(peer, evicted),
@@ -382,9 +387,7 @@ impl Links {
     }
 
     fn peer_up(&mut self, cx: &mut Cx<'_>, peer: PeerSlot, node: NodeId, up: Up) {
-        let Up { device, params, restarted, place: (link, addr) } = up;
-        // The link may be gone by now; what the handshake says of the peer holds all the same.
-        let info = self.links.get(&link).map(|entry| entry.info.clone());
+        let Up { device, params, restarted } = up;
         let Some(entry) = self.peer_entry(cx, peer, node) else { return };
         debug_assert!(entry.node == node, "the slot was another's and is not removed");
         let Some(entry) = self.peers.get_mut(usize::from(peer.0)).and_then(Option::as_mut) else { return };
@@ -392,10 +395,16 @@ impl Links {
             entry.restarted(&mut self.sending, &mut self.receiving);
         }
         entry.established(cx, &mut self.receiving, device, params);
-        if let Some(info) = info {
-            entry.proved(cx, link, addr, &info);
-        }
         self.touch(cx, peer);
+    }
+
+    fn proved(&mut self, cx: &mut Cx<'_>, peer: PeerSlot, link: LinkId, addr: Addr) {
+        // The link may be gone by now.
+        let Some(info) = self.links.get(&link).map(|entry| entry.info.clone()) else { return };
+        if let Some(entry) = self.peer_mut(peer) {
+            entry.proved(cx, link, addr, &info);
+            self.touch(cx, peer);
+        }
     }
 
     fn speak(&mut self, cx: &mut Cx<'_>, peer: PeerSlot, place: (LinkId, Addr)) {

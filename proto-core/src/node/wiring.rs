@@ -67,10 +67,14 @@ impl Node {
                 params,
                 link,
                 addr,
+                proved,
             } => {
                 self.links_handle(now, link::Input::Attach { peer, node, wanted: false });
-                let up = link::Input::PeerUp { peer, node, device, params, restarted, link, addr };
+                let up = link::Input::PeerUp { peer, node, device, params, restarted };
                 self.links_handle(now, up);
+                if proved {
+                    self.links_handle(now, link::Input::Proved { peer, link, addr });
+                }
                 if ours {
                     self.links_handle(now, link::Input::Speak { peer, link, addr });
                 }
@@ -78,6 +82,9 @@ impl Node {
                 if !rekey {
                     self.events.push_back(Event::PeerUp { node, device, restarted, version });
                 }
+            }
+            session::Action::Proved { peer, link, addr } => {
+                self.links_handle(now, link::Input::Proved { peer, link, addr });
             }
             session::Action::Closed { peer, node, reason } => {
                 self.links_handle(now, link::Input::PeerDown { peer });

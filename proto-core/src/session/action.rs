@@ -42,6 +42,17 @@ pub enum Action {
         link: LinkId,
         /// Its address there.
         addr: Addr,
+        /// That address has shown that it is the peer's.
+        proved: bool,
+    },
+    /// The address to which a handshake was answered has shown that it is the peer's, after all.
+    Proved {
+        /// Whose.
+        peer: PeerSlot,
+        /// The link over which the handshake went.
+        link: LinkId,
+        /// The address there.
+        addr: Addr,
     },
     /// There is no session any more.
     Closed {

@@ -366,7 +366,7 @@ impl Sessions {
         if let Some(answer) = self.answers.get_mut(slot) {
             answer.state = State::AwaitData { claim: Box::new(claim) };
         }
-        self.confirm(cx, slot, fate).map(|_| ())
+        self.confirm(cx, place, slot, fate).map(|_| ())
     }
 
     /// Who it is that finishes a handshake, and its keys. Once the message is authentic the handshake has
@@ -423,12 +423,19 @@ impl Sessions {
         }
     }
 
-    /// The initiator has proved that it holds the keys.
-    pub(super) fn confirm(&mut self, cx: &mut Cx<'_>, slot: u16, fate: Fate) -> Result<PeerSlot, Drop> {
+    /// The initiator has proved that it holds the keys, with a packet `from` somewhere. The place that our answer went to
+    /// is proved when that was there, or has shown a cookie; else somebody may have carried the answer on from there, and the next packet
+    /// under these keys that comes from there proves it.
+    pub(super) fn confirm(
+        &mut self,
+        cx: &mut Cx<'_>,
+        from: Place,
+        slot: u16,
+        fate: Fate,
+    ) -> Result<PeerSlot, Drop> {
         let answer = self.answers.get_mut(slot).ok_or(Drop::UnknownSession)?;
-        // Whoever confirms has read our answer, so the place it went to is proved; the confirming
-        // packet itself may have come another way.
         let (index, epoch, place) = (answer.index, answer.epoch, answer.place);
+        let proved = answer.proved || from == place;
         let State::AwaitData { claim } = core::mem::replace(&mut answer.state, State::Done) else {
             return Err(Drop::UnknownSession);
         };
@@ -444,7 +451,7 @@ impl Sessions {
             }
         };
         self.trust.network.heard(epoch);
-        self.adopt(cx, peer, place, index, *claim, fate);
+        self.adopt(cx, peer, (place, proved), index, *claim, fate);
         Ok(peer)
     }
 

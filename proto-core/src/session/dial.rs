@@ -463,7 +463,7 @@ impl Sessions {
         }
         self.trust.network.heard(epoch);
         let slot = self.unite(cx, slot, &claim);
-        self.adopt(cx, slot, place, index, claim, fate);
+        self.adopt(cx, slot, (place, true), index, claim, fate);
         match finish {
             None => self.drop_dial(slot, Some(number)),
             Some(packet) => {

@@ -62,6 +62,8 @@ pub(super) struct Association {
     pub(super) keys: [u32; 4],
     /// Index of the keys to send with.
     pub(super) sending: u32,
+    /// Where the answer went that made the keys of this index, when they were confirmed from elsewhere.
+    pub(super) unproved: Option<Box<(u32, Place)>>,
     pub(super) paths: [PathNumbers; PathId::COUNT],
 }
 
@@ -78,6 +80,7 @@ impl Association {
             heard: Instant::ZERO,
             keys: [0; 4],
             sending: 0,
+            unproved: None,
             paths: Default::default(),
         }
     }

@@ -260,12 +260,13 @@ impl Sessions {
         self.peers.insert(peer, limit).ok_or(Drop::PeersFull)
     }
 
-    /// Takes over the keys at `index`: the handshake is complete for us.
+    /// Takes over the keys at `index`: the handshake is complete for us. With the place that it went to, whether that is
+    /// `proved`.
     pub(super) fn adopt(
         &mut self,
         cx: &mut Cx<'_>,
         slot: PeerSlot,
-        place: Place,
+        (place, proved): (Place, bool),
         index: u32,
         claim: Claim,
         fate: Fate,
@@ -288,7 +289,10 @@ impl Sessions {
         association.round = association.round.max(rank.round);
         association.heard = cx.now;
         association.up = true;
-        peer.add_endpoint(cx.now, place, false, usize::from(cx.limits.paths_per_peer));
+        association.unproved = (!proved).then(|| Box::new((index, place)));
+        if proved {
+            peer.add_endpoint(cx.now, place, false, usize::from(cx.limits.paths_per_peer));
+        }
         let news_for_disk = peer.remember(cx.now, place, &claim, fate);
         let (node, device) = (claim.papers.node, claim.papers.device);
         self.table.set_holder(index, Holder::Peer(slot));
@@ -310,9 +314,18 @@ impl Sessions {
             params: claim.params,
             link: place.link,
             addr: place.addr,
+            proved,
         });
         self.keep_roots(cx, slot);
         self.arm(cx, slot);
+    }
+
+    /// A packet came from where the answer went: the peer is there.
+    pub(super) fn prove(&mut self, cx: &Cx<'_>, slot: PeerSlot, place: Place) {
+        if let Some(peer) = self.peers.get_mut(slot) {
+            peer.add_endpoint(cx.now, place, false, usize::from(cx.limits.paths_per_peer));
+            self.push(Action::Proved { peer: slot, link: place.link, addr: place.addr });
+        }
     }
 
     /// Adds keys to an association; the least of four make room.

@@ -171,7 +171,7 @@ impl Sessions {
     /// counted, when it is not authentic or not new.
     #[inline]
     pub fn open(&mut self, cx: &mut Cx<'_>, link: LinkId, from: Addr, packet: &mut [u8]) -> Option<Opened> {
-        match self.try_open(cx, packet) {
+        match self.try_open(cx, Place { link, addr: from }, packet) {
             Ok(opened) => Some(opened),
             Err(reason) => {
                 cx.drops.count(reason);
@@ -184,7 +184,7 @@ impl Sessions {
     }
 
     #[inline]
-    fn try_open(&mut self, cx: &mut Cx<'_>, packet: &mut [u8]) -> Result<Opened, Drop> {
+    fn try_open(&mut self, cx: &mut Cx<'_>, from: Place, packet: &mut [u8]) -> Result<Opened, Drop> {
         let header = Header::parse(packet)?;
         let Some((holder, keys)) = self.table.find_mut(header.index) else {
             // Data that overtook the Finish it depends on is early, not lost.
@@ -197,7 +197,7 @@ impl Sessions {
         let slot = match holder {
             Holder::Peer(slot) => slot,
             Holder::Answer(answer) => {
-                return self.open_first(cx, answer, header, packet);
+                return self.open_first(cx, from, answer, header, packet);
             }
             Holder::Dial(_) => return Err(Drop::AuthFailed),
         };
@@ -211,6 +211,8 @@ impl Sessions {
         let payload = unseal(keys, header, number, packet)?;
         numbers.mark(number, cx.limits.replay_window);
         association.heard = cx.now;
+        let unproved = (header.index, from);
+        let proves = association.unproved.take_if(|known| **known == unproved).is_some();
         if !keys.heard {
             keys.heard = true;
             if core::mem::take(&mut keys.doubtful) {
@@ -218,14 +220,18 @@ impl Sessions {
             }
             self.finished(cx, slot, header.index);
         }
+        if proves {
+            self.prove(cx, slot, from);
+        }
         Ok(Opened { peer: slot, path: header.path, packet_number: number, payload })
     }
 
-    /// A packet under keys that we have only promised: if it is authentic, the initiator is there now,
-    /// where our answer went. Which way the packet itself came is the link layer's matter.
+    /// A packet under keys that we have only promised: if it is authentic, the initiator is there now, and has read our
+    /// answer. That it is where the answer went, only a packet from there shows: somebody may have carried it on.
     fn open_first(
         &mut self,
         cx: &mut Cx<'_>,
+        from: Place,
         answer: u16,
         header: Header,
         packet: &mut [u8],
@@ -259,7 +265,7 @@ impl Sessions {
             self.take_over(cx, slot);
             return Err(Drop::UnknownSession);
         }
-        let slot = self.confirm(cx, answer, fate)?;
+        let slot = self.confirm(cx, from, answer, fate)?;
         let association = self.peers.get_mut(slot).and_then(|peer| peer.association.as_deref_mut());
         let association = association.ok_or(Drop::UnknownSession)?;
         association.heard = cx.now;

@@ -7,9 +7,8 @@
 //! that truly owns it has sent something back that way after it was given something by this node, or has
 //! sealed something, whichever way it went, after it was given a handshake there: it has the keys from
 //! that answer. Addresses that the operator named need no proof. Whoever carries what was sent to an address to
-//! another host, and then brings an answer of that host from that address, receives there as well, and so does
-//! whoever carries the answer to an IK handshake from there to the host that asked, once that host seals for whom
-//! answered: nobody can tell him from a translator.
+//! another host, and then brings an answer of that host from that address, receives there as well: nobody can tell
+//! him from a translator.
 //!
 //! Nor can anybody make a node compute: to addresses that have not shown that they receive, it answers no
 //! more handshakes a second than `Limits::free_handshakes_per_s` (twice that within one second of world
@@ -54,16 +53,12 @@ pub struct Amplification {
     /// By host, link and peer: addresses of the peer at which the host has reached it, and which the peer has
     /// not answered yet.
     reached: BTreeMap<(u32, u32, u32), Vec<u64>>,
-    /// By link: the last packets to addresses that had proved nothing.
-    strays: BTreeMap<u32, Recent<Stray>>,
+    /// By link: the last packets to addresses that had proved nothing, and whose they were.
+    strays: BTreeMap<u32, Recent<Place>>,
     /// By host: the places of the last strays that it was given.
     carried: BTreeMap<u32, VecDeque<Place>>,
     /// The last packets of such hosts, and what they had been given.
     answers: Recent<Vec<Place>>,
-    /// By host: the indices of the last IK handshakes that it began.
-    asked: BTreeMap<u32, VecDeque<Index>>,
-    /// By host: the last answers to them that were carried to it, by the index of whom it has to seal for.
-    handed: BTreeMap<u32, VecDeque<(Index, Place)>>,
     hosts: u32,
     /// By host.
     work: Vec<Work>,
@@ -77,22 +72,9 @@ const MOST_ANSWERS: usize = 1_024;
 const MOST_CARRIED: usize = 1_024;
 /// Places of which one host may be carrying the answer.
 const MOST_PLACES: usize = 16;
-/// Handshakes of one host whose answers are recognised when they are carried to it: more than any node has under way.
-const MOST_ASKED: usize = 1_024;
 
 /// A host, a link of it, and the number of an address there.
 type Place = (u32, u32, u64);
-
-/// By which the other side of a handshake is addressed.
-type Index = [u8; 3];
-
-/// What is kept of a packet to an address that had proved nothing.
-#[derive(Clone, Copy, Debug)]
-struct Stray {
-    place: Place,
-    /// Of an answer to a handshake: who sent it, and to whom.
-    answer: Option<(Index, Index)>,
-}
 
 /// What is known of the last packets, by their last eight bytes, which are part of a tag.
 #[derive(Debug)]
@@ -141,8 +123,6 @@ impl Amplification {
             strays: BTreeMap::new(),
             carried: BTreeMap::new(),
             answers: Recent::default(),
-            asked: BTreeMap::new(),
-            handed: BTreeMap::new(),
             hosts,
             work,
         }
@@ -222,13 +202,13 @@ impl Amplification {
     /// `host` is given `bytes`, by whomever, from an address.
     fn brought(&mut self, host: u32, link: u32, from: Addr, bytes: &[u8]) {
         let stray = self.strays.get(&link).and_then(|strays| strays.get(bytes));
-        if let Some(&Stray { place, answer }) = stray.filter(|stray| stray.place.0 != host) {
-            add(self.carried.entry(host).or_default(), place, MOST_PLACES);
-            let asked = self.asked.get(&host);
-            if let Some((by, to)) = answer
-                && asked.is_some_and(|asked| asked.contains(&to))
-            {
-                add(self.handed.entry(host).or_default(), (by, place), MOST_PLACES);
+        if let Some(&place) = stray.filter(|place| place.0 != host) {
+            let known = self.carried.entry(host).or_default();
+            if !known.contains(&place) {
+                known.push_back(place);
+            }
+            if known.len() > MOST_PLACES {
+                known.pop_front();
             }
         }
         let Some(place) = number_of(&from).map(|from| (host, link, from)) else { return };
@@ -239,21 +219,8 @@ impl Amplification {
         }
     }
 
-    /// `host` sends `bytes`: they may begin a handshake, or answer what was carried to it.
+    /// `host` sends `bytes`: they may answer what was carried to it.
     fn spoke(&mut self, host: u32, bytes: &[u8]) {
-        if let Some(index) = asker_in(bytes) {
-            add(self.asked.entry(host).or_default(), index, MOST_ASKED);
-        }
-        if let Some(handed) = self.handed.get_mut(&host)
-            && let Some(index) = sealed_for(bytes)
-        {
-            for (_, place) in handed.iter().filter(|(by, _)| *by == index) {
-                if let Some(account) = self.accounts.get_mut(place) {
-                    account.proved = true;
-                }
-            }
-            handed.retain(|(by, _)| *by != index);
-        }
         let Some(known) = self.carried.get_mut(&host) else { return };
         known.retain(|place| self.accounts.get(place).is_some_and(|account| !account.proved));
         if known.is_empty() {
@@ -279,8 +246,7 @@ impl Amplification {
             return Some(Violation::safety("amplification", reason));
         }
         if let Some(to) = number_of(&to) {
-            let stray = Stray { place: (host, link, to), answer: answer_between(bytes) };
-            self.strays.entry(link).or_default().keep(bytes, stray);
+            self.strays.entry(link).or_default().keep(bytes, (host, link, to));
         }
         self.worked(at_us, host, answer_in(bytes)?)
     }
@@ -338,43 +304,6 @@ fn is_handshake(bytes: &[u8]) -> bool {
     bytes.first().is_some_and(|first| first & 0x80 == 0)
 }
 
-/// Adds what is not there, in place of the oldest when there are too many.
-fn add<T: PartialEq>(known: &mut VecDeque<T>, new: T, most: usize) {
-    if !known.contains(&new) {
-        known.push_back(new);
-    }
-    if known.len() > most {
-        known.pop_front();
-    }
-}
-
-/// A handshake packet, or as much of one as begins in this fragment.
-fn begun(bytes: &[u8]) -> &[u8] {
-    let is_fragment = bytes.first() == Some(&wire::FRAGMENT);
-    let first = is_fragment && bytes.get(wire::FRAGMENT_DATA - 2..wire::FRAGMENT_DATA) == Some(&[0; 2]);
-    if first { &bytes[wire::FRAGMENT_DATA..] } else { bytes }
-}
-
-/// The index by which whoever begins an IK handshake wants to be addressed; `None` in other packets.
-fn asker_in(bytes: &[u8]) -> Option<Index> {
-    let question = begun(bytes);
-    let asks = question.first() == Some(&wire::INIT_IK);
-    question.get(wire::SENDER..).filter(|_| asks)?.first_chunk().copied()
-}
-
-/// Of the answer to a handshake: the index of its sender, and the one it is addressed to; `None` of other packets.
-fn answer_between(bytes: &[u8]) -> Option<(Index, Index)> {
-    let answer = begun(bytes);
-    let indices = answer.get(wire::SENDER..).filter(|_| answer.first() == Some(&wire::RESPONSE))?;
-    let (by, rest) = indices.split_first_chunk()?;
-    Some((*by, *rest.first_chunk()?))
-}
-
-/// The index that a sealed packet is addressed to; `None` of those of handshakes.
-fn sealed_for(bytes: &[u8]) -> Option<Index> {
-    bytes.get(wire::INDEX..).filter(|_| !is_handshake(bytes))?.first_chunk().copied()
-}
-
 /// What sets the answer to a handshake apart from every other; `None` for other packets.
 fn answer_in(bytes: &[u8]) -> Option<[u8; 8]> {
     let noise = bytes.get(wire::RESPONSE_NOISE..).filter(|_| bytes.first() == Some(&wire::RESPONSE))?;
@@ -394,7 +323,7 @@ mod tests {
 
     fn watch() -> Amplification {
         let mut plan = Plan::new("watch", 1, 1);
-        plan.add_node(NodePlan { count: 3, ..NodePlan::default() });
+        plan.add_node(NodePlan { count: 2, ..NodePlan::default() });
         Amplification::new(&plan)
     }
 
@@ -475,94 +404,6 @@ mod tests {
             given(&mut watch, 0, from, address_of(0), says);
             // At most 180 bytes came from there, and 80 are used.
             assert_eq!(sends(&mut watch, 0, forged, &[&SEALED[..], &[3; 8]].concat()), proves);
-        }
-    }
-
-    const GONE: u16 = 7;
-
-    fn handshake(kind: u8, sender: u8, receiver: u8) -> Vec<u8> {
-        [&[kind, 1, 1, sender, 0, 0, receiver, 0, 0], &[sender; 91][..]].concat()
-    }
-
-    fn fragment(whole: &[u8], offset: u16) -> Vec<u8> {
-        [&[wire::FRAGMENT, 1, 1, 9, 0, 0, 1, 2, 3, 4, 100, 0], &offset.to_le_bytes()[..], whole].concat()
-    }
-
-    fn sealed(receiver: u8) -> Vec<u8> {
-        [&[0x80, receiver, 0, 0], &[1; 40][..]].concat()
-    }
-
-    /// Whether the port that a translator has given up is proved, once `asks` were sent by the first host to the server, the
-    /// answer went to that port and was brought as `carried` by `link` to `host`, and `seals` was sent by that.
-    fn proves(asks: &[Vec<u8>], answer: &[u8], carried: Option<(u32, u32, &[u8])>, seals: &[u8]) -> bool {
-        let (server, gone) = (address_of(0), translated(1, GONE));
-        let mut watch = watch();
-        for host in [1, 2] {
-            assert_eq!(watch.see(0, &Sight::Endpoint { host, link: 0, to: server }), None);
-        }
-        assert!(asks.iter().all(|ask| sends(&mut watch, 1, server, ask)));
-        given(&mut watch, 0, gone, server, &[0; 120]);
-        assert!(sends(&mut watch, 0, gone, answer));
-        if let Some((host, link, bytes)) = carried {
-            let sight = Sight::Packet { host, link, from: server, to: Addr::ANY, bytes };
-            assert_eq!(watch.see(0, &sight), None);
-        }
-        assert!(sends(&mut watch, carried.map_or(1, |(host, ..)| host), server, seals));
-        sends(&mut watch, 0, gone, &SEALED)
-    }
-
-    /// An attacker catches the answer to a host's handshake at the port that its translator has given up, and carries
-    /// it to the host, which has the keys from it.
-    #[test]
-    fn who_carries_the_answer_to_a_handshake_receives() {
-        let (asks, answer) = (handshake(wire::INIT_IK, 5, 0), handshake(wire::RESPONSE, 6, 5));
-        let first = fragment(&answer, 0);
-        // The tag is what remains of a copy that was changed; the host has the keys of the answer all the same.
-        let mut changed = answer.clone();
-        changed[3] = 99;
-        let [seven, eight] = [7, 8].map(|index| handshake(wire::INIT_IK, index, 0));
-        let others: Vec<_> = [asks.clone()]
-            .into_iter()
-            .chain((0..2_000).flat_map(|_| [seven.clone(), eight.clone()]))
-            .collect();
-        for (asks, answer, carried) in [
-            (vec![asks.clone()], &answer, &answer),
-            (vec![fragment(&asks, 0)], &first, &first),
-            (vec![asks.clone()], &answer, &changed),
-            // Others go on asking, in turn.
-            (others, &answer, &answer),
-        ] {
-            assert!(proves(&asks, answer, Some((1, 0, carried)), &sealed(6)));
-        }
-    }
-
-    /// Whatever gives no keys proves nothing: what is not sealed for whom answered, another's answer, one that nobody has
-    /// carried, and one whose question has to be finished from the same place.
-    #[test]
-    fn what_gives_no_keys_proves_nothing() {
-        let (asks, answer) = (handshake(wire::INIT_IK, 5, 0), handshake(wire::RESPONSE, 6, 5));
-        let (asked, carried) = ([asks], Some((1, 0, &answer[..])));
-        let later = [fragment(&answer, 8), fragment(&answer, 256)];
-        assert!(proves(&asked, &answer, carried, &sealed(6)));
-        assert!(!proves(&asked, &answer, carried, &sealed(7)), "sealed for another");
-        assert!(!proves(&asked, &answer, carried, &handshake(4, 9, 6)), "not sealed");
-        assert!(!proves(&asked, &answer, None, &sealed(6)), "not carried");
-        assert!(!proves(&asked, &answer, Some((2, 0, &answer)), &sealed(6)), "carried to another");
-        assert!(
-            !proves(&asked, &answer, Some((1, 1, &answer)), &sealed(6)),
-            "from a link that it was not on"
-        );
-        assert!(
-            !proves(&[handshake(wire::INIT_IK, 7, 0)], &answer, carried, &sealed(6)),
-            "another's question"
-        );
-        assert!(!proves(&[handshake(wire::INIT_XX, 5, 0)], &answer, carried, &sealed(6)), "to be finished");
-        for kind in [wire::INIT_IK, 5] {
-            let other = handshake(kind, 6, 5);
-            assert!(!proves(&asked, &other, Some((1, 0, &other)), &sealed(6)), "no answer");
-        }
-        for later in &later {
-            assert!(!proves(&asked, later, Some((1, 0, later)), &sealed(6)), "not its beginning");
         }
     }
 

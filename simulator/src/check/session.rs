@@ -42,19 +42,12 @@ const MOST_EPHEMERALS: usize = 1 << 18;
 
 /// Where a packet keeps what matters here (session/message.rs and session/transport.rs of the core).
 pub(super) mod wire {
-    /// The first byte of a data packet stands before the receiver's index.
-    pub(in crate::check) const INDEX: usize = 1;
     /// The low bytes of a data packet's number; the first byte's last two bits say how many, less one.
     pub(in crate::check) const NUMBER: usize = 4;
     pub(in crate::check) const INIT_IK: u8 = 1;
     pub(in crate::check) const INIT_XX: u8 = 2;
     pub(in crate::check) const RESPONSE: u8 = 3;
-    pub(in crate::check) const FRAGMENT: u8 = 7;
     pub(in crate::check) const PRELUDE: usize = 6;
-    /// Kind and versions stand before the sender's index.
-    pub(in crate::check) const SENDER: usize = 3;
-    /// Id, total length and offset stand before a fragment's data.
-    pub(in crate::check) const FRAGMENT_DATA: usize = PRELUDE + 4 + 2 + 2;
     /// Receiver's index and echo stand before a response's Noise message.
     pub(in crate::check) const RESPONSE_NOISE: usize = PRELUDE + 3 + 8;
     /// Cookie and tag stand behind the Noise message.

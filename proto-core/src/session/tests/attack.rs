@@ -251,6 +251,44 @@ fn paths_count_apart() {
     assert_eq!(none, None, "there is no path 8");
 }
 
+/// An attacker who hears what goes to an address asks from there with somebody's question, and carries the answer to him: that
+/// shows that he has read it, and not that he is there.
+#[test]
+fn where_an_answer_went_is_proved_by_a_packet_from_there() {
+    const FORGED: u32 = 77;
+    for first in [1, FORGED] {
+        let (a, b) = pair();
+        let now = Instant::from_micros(1_000);
+        let (mut asks, mut answers) = (a.start(now), b.start(now));
+        asks.connect(now, &b, true);
+        answers.receive(now, FORGED, &asks.out.pop().unwrap().1);
+        let (to, answer) = answers.out.pop().unwrap();
+        assert_eq!(to, FORGED);
+        asks.receive(now, b.address, &answer);
+        let peer = asks.peer(&b).unwrap();
+        let mut proved = Vec::new();
+        for from in [first, 1, FORGED, FORGED] {
+            let ping = asks.ping(now, peer).unwrap();
+            answers.events.clear();
+            assert!(answers.open(now, from, &ping).is_some());
+            let of = |event: &Action| match event {
+                Action::Established { proved, .. } => Some(*proved),
+                Action::Proved { addr, .. } => Some(*addr == Addr::from_u32(FORGED)),
+                _ => None,
+            };
+            proved.push(answers.events.iter().find_map(of));
+        }
+        let expected = if first == FORGED {
+            [Some(true), None, None, None]
+        } else {
+            [Some(false), None, Some(true), None]
+        };
+        assert_eq!(proved, expected, "first from {first}");
+        let peer = answers.peer(&a).unwrap();
+        assert_eq!(answers.sessions.endpoints(peer).count(), 1);
+    }
+}
+
 #[test]
 fn reserved_bits_and_junk_are_counted() {
     let (a, b) = pair();
