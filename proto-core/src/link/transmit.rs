@@ -194,7 +194,11 @@ impl Links {
             if intent.purpose == Purpose::Size {
                 way.path.on_size_asked(cx.now, most);
             }
-            way.path.on_sent(cx.now, packet_number, len, eliciting, &self.pieces);
+            if (intent.link, intent.addr) == (way.link, way.addr) {
+                way.path.on_sent(cx.now, packet_number, len, eliciting, &self.pieces);
+            } else {
+                way.path.on_sent_elsewhere(cx.now, packet_number, len, eliciting, &self.pieces);
+            }
             way.sent_bytes += len as u64;
             way.spent(intent.link, intent.addr, len);
             way.last_sent = cx.now;

@@ -174,6 +174,22 @@ impl Path {
     /// A packet left with this number. `bytes` is the whole datagram, `pieces` what it carried.
     /// Numbers must grow; a packet sent without [`Path::may_send`] is charged all the same.
     pub fn on_sent(&mut self, now: Instant, number: u64, bytes: usize, eliciting: bool, pieces: &[Piece]) {
+        self.on_sent_elsewhere(now, number, bytes, eliciting, pieces);
+        if eliciting {
+            self.liveness.on_asked(now);
+        }
+    }
+
+    /// As [`Path::on_sent`], to an address under test: that it was asked there is no question to the path. Else the test of an
+    /// address that never answers would put off the questions to a dead path for as long as it lasts.
+    pub fn on_sent_elsewhere(
+        &mut self,
+        now: Instant,
+        number: u64,
+        bytes: usize,
+        eliciting: bool,
+        pieces: &[Piece],
+    ) {
         let size = u32::try_from(bytes).unwrap_or(u32::MAX);
         self.sent.push(now, number, size, eliciting, pieces, usize::from(self.most_in_flight));
         self.pacer.fill(now, self.congestion.rate(), self.congestion.burst());
@@ -181,7 +197,6 @@ impl Path {
         if eliciting {
             self.size.on_sent(now, number, size, self.answer_time);
             self.pacer.spend(u64::from(size), most_debt);
-            self.liveness.on_asked(now);
             self.congestion.on_sent(now, number, self.sent.total(), self.rtt.smoothed());
         } else {
             self.pacer.spend_on_answer(u64::from(size), most_debt);

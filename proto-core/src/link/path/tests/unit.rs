@@ -409,3 +409,25 @@ fn settled_packets_of_many_pieces_do_not_hold_up_a_path() {
     path.check();
     acked(&mut path, 110_000, &[(410, 410)]);
 }
+
+/// An address under test that never answers is asked for as long as there is credit for it: a dead path is asked all the same.
+#[test]
+fn what_is_asked_elsewhere_is_no_question_to_the_path() {
+    let mut path = dead_path();
+    let (mut now, mut number) = (2_000_000, 210);
+    let (mut asked, died) = (now, now);
+    while now < died + 60_000_000 {
+        if path.wants_probe() {
+            path.on_sent(at(now), number, 30, true, &[Piece::Ping]);
+            (asked, number) = (now, number + 1);
+        }
+        assert!(now - asked < 5_000_000, "not asked for five seconds");
+        if (now - died).is_multiple_of(250_000) {
+            path.on_sent_elsewhere(at(now), number, 31, true, &[Piece::Challenge]);
+            number += 1;
+        }
+        now += 10_000;
+        path.on_timeout(at(now), &mut |_, _| {});
+        path.check();
+    }
+}
