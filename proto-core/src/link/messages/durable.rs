@@ -176,7 +176,7 @@ impl Outbox {
     /// Sends every durable message that is on disk anew, in the order of numbers.
     pub(super) fn resend_durable(&mut self) {
         let Some(durable) = &mut self.durable else { return };
-        durable.floor.notice.tell_again();
+        durable.floor.forgotten();
         let storing: BTreeSet<u32> = durable.storing.values().map(|&(index, _)| index).collect();
         for &index in durable.live.values() {
             let Some(entry) = self.queue.get_mut(index) else { continue };

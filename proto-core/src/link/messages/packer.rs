@@ -112,9 +112,9 @@ impl Outbox {
     /// Whether there is something to send that does not depend on a path having capacity to spare.
     #[must_use]
     pub fn has_work(&self) -> bool {
-        let durable_floor = self.durable.as_ref().is_some_and(|durable| durable.floor.notice.is_due());
+        let durable_floor = self.durable.as_ref().is_some_and(|durable| durable.floor.is_due());
         self.params.is_some()
-            && (self.floor.notice.is_due()
+            && (self.floor.is_due()
                 || durable_floor
                 || self.occupied_classes().any(|(class, _)| self.ready(class).any()))
     }
@@ -203,15 +203,15 @@ impl Outbox {
 
     fn write_floors(&mut self, p: &mut Pack<'_, '_, impl FnMut(Piece)>) -> bool {
         let mut wrote = false;
-        if self.floor.notice.is_due() && frame::write_floor(p.w, ORDINARY, self.floor.value()).is_ok() {
-            (p.sink)(Piece::Floor { space: ORDINARY, version: self.floor.notice.tell() });
+        if self.floor.is_due() && frame::write_floor(p.w, ORDINARY, self.floor.value()).is_ok() {
+            (p.sink)(Piece::Floor { space: ORDINARY, version: self.floor.tell() });
             wrote = true;
         }
         if let Some(durable) = &mut self.durable
-            && durable.floor.notice.is_due()
+            && durable.floor.is_due()
             && frame::write_floor(p.w, DURABLE, durable.floor.value()).is_ok()
         {
-            (p.sink)(Piece::Floor { space: DURABLE, version: durable.floor.notice.tell() });
+            (p.sink)(Piece::Floor { space: DURABLE, version: durable.floor.tell() });
             wrote = true;
         }
         wrote

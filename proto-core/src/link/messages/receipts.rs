@@ -52,38 +52,41 @@ impl Notice {
         self.version
     }
 
-    /// The packet's fate. True when the present state is now known to have arrived.
-    pub(super) fn on_fate(&mut self, version: u32, fate: Fate) -> bool {
+    /// The packet's fate.
+    pub(super) fn on_fate(&mut self, version: u32, fate: Fate) {
         match fate {
             Fate::Acked => {
                 if version == self.version {
                     self.heard = version;
                     self.told = version;
                 }
-                version == self.version
             }
             Fate::Lost => {
                 if version == self.told && version != self.heard {
                     self.told = version.wrapping_sub(1);
                 }
-                false
             }
         }
     }
 }
 
 /// Below which number nothing is ever sent again, as far as the other side has to know: only when a
-/// number was given up that it may wait for.
+/// number was given up that it may wait for. Unlike a [`Notice`] it only rises, so an older one that is known to have arrived
+/// says how much was heard: where it rises more often than once in a round trip, the latest never is.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Floor {
-    pub(super) notice: Notice,
-    /// What the present version says.
+    /// What has to be told.
     value: u64,
+    /// What was told last and is not known to be lost.
+    told: u64,
     /// What is known to have arrived.
     heard: u64,
     /// One above the highest number given up.
     wanted: u64,
 }
+
+/// Told to nobody: no number is so high.
+const UNTOLD: u64 = u64::MAX;
 
 impl Floor {
     /// Every number below `end` that is not in use was given up.
@@ -95,8 +98,12 @@ impl Floor {
     pub(super) fn update(&mut self, base: u64) {
         if base.min(self.wanted) > self.value {
             self.value = base;
-            self.notice.touch();
         }
+    }
+
+    /// It has to be told: it has risen, or the packet with it was lost.
+    pub(super) fn is_due(&self) -> bool {
+        self.told != self.value
     }
 
     /// What to tell.
@@ -104,24 +111,49 @@ impl Floor {
         self.value
     }
 
+    /// It was written into a packet; what to remember with the packet.
+    pub(super) fn tell(&mut self) -> u32 {
+        self.told = self.value;
+        self.value as u32
+    }
+
+    /// The other side has lost its memory of it.
+    pub(super) fn forgotten(&mut self) {
+        self.heard = 0;
+        self.reconnect();
+    }
+
     /// What is known to have arrived.
     pub(super) fn heard(&self) -> u64 {
         self.heard
     }
 
-    /// The fate of a packet that told `version`. True when `heard` has moved.
+    /// The fate of a packet that told this. True when `heard` has moved.
     pub(super) fn on_fate(&mut self, version: u32, fate: Fate) -> bool {
-        let moved = self.notice.on_fate(version, fate) && self.heard != self.value;
-        if moved {
-            self.heard = self.value;
+        let behind = (self.value as u32).wrapping_sub(version);
+        let Some(told) = self.value.checked_sub(u64::from(behind)) else { return false };
+        match fate {
+            Fate::Acked => {
+                let moved = told > self.heard;
+                self.heard = self.heard.max(told);
+                if self.heard == self.value {
+                    self.told = self.value;
+                }
+                moved
+            }
+            Fate::Lost => {
+                if told == self.told && told > self.heard {
+                    self.told = UNTOLD;
+                }
+                false
+            }
         }
-        moved
     }
 
     /// A new session: what was told in the last one may have been lost with it.
     pub(super) fn reconnect(&mut self) {
-        if self.notice.is_open() {
-            self.notice.tell_again();
+        if self.heard < self.value {
+            self.told = UNTOLD;
         }
     }
 }

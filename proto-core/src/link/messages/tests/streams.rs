@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::link::messages::queue::{Kind, ListId};
+use crate::link::messages::receipts::Floor;
 use crate::link::messages::room::Room;
 use std::collections::BTreeMap;
 
@@ -229,6 +230,85 @@ fn room_comes_back_while_others_are_given_up() {
     assert_eq!((room.given_up(), room.sums().0), (30, 30));
     room.heard(10);
     assert_eq!((room.given_up(), room.sums().0), (0, 0));
+}
+
+/// Messages that expire more often than once in a round trip raise the floor before it is known that the one before was heard;
+/// that it was heard counts all the same, and room comes back.
+#[test]
+fn a_floor_that_rises_all_the_time_is_heard() {
+    for every in [100, 200, 400] {
+        let (mut a, mut b) = (End::new(Limits::SERVER, 1), End::new(Limits::TINY, 2));
+        a.outbox.connected(params(&Limits::TINY, false));
+        b.outbox.connected(params(&Limits::SERVER, false));
+        let mut way: VecDeque<(u64, Packet, bool)> = VecDeque::new();
+        let mut fates: VecDeque<(u64, Packet, Fate)> = VecDeque::new();
+        let short = Some(Duration::from_millis(200));
+        for at in (0..10_000).step_by(10) {
+            a.wake(ms(1_000 + at));
+            b.wake(ms(1_000 + at));
+            if at.is_multiple_of(every) {
+                a.push_for(1_000 + at, Delivery::Message, Class::Normal, 30, short).unwrap();
+            }
+            match at {
+                1_000 => a.push_for(1, stream(1), Class::Normal, 6_000, short).unwrap(),
+                1_500 => a.push(2, stream(2), Class::Normal, 7_000).unwrap(),
+                _ => {}
+            }
+            // The symbols of the first large one are lost.
+            let lost = (1_000..1_200).contains(&at);
+            way.extend(drain(&mut a, &clean(1_000)).into_iter().map(|sent| {
+                let lost = lost && sent.bytes.len() > 500;
+                (at + 150, sent, lost)
+            }));
+            while let Some((_, packet, lost)) = way.pop_front_if(|(then, ..)| *then <= at) {
+                let fate = if !lost && b.receive(&packet.bytes) { Fate::Acked } else { Fate::Lost };
+                fates.push_back((at + 150, packet, fate));
+            }
+            while let Some((_, packet, fate)) = fates.pop_front_if(|(then, ..)| *then <= at) {
+                a.fate(&packet, fate);
+            }
+            for back in drain(&mut b, &clean(1_000)) {
+                a.receive(&back.bytes);
+                b.fate(&back, Fate::Acked);
+            }
+            if tags(&mut b).contains(&2) {
+                break;
+            }
+            assert!(
+                at < 3_000,
+                "every {every} ms: not in 1.5 s, {} bytes given up",
+                a.outbox.room.given_up()
+            );
+        }
+    }
+}
+
+/// What a receiver has lost with its memory is told again, and again when that is lost too.
+#[test]
+fn a_floor_that_was_forgotten_is_told_until_it_is_heard() {
+    let mut floor = Floor::default();
+    floor.give_up(5);
+    floor.update(5);
+    let first = floor.tell();
+    assert!(floor.on_fate(first, Fate::Acked) && !floor.is_due());
+    floor.forgotten();
+    for _ in 0..3 {
+        assert!(floor.is_due());
+        let again = floor.tell();
+        assert!(!floor.is_due() && !floor.on_fate(again, Fate::Lost));
+    }
+    let last = floor.tell();
+    floor.give_up(9);
+    floor.update(8);
+    let newer = floor.tell();
+    assert!(
+        floor.on_fate(last, Fate::Acked) && floor.heard() == 5 && !floor.is_due(),
+        "an older one says what it said"
+    );
+    floor.on_fate(newer, Fate::Lost);
+    assert!(floor.is_due());
+    assert!(floor.on_fate(newer, Fate::Acked) && !floor.is_due(), "it was late, not lost");
+    assert!(!floor.on_fate(last, Fate::Acked) && floor.heard() == 8);
 }
 
 /// A random life of two ends, and how far each stream came.
