@@ -217,7 +217,9 @@ impl Peer {
     /// Opens a way of our own and challenges its address.
     pub(super) fn open_way(&mut self, cx: &mut Cx<'_>, link: LinkId, addr: Addr, info: &LinkInfo) {
         let known = self.ways.iter().any(|way| (way.link, way.addr) == (link, addr));
-        if known || !self.make_room(cx.limits) {
+        // The place of path 0 is the peer's to open, when it was not proved by the handshake.
+        let last = !self.has_way(PathId(0)) && self.ways.len() + 1 >= usize::from(cx.limits.paths_per_peer);
+        if known || last || !self.make_room(cx.limits) {
             return;
         }
         // Even and odd numbers apart: two ways opened at once never share one.

@@ -172,6 +172,7 @@ mod tests {
     use crate::rng::Rng;
     use crate::time::Instant;
     use crate::zoo::Zoo;
+    use alloc::vec::Vec;
 
     /// A receipt is looked through up to the whole window: a packet full of them is not.
     #[test]
@@ -241,5 +242,31 @@ mod tests {
             let now = way.challenge.as_ref().filter(|test| test.is_for(LINK, there)).map(|_| there);
             assert_eq!((way.addr, now), (here, tested), "number {packet_number} from {from:?}");
         }
+    }
+
+    /// A handshake was confirmed by a packet of another path: the place of path 0 is kept for the peer, and when its first
+    /// packet has come, its address is proved without a second path to it.
+    #[test]
+    fn the_first_path_has_its_place_though_it_comes_last() {
+        let (mut rng, mut drops) = (Rng::fork(&[1; 32], "test"), Drops::default());
+        let limits = &Limits { paths_per_peer: 2, ..Limits::SMALL };
+        let now = Instant::from_micros(1_000);
+        let cx = &mut Cx { now, rng: &mut rng, limits, drops: &mut drops, zoo: Zoo::none() };
+        let (mut sending, mut receiving) = (Budget::for_sending(limits), Budget::for_receiving(limits));
+        let mut peer = Peer::new(limits, NodeId([1; 32]), 0);
+        let (first, second) = ((LinkId(0), Addr::from_u32(1)), (LinkId(1), Addr::from_u32(2)));
+        for (id, (link, from)) in [(PathId(3), second), (PathId(0), first)] {
+            peer.way_opened_by_peer(cx, id, link, from, &CABLE);
+            let packet = Packet { path: id, packet_number: 0, link, from, packet_bytes: 100, payload: &[1] };
+            peer.received(cx, &mut sending, &mut receiving, &packet);
+            if id != PathId(0) {
+                // Another place of the peer, which is known.
+                peer.open_way(cx, LinkId(2), Addr::from_u32(3), &CABLE);
+            }
+        }
+        assert!(!peer.way_mut(PathId(0)).unwrap().proved);
+        peer.proved(cx, first.0, first.1, &CABLE);
+        let ways: Vec<_> = peer.ways.iter().map(|way| (way.id, way.proved)).collect();
+        assert_eq!(ways, [(PathId(3), false), (PathId(0), true)]);
     }
 }

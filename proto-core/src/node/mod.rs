@@ -250,6 +250,11 @@ impl Node {
                 };
                 self.links_handle(now, input);
             }
+            if opened.proves {
+                let peer = opened.peer;
+                self.links_handle(now, link::Input::Proved { peer, link, addr: from });
+                self.open_other_ways(now, peer, link, from);
+            }
         }
         self.scratch = packet;
     }

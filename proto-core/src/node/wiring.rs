@@ -78,13 +78,12 @@ impl Node {
                 if ours {
                     self.links_handle(now, link::Input::Speak { peer, link, addr });
                 }
-                self.open_other_ways(now, peer, link, addr);
+                if proved {
+                    self.open_other_ways(now, peer, link, addr);
+                }
                 if !rekey {
                     self.events.push_back(Event::PeerUp { node, device, restarted, version });
                 }
-            }
-            session::Action::Proved { peer, link, addr } => {
-                self.links_handle(now, link::Input::Proved { peer, link, addr });
             }
             session::Action::Closed { peer, node, reason } => {
                 self.links_handle(now, link::Input::PeerDown { peer });
@@ -144,7 +143,8 @@ impl Node {
     }
 
     /// Tries the peer's other known addresses, so that a second way exists before the first one dies.
-    fn open_other_ways(&mut self, now: Instant, peer: PeerSlot, link: LinkId, addr: Addr) {
+    /// The ways to a peer's other places, after the one where it has shown that it is there: they would take its place.
+    pub(super) fn open_other_ways(&mut self, now: Instant, peer: PeerSlot, link: LinkId, addr: Addr) {
         let others: Vec<(LinkId, Addr)> = self.sessions.endpoints(peer).collect();
         for (other_link, other_addr) in others {
             if (other_link, other_addr) != (link, addr) {

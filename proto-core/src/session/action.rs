@@ -45,15 +45,6 @@ pub enum Action {
         /// That address has shown that it is the peer's.
         proved: bool,
     },
-    /// The address to which a handshake was answered has shown that it is the peer's, after all.
-    Proved {
-        /// Whose.
-        peer: PeerSlot,
-        /// The link over which the handshake went.
-        link: LinkId,
-        /// The address there.
-        addr: Addr,
-    },
     /// There is no session any more.
     Closed {
         /// With whom.

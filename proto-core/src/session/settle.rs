@@ -321,11 +321,11 @@ impl Sessions {
     }
 
     /// A packet came from where the answer went: the peer is there.
-    pub(super) fn prove(&mut self, cx: &Cx<'_>, slot: PeerSlot, place: Place) {
+    pub(super) fn prove(&mut self, cx: &mut Cx<'_>, slot: PeerSlot, place: Place) {
         if let Some(peer) = self.peers.get_mut(slot) {
             peer.add_endpoint(cx.now, place, false, usize::from(cx.limits.paths_per_peer));
-            self.push(Action::Proved { peer: slot, link: place.link, addr: place.addr });
         }
+        self.arm(cx, slot);
     }
 
     /// Adds keys to an association; the least of four make room.

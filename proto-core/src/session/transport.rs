@@ -53,6 +53,9 @@ pub struct Opened {
     pub packet_number: u64,
     /// Where in the buffer the plaintext is.
     pub payload: Range<usize>,
+    /// It came from where a handshake was answered and shows, after another had confirmed that, that the peer is there. To be
+    /// acted on after its contents, which may be the first of their path.
+    pub proves: bool,
 }
 
 /// A data packet's header, read and not believed.
@@ -223,7 +226,7 @@ impl Sessions {
         if proves {
             self.prove(cx, slot, from);
         }
-        Ok(Opened { peer: slot, path: header.path, packet_number: number, payload })
+        Ok(Opened { peer: slot, path: header.path, packet_number: number, payload, proves })
     }
 
     /// A packet under keys that we have only promised: if it is authentic, the initiator is there now, and has read our
@@ -272,7 +275,7 @@ impl Sessions {
         if let Some(numbers) = association.paths.get_mut(usize::from(header.path.0)) {
             numbers.mark(number, cx.limits.replay_window);
         }
-        Ok(Opened { peer: slot, path: header.path, packet_number: number, payload })
+        Ok(Opened { peer: slot, path: header.path, packet_number: number, payload, proves: false })
     }
 
     /// Tells the sender of a data packet that we know no such session, so that it need not wait for

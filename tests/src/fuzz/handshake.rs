@@ -113,7 +113,6 @@ impl Side {
                 Some(Action::Closed { .. } | Action::Forgotten { .. }) => self.peer = None,
                 Some(
                     Action::Named { .. }
-                    | Action::Proved { .. }
                     | Action::Incompatible { .. }
                     | Action::CloneDetected { .. }
                     | Action::Store(_),

@@ -244,3 +244,39 @@ fn messages_pass_a_wire_that_takes_less_than_it_says() {
         assert_eq!(size(&pair), 1_400, "{passes} B at {loss_ppm}");
     }
 }
+
+/// The answer to a handshake went to one link, and what the other link brought first has confirmed it. The next packet
+/// on the first shows that the peer is there: that path is proved at once, and there is one to each address.
+#[test]
+fn a_path_is_proved_by_the_first_packet_from_where_the_answer_went() {
+    for (paths, known) in [(4, false), (2, false), (2, true)] {
+        let limits = [Limits::SMALL, Limits { paths_per_peer: paths, ..Limits::SMALL }];
+        let mut pair = Pair::new(limits, 1_400, 33);
+        let other = LinkId(1);
+        for index in 0..2 {
+            let state = LinkState::Up(info(1_400, index as u32));
+            pair.input(index, Input::LinkChanged { link: other, state }).unwrap();
+        }
+        // What goes over the first link takes as long as it takes for the other to be there first.
+        pair.delay = Duration::from_millis(20);
+        pair.slow_delay = Duration::from_millis(1);
+        let endpoints = |node| [LINK, other].map(|link| (link, Addr::from_u32(node))).to_vec();
+        let (to, key) = (Some(pair.id(1)), Some(pair.keys[1]));
+        let first = PeerSpec { node: to, key, endpoints: vec![(LINK, Addr::from_u32(1))] };
+        pair.input(0, Input::Command(Command::AddPeer(first))).unwrap();
+        // The answer is nearly there.
+        pair.run_until(Duration::from_millis(39), |_| false);
+        let spec = PeerSpec { node: to, key, endpoints: endpoints(1) };
+        pair.input(0, Input::Command(Command::AddPeer(spec))).unwrap();
+        if known {
+            let spec = PeerSpec { node: Some(pair.id(0)), key: None, endpoints: endpoints(0) };
+            pair.input(1, Input::Command(Command::AddPeer(spec))).unwrap();
+        }
+        assert!(pair.run_until(Duration::from_secs(2), Pair::both_up));
+        pair.run_until(Duration::from_secs(1), |_| false);
+        let mut paths: Vec<_> = pair.nodes[1].status().peers[0].paths.clone();
+        paths.sort_by_key(|path| path.link);
+        let seen: Vec<_> = paths.iter().map(|path| (path.link, path.up)).collect();
+        assert_eq!(seen, [(LINK, true), (other, true)], "known {known}");
+    }
+}
