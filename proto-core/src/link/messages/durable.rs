@@ -182,7 +182,7 @@ impl Outbox {
             let Some(entry) = self.queue.get_mut(index) else { continue };
             self.room.uncount(core::mem::take(&mut entry.charge), entry.part);
             (entry.sent, entry.acked, entry.copies, entry.burst, entry.probes) = (false, false, 0, 0, 0);
-            // A question of the time before may be a minute off, and the first of four gives room back.
+            // The next question of the time before may be a minute off, and room comes back with the fourth.
             entry.asking = false;
             entry.fragments = None;
             if storing.contains(&index) {
