@@ -136,7 +136,12 @@ impl Peer {
             way.lead_to(link, addr);
             way.challenge = None;
             way.path.revive(cx.now);
-        } else if self.ways.is_empty() {
+        } else if let Some(way) = self.way_mut(PathId(0)).filter(|way| way.link == link && !way.proved) {
+            // Its first packet came from elsewhere. That address is tested on: the peer may have moved.
+            way.challenge.take_if(|test| !test.is_on_credit());
+            way.lead_to(link, addr);
+            way.path.revive(cx.now);
+        } else if !self.has_way(PathId(0)) && self.make_room(cx.limits) {
             let mut way = Way::new(cx, PathId(0), link, addr, info);
             way.proved = true;
             way.challenge = None;

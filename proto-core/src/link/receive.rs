@@ -269,4 +269,25 @@ mod tests {
         let ways: Vec<_> = peer.ways.iter().map(|way| (way.id, way.proved)).collect();
         assert_eq!(ways, [(PathId(3), false), (PathId(0), true)]);
     }
+
+    /// A handshake went to an address of the peer: messages can go there, though path 0 never came, or came first from
+    /// somewhere else, which is tested on.
+    #[test]
+    fn where_a_handshake_went_there_is_a_path() {
+        let (mut rng, mut drops) = (Rng::fork(&[1; 32], "test"), Drops::default());
+        let limits = &Limits { paths_per_peer: 2, ..Limits::SMALL };
+        let now = Instant::from_micros(1_000);
+        let cx = &mut Cx { now, rng: &mut rng, limits, drops: &mut drops, zoo: Zoo::none() };
+        let (here, link) = (Addr::from_u32(1), LinkId(0));
+        for (id, over, tested) in [(PathId(3), LinkId(1), false), (PathId(0), link, true)] {
+            let mut peer = Peer::new(limits, NodeId([1; 32]), 0);
+            let elsewhere = Addr::from_u32(2);
+            peer.way_opened_by_peer(cx, id, over, elsewhere, &CABLE);
+            peer.proved(cx, link, here, &CABLE);
+            let first = peer.way_mut(PathId(0)).unwrap();
+            assert_eq!((first.link, first.addr, first.is_usable()), (link, here, true));
+            let test = first.challenge.as_ref();
+            assert_eq!(test.is_some_and(|test| test.is_for(link, elsewhere)), tested);
+        }
+    }
 }

@@ -30,7 +30,7 @@ use crate::link::{self, Links, frame};
 use crate::machine::{Cx, Machine};
 use crate::node::gate::{Gate, Waiter};
 use crate::rng::Rng;
-use crate::session::{self, Sessions};
+use crate::session::{self, Answered, Sessions};
 use crate::store::record::Record;
 use crate::time::Instant;
 use crate::wake::Wake;
@@ -238,7 +238,7 @@ impl Node {
             self.settle(now);
             if self.backlog {
                 self.drops.count(Drop::QueueFull);
-            } else {
+            } else if let Some(payload) = opened.payload {
                 let input = link::Input::Received {
                     peer: opened.peer,
                     path: opened.path,
@@ -246,14 +246,19 @@ impl Node {
                     link,
                     from,
                     packet_bytes: bytes.len(),
-                    payload: packet.get(opened.payload).unwrap_or(&[]),
+                    payload: packet.get(payload).unwrap_or(&[]),
                 };
                 self.links_handle(now, input);
             }
-            if opened.proves {
-                let peer = opened.peer;
-                self.links_handle(now, link::Input::Proved { peer, link, addr: from });
-                self.open_other_ways(now, peer, link, from);
+            let peer = opened.peer;
+            match opened.answered {
+                Answered::Known => {}
+                // Path 0 will come from there, or never: the other ways do not wait for it.
+                Answered::Elsewhere(link, addr) => self.open_other_ways(now, peer, link, addr),
+                Answered::Reached => {
+                    self.links_handle(now, link::Input::Proved { peer, link, addr: from });
+                    self.open_other_ways(now, peer, link, from);
+                }
             }
         }
         self.scratch = packet;

@@ -142,8 +142,8 @@ impl Node {
         }
     }
 
-    /// Tries the peer's other known addresses, so that a second way exists before the first one dies.
-    /// The ways to a peer's other places, after the one where it has shown that it is there: they would take its place.
+    /// Tries the peer's other known addresses, so that a second way exists before the first one dies. The one where the
+    /// handshake went is not ours to open.
     pub(super) fn open_other_ways(&mut self, now: Instant, peer: PeerSlot, link: LinkId, addr: Addr) {
         let others: Vec<(LinkId, Addr)> = self.sessions.endpoints(peer).collect();
         for (other_link, other_addr) in others {

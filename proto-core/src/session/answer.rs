@@ -28,7 +28,7 @@ use crate::wake::{Reason, Wake};
 use crate::zoo::Bug;
 
 /// How long an answer is kept for a question that is asked again.
-const LIFE: Duration = Duration::from_secs(60);
+pub(super) const LIFE: Duration = Duration::from_secs(60);
 
 /// An Init as received.
 pub(super) struct Init<'a> {

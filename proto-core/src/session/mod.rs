@@ -77,7 +77,7 @@ use keys::Table;
 use message::{Body, Builder, INCOMPATIBLE_LEN, Kind, Packet, Unchecked};
 pub use message::{MAX_HANDSHAKE_BYTES, Versions};
 use peers::{Peer, Peers, Place, Slots};
-pub use transport::{Opened, Sealed};
+pub use transport::{Answered, Opened, Sealed};
 use trust::Trust;
 
 /// The lowest protocol version this software speaks.

@@ -62,9 +62,19 @@ pub(super) struct Association {
     pub(super) keys: [u32; 4],
     /// Index of the keys to send with.
     pub(super) sending: u32,
-    /// Where the answer went that made the keys of this index, when they were confirmed from elsewhere.
-    pub(super) unproved: Option<Box<(u32, Place)>>,
+    /// Where the answer went that made our keys, when they were confirmed from elsewhere.
+    pub(super) unproved: Option<Box<Unproved>>,
     pub(super) paths: [PathNumbers; PathId::COUNT],
+}
+
+/// A place to which a handshake was answered, and from which nothing has come under its keys.
+#[derive(Debug)]
+pub(super) struct Unproved {
+    pub(super) place: Place,
+    /// Of the keys.
+    pub(super) index: u32,
+    /// Whoever is there later may be another.
+    pub(super) until: Instant,
 }
 
 impl Association {

@@ -27,10 +27,11 @@
 use alloc::boxed::Box;
 use bytes::Bytes;
 
+use super::answer::LIFE;
 use super::keys::{Holder, Keys, Rank};
 use super::message::{Builder, Kind, Versions};
 use super::payload::Payload;
-use super::peers::{Association, Peer, Place};
+use super::peers::{Association, Peer, Place, Unproved};
 use super::trust::Papers;
 use super::{Action, Known, Sessions};
 use crate::crypto::aead;
@@ -289,7 +290,8 @@ impl Sessions {
         association.round = association.round.max(rank.round);
         association.heard = cx.now;
         association.up = true;
-        association.unproved = (!proved).then(|| Box::new((index, place)));
+        let until = cx.now + LIFE;
+        association.unproved = (!proved).then(|| Box::new(Unproved { place, index, until }));
         if proved {
             peer.add_endpoint(cx.now, place, false, usize::from(cx.limits.paths_per_peer));
         }

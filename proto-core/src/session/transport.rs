@@ -13,7 +13,7 @@ use core::ops::Range;
 
 use super::keys::{self, Holder};
 use super::message::{Builder, Kind, UNKNOWN_LEN};
-use super::peers::{Association, PathNumbers, Peer, Place};
+use super::peers::{Association, PathNumbers, Peer, Place, Unproved};
 use super::settle::Fate;
 use super::{ANSWERS_PER_S, Sessions};
 use crate::bounded::{Seen, Window};
@@ -42,7 +42,18 @@ pub struct Sealed {
     pub len: usize,
 }
 
-/// A packet that was authentic and new.
+/// What a packet shows of the place to which a handshake was answered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Answered {
+    /// Nothing that was not known.
+    Known,
+    /// It is the first under the keys, and came from elsewhere. Here the answer went.
+    Elsewhere(LinkId, Addr),
+    /// It came from there and shows, after one from elsewhere, that the peer is there.
+    Reached,
+}
+
+/// A packet that was authentic, and new, or shows where the peer is.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Opened {
     /// Who sent it.
@@ -51,11 +62,10 @@ pub struct Opened {
     pub path: PathId,
     /// Its number on that path.
     pub packet_number: u64,
-    /// Where in the buffer the plaintext is.
-    pub payload: Range<usize>,
-    /// It came from where a handshake was answered and shows, after another had confirmed that, that the peer is there. To be
-    /// acted on after its contents, which may be the first of their path.
-    pub proves: bool,
+    /// Where in the buffer the plaintext is. `None` when a copy of the packet was there before it.
+    pub payload: Option<Range<usize>>,
+    /// To be acted on after its contents, which may be the first of their path.
+    pub answered: Answered,
 }
 
 /// A data packet's header, read and not believed.
@@ -171,7 +181,7 @@ impl Sessions {
     }
 
     /// Decrypts one packet in place, whatever link and address it came from. `None`, with the reason
-    /// counted, when it is not authentic or not new.
+    /// counted, when it is not authentic, or neither new nor the first from where a handshake was answered.
     #[inline]
     pub fn open(&mut self, cx: &mut Cx<'_>, link: LinkId, from: Addr, packet: &mut [u8]) -> Option<Opened> {
         match self.try_open(cx, Place { link, addr: from }, packet) {
@@ -208,14 +218,33 @@ impl Sessions {
         let association = association.ok_or(Drop::UnknownSession)?;
         let numbers = association.paths.get_mut(usize::from(header.path.0)).ok_or(Drop::Malformed)?;
         let number = keys::decode_number(numbers.expected(), header.truncated, header.number_len);
-        if !numbers.is_fresh(number) && !cx.zoo.has(Bug::ReplayWindowOff) {
+        // Somebody may outrun every packet of the peer with a copy from elsewhere: the place counts, though it comes second.
+        let shows =
+            |known: &Unproved| (known.index, known.place) == (header.index, from) && cx.now < known.until;
+        let reached = association.unproved.as_deref().is_some_and(shows);
+        let is_new = numbers.is_fresh(number) || cx.zoo.has(Bug::ReplayWindowOff);
+        if !is_new && !reached {
             return Err(Drop::Replayed);
         }
         let payload = unseal(keys, header, number, packet)?;
+        let mut opened = Opened {
+            peer: slot,
+            path: header.path,
+            packet_number: number,
+            payload: is_new.then_some(payload),
+            answered: Answered::Known,
+        };
+        if reached {
+            association.unproved = None;
+            opened.answered = Answered::Reached;
+        }
+        if !is_new {
+            cx.drops.count(Drop::Replayed);
+            self.prove(cx, slot, from);
+            return Ok(opened);
+        }
         numbers.mark(number, cx.limits.replay_window);
         association.heard = cx.now;
-        let unproved = (header.index, from);
-        let proves = association.unproved.take_if(|known| **known == unproved).is_some();
         if !keys.heard {
             keys.heard = true;
             if core::mem::take(&mut keys.doubtful) {
@@ -223,10 +252,10 @@ impl Sessions {
             }
             self.finished(cx, slot, header.index);
         }
-        if proves {
+        if reached {
             self.prove(cx, slot, from);
         }
-        Ok(Opened { peer: slot, path: header.path, packet_number: number, payload, proves })
+        Ok(opened)
     }
 
     /// A packet under keys that we have only promised: if it is authentic, the initiator is there now, and has read our
@@ -275,7 +304,14 @@ impl Sessions {
         if let Some(numbers) = association.paths.get_mut(usize::from(header.path.0)) {
             numbers.mark(number, cx.limits.replay_window);
         }
-        Ok(Opened { peer: slot, path: header.path, packet_number: number, payload, proves: false })
+        let elsewhere = association.unproved.as_ref().map(|known| known.place);
+        Ok(Opened {
+            peer: slot,
+            path: header.path,
+            packet_number: number,
+            payload: Some(payload),
+            answered: elsewhere.map_or(Answered::Known, |place| Answered::Elsewhere(place.link, place.addr)),
+        })
     }
 
     /// Tells the sender of a data packet that we know no such session, so that it need not wait for

@@ -280,3 +280,34 @@ fn a_path_is_proved_by_the_first_packet_from_where_the_answer_went() {
         assert_eq!(seen, [(LINK, true), (other, true)], "known {known}");
     }
 }
+
+/// Nothing comes any more from where the answer to a handshake went. The peer's other places are tried all the same.
+#[test]
+fn other_places_are_tried_though_the_answered_one_is_silent() {
+    let mut pair = Pair::new([Limits::SMALL, Limits::SMALL], 1_400, 34);
+    let (other, third) = (LinkId(1), LinkId(2));
+    for index in 0..2 {
+        for link in [other, third] {
+            let state = LinkState::Up(info(1_400, index as u32));
+            pair.input(index, Input::LinkChanged { link, state }).unwrap();
+        }
+    }
+    pair.delay = Duration::from_millis(20);
+    let tell = |pair: &mut Pair, index: usize, links: &[LinkId]| {
+        let endpoints = links.iter().map(|&link| (link, Addr::from_u32(1 - index as u32))).collect();
+        let spec = PeerSpec { node: Some(pair.id(1 - index)), key: Some(pair.keys[1 - index]), endpoints };
+        pair.input(index, Input::Command(Command::AddPeer(spec))).unwrap();
+    };
+    tell(&mut pair, 0, &[LINK]);
+    // The answer is nearly there, and the last to go over this link.
+    pair.run_until(Duration::from_millis(39), |_| false);
+    pair.delay = Duration::from_secs(86_400);
+    tell(&mut pair, 0, &[LINK, other]);
+    tell(&mut pair, 1, &[third]);
+    assert!(pair.run_until(Duration::from_secs(2), Pair::both_up));
+    pair.run_until(Duration::from_secs(1), |_| false);
+    let mut up: Vec<_> = pair.nodes[1].status().peers[0].paths.clone();
+    up.retain(|path| path.up);
+    up.sort_by_key(|path| path.link);
+    assert_eq!(up.iter().map(|path| path.link).collect::<Vec<_>>(), [other, third]);
+}

@@ -242,7 +242,7 @@ fn paths_count_apart() {
                 .with(now, |sessions, cx| sessions.open(cx, LINK, Addr::from_u32(50), &mut packet))
                 .unwrap();
             assert_eq!((opened.path, opened.packet_number), (PathId(path), sealed.packet_number));
-            assert_eq!(packet[opened.payload], [path]);
+            assert_eq!(packet[opened.payload.unwrap()], [path]);
             assert!(seen.insert((path, sealed.packet_number)));
         }
     }
@@ -278,16 +278,54 @@ fn where_an_answer_went_is_proved_by_a_packet_from_there() {
                 Action::Established { proved, .. } => Some(*proved),
                 _ => None,
             };
-            proved.push(answers.events.iter().find_map(of).or(opened.proves.then_some(true)));
+            proved.push((answers.events.iter().find_map(of), opened.answered));
         }
+        let elsewhere = Answered::Elsewhere(LINK, Addr::from_u32(FORGED));
+        let nothing = (None, Answered::Known);
         let expected = if first == FORGED {
-            [Some(true), None, None, None]
+            [(Some(true), Answered::Known), nothing, nothing, nothing]
         } else {
-            [Some(false), None, Some(true), None]
+            [(Some(false), elsewhere), nothing, (None, Answered::Reached), nothing]
         };
         assert_eq!(proved, expected, "first from {first}");
         let peer = answers.peer(&a).unwrap();
         assert_eq!(answers.sessions.endpoints(peer).count(), 1);
+    }
+}
+
+/// Somebody is faster than the peer with a copy of each of its packets: what comes second from where the answer went is not
+/// believed twice, and shows that the peer is there. A minute later another may be.
+#[test]
+fn a_packet_that_is_outrun_by_its_copy_shows_where_it_came_from() {
+    const COPIED: u32 = 77;
+    for (after, shows) in [(Duration::from_secs(59), true), (Duration::from_secs(60), false)] {
+        let (a, b) = pair();
+        let mut now = Instant::from_micros(1_000);
+        let (mut asks, mut answers) = (a.start(now), b.start(now));
+        asks.connect(now, &b, true);
+        answers.receive(now, 1, &asks.out.pop().unwrap().1);
+        asks.receive(now, b.address, &answers.out.pop().unwrap().1);
+        let peer = asks.peer(&b).unwrap();
+        let mut open = |now, from, packet: &[u8]| {
+            let mut packet = packet.to_vec();
+            let opened =
+                answers.with(now, |sessions, cx| sessions.open(cx, LINK, Addr::from_u32(from), &mut packet));
+            opened.map(|opened| (opened.payload.is_some(), opened.answered))
+        };
+        let first = asks.ping(now, peer).unwrap();
+        let elsewhere = Answered::Elsewhere(LINK, Addr::from_u32(1));
+        assert_eq!(open(now, COPIED, &first), Some((true, elsewhere)));
+        now += after;
+        let second = asks.ping(now, peer).unwrap();
+        assert_eq!(open(now, COPIED, &second), Some((true, Answered::Known)));
+        let mut forged = second.to_vec();
+        *forged.last_mut().unwrap() ^= 1;
+        assert_eq!(open(now, 1, &forged), None);
+        assert_eq!(open(now, 1, &second), shows.then_some((false, Answered::Reached)));
+        assert_eq!(open(now, 1, &second), None);
+        assert_eq!(answers.drops.get(Drop::Replayed), if shows { 2 } else { 3 });
+        let peer = answers.peer(&a).unwrap();
+        assert_eq!(answers.sessions.endpoints(peer).count(), usize::from(shows));
     }
 }
 

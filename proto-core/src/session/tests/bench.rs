@@ -319,7 +319,7 @@ impl Side {
         let mut packet = packet.to_vec();
         let opened =
             self.with(now, |sessions, cx| sessions.open(cx, LINK, Addr::from_u32(from), &mut packet))?;
-        Some(packet[opened.payload].to_vec())
+        Some(packet[opened.payload?].to_vec())
     }
 
     /// Takes in whatever kind of packet it is, as a node does. Data is answered, so that the other
@@ -330,7 +330,8 @@ impl Side {
             let opened =
                 self.with(now, |sessions, cx| sessions.open(cx, LINK, Addr::from_u32(from), &mut copy));
             let Some(opened) = opened else { return };
-            let said = copy[opened.payload].to_vec();
+            let Some(payload) = opened.payload else { return };
+            let said = copy[payload].to_vec();
             self.pair(opened.peer, &said);
             if said[0] == 1
                 && let Some(answer) = self.seal(now, opened.peer, &self.word(2, opened.peer))
