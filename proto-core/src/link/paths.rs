@@ -186,6 +186,13 @@ impl Way {
         self.proved && !self.path.is_dead()
     }
 
+    /// Whether another may take its place, or its number: nothing of it is under way, and its address, if it is tested, had its
+    /// turn to answer.
+    pub(crate) fn is_left(&self, now: Instant) -> bool {
+        let waits = |test: &Challenge| !test.had_its_turn(now, self.path.rtt());
+        !self.is_usable() && self.path.is_idle() && !self.challenge.as_ref().is_some_and(waits)
+    }
+
     /// The echo of `token` came back, from this address. One that is tested on credit has to answer itself: somebody
     /// may have carried a challenge to the peer that is somewhere else (RFC 9000, section 8.2.3, would believe it).
     pub(crate) fn echoed(&mut self, token: [u8; 8], link: LinkId, from: Addr) {
@@ -250,7 +257,7 @@ impl Way {
 
     /// The peer's newest packet came from there, so it seems to be there (RFC 9000, section 9.3): that address is
     /// tested unless it is proved, or another one is being tested that may still answer. Packets relayed
-    /// under a false address delay the test of the true one, but do not prevent it. A way stays on its link.
+    /// under a false address delay the test of the true one, but do not prevent it. A way stays on its link, until it is left.
     pub(crate) fn seen_at(&mut self, cx: &mut Cx<'_>, link: LinkId, addr: Addr, bytes: usize) {
         let is_proved = self.proved && self.addr == addr;
         if is_proved || self.link != link {

@@ -141,13 +141,19 @@ impl Peer {
             way.challenge.take_if(|test| !test.is_on_credit());
             way.lead_to(link, addr);
             way.path.revive(cx.now);
-        } else if !self.has_way(PathId(0)) && self.make_room(cx.limits) {
-            let mut way = Way::new(cx, PathId(0), link, addr, info);
-            way.proved = true;
-            way.challenge = None;
-            self.add_way(way);
         } else {
-            self.open_way(cx, link, addr, info);
+            // The only place, at worst, and path 0 is never given up for another path.
+            if self.ways.len() >= usize::from(cx.limits.paths_per_peer) {
+                self.ways.retain(|way| way.id != PathId(0) || !way.is_left(cx.now));
+            }
+            if !self.has_way(PathId(0)) && self.make_room(cx.limits) {
+                let mut way = Way::new(cx, PathId(0), link, addr, info);
+                way.proved = true;
+                way.challenge = None;
+                self.add_way(way);
+            } else {
+                self.open_way(cx, link, addr, info);
+            }
         }
         self.note_ways();
     }

@@ -6,7 +6,7 @@ use crate::link::Links;
 use crate::link::frame::{AckFrame, Frame, Frames};
 use crate::link::messages::Budget;
 use crate::link::path::{Fate, Piece};
-use crate::link::paths::Echo;
+use crate::link::paths::{Echo, Way};
 use crate::link::peer::Peer;
 use crate::machine::Cx;
 use crate::zoo::Bug;
@@ -30,6 +30,12 @@ impl Links {
     pub(super) fn received(&mut self, cx: &mut Cx<'_>, peer: PeerSlot, packet: &Packet<'_>) {
         let Some(info) = self.links.get(&packet.link).map(|entry| &entry.info) else { return };
         let Some(entry) = self.peers.get_mut(usize::from(peer.0)).and_then(Option::as_mut) else { return };
+        let comes_again = |way: &Way| {
+            let link_is_gone = !self.links.contains_key(&way.link) && way.path.is_idle();
+            way.id == packet.path && way.link != packet.link && (link_is_gone || way.is_left(cx.now))
+        };
+        // The peer has opened its path again, where its own was left.
+        entry.ways.retain(|way| !comes_again(way));
         if !entry.has_way(packet.path) {
             entry.way_opened_by_peer(cx, packet.path, packet.link, packet.from, info);
         }
@@ -166,8 +172,9 @@ mod tests {
     use crate::drops::Drops;
     use crate::ids::{DeviceId, NodeId};
     use crate::limits::Limits;
-    use crate::link::frame;
     use crate::link::paths::tests::CABLE;
+    use crate::link::{Input, frame};
+    use crate::machine::Machine;
     use crate::params::PeerParams;
     use crate::rng::Rng;
     use crate::time::Instant;
@@ -268,6 +275,45 @@ mod tests {
         peer.proved(cx, first.0, first.1, &CABLE);
         let ways: Vec<_> = peer.ways.iter().map(|way| (way.id, way.proved)).collect();
         assert_eq!(ways, [(PathId(3), false), (PathId(0), true)]);
+    }
+
+    /// The peer opens its path again on another link. It is met there when the way on the first one was left, and not before:
+    /// somebody may have carried a packet over.
+    #[test]
+    fn a_path_that_was_left_is_met_on_another_link() {
+        let (mut rng, mut drops) = (Rng::fork(&[1; 32], "test"), Drops::default());
+        let limits = &Limits::SMALL;
+        let now = Instant::from_micros(1_000);
+        let cx = &mut Cx { now, rng: &mut rng, limits, drops: &mut drops, zoo: Zoo::none() };
+        let (first, second) = ((LinkId(0), Addr::from_u32(1)), (LinkId(1), Addr::from_u32(2)));
+        for (is_proved, link_lost, moves) in
+            [(true, false, false), (true, true, true), (false, false, false), (false, true, true)]
+        {
+            let mut links = Links::new(NodeId([2; 32]), limits);
+            for link in [first.0, second.0] {
+                links.handle(cx, Input::LinkUp { link, info: CABLE });
+            }
+            let peer = PeerSlot(0);
+            links.handle(cx, Input::Attach { peer, node: NodeId([1; 32]), wanted: false });
+            if is_proved {
+                links.handle(cx, Input::Proved { peer, link: first.0, addr: first.1 });
+            }
+            let mut packet_number = 0;
+            let mut come = |links: &mut Links, cx: &mut Cx<'_>, (link, from): (LinkId, Addr)| {
+                let packet =
+                    Packet { path: PathId(0), packet_number, link, from, packet_bytes: 100, payload: &[1] };
+                packet_number += 1;
+                links.received(cx, peer, &packet);
+            };
+            come(&mut links, cx, first);
+            if link_lost {
+                links.handle(cx, Input::LinkDown { link: first.0 });
+            }
+            come(&mut links, cx, second);
+            let way = &links.peers[0].as_ref().unwrap().ways[0];
+            let seen = (way.link, way.addr);
+            assert_eq!(seen, if moves { second } else { first }, "proved {is_proved}, lost {link_lost}");
+        }
     }
 
     /// A handshake went to an address of the peer: messages can go there, though path 0 never came, or came first from

@@ -281,6 +281,28 @@ fn a_path_is_proved_by_the_first_packet_from_where_the_answer_went() {
     }
 }
 
+/// Both have room for one path, and its link is gone for good: the session goes on over another.
+#[test]
+fn the_only_path_moves_to_another_link() {
+    let limits = Limits { paths_per_peer: 1, ..Limits::SMALL };
+    let mut pair = Pair::new([limits.clone(), limits], 1_400, 35);
+    pair.connect();
+    assert!(pair.run_until(Duration::from_secs(2), Pair::both_up));
+    let other = LinkId(1);
+    for index in 0..2 {
+        pair.input(index, Input::LinkChanged { link: LINK, state: LinkState::Down }).unwrap();
+        let state = LinkState::Up(info(1_400, index as u32));
+        pair.input(index, Input::LinkChanged { link: other, state }).unwrap();
+    }
+    let endpoints = vec![(other, Addr::from_u32(0))];
+    let spec = PeerSpec { node: Some(pair.id(0)), key: None, endpoints };
+    pair.input(1, Input::Command(Command::AddPeer(spec))).unwrap();
+    pair.send(0, 7, Delivery::Message, b"over there").unwrap();
+    pair.send(1, 8, Delivery::Message, b"and back").unwrap();
+    let both = |pair: &Pair| (pair.receipts(0), pair.receipts(1)) == (vec![7], vec![8]);
+    assert!(pair.run_until(Duration::from_secs(600), both));
+}
+
 /// Nothing comes any more from where the answer to a handshake went. The peer's other places are tried all the same.
 #[test]
 fn other_places_are_tried_though_the_answered_one_is_silent() {
