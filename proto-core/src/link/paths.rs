@@ -17,6 +17,7 @@ use crate::link::frame;
 use crate::link::path::{Path, Piece};
 use crate::link::transmit::PACKET_OVERHEAD;
 use crate::machine::Cx;
+use crate::node::input::LinkInfo;
 use crate::time::{Duration, Instant};
 use crate::wake::{Reason, Wake};
 
@@ -127,6 +128,8 @@ pub(crate) struct Way {
     pub(crate) path: Path,
     /// The address has echoed.
     pub(crate) proved: bool,
+    /// It has done so once, or we were told of it: it is asked without having been heard.
+    pub(crate) known: bool,
     /// It was reported to the application as working.
     pub(crate) reported_up: bool,
     /// An address under test: our own before it is proved, or the one the peer seems to have moved to.
@@ -186,30 +189,60 @@ impl Way {
         self.proved && !self.path.is_dead()
     }
 
-    /// Whether another may take its place, or its number: nothing of it is under way, and its address, if it is tested, had its
-    /// turn to answer.
-    pub(crate) fn is_left(&self, now: Instant) -> bool {
-        let waits = |test: &Challenge| !test.had_its_turn(now, self.path.rtt());
-        !self.is_usable() && self.path.is_idle() && !self.challenge.as_ref().is_some_and(waits)
-    }
-
     /// The echo of `token` came back, from this address. One that is tested on credit has to answer itself: somebody
     /// may have carried a challenge to the peer that is somewhere else (RFC 9000, section 8.2.3, would believe it).
-    pub(crate) fn echoed(&mut self, token: [u8; 8], link: LinkId, from: Addr) {
+    pub(crate) fn echoed(
+        &mut self,
+        cx: &Cx<'_>,
+        token: [u8; 8],
+        (link, from): (LinkId, Addr),
+        info: &LinkInfo,
+    ) {
         let answers = |challenge: &mut Challenge| {
             challenge.token == token && (!challenge.is_on_credit() || challenge.is_for(link, from))
         };
-        if let Some(challenge) = self.challenge.take_if(answers) {
-            self.lead_to(challenge.link, challenge.addr);
+        // What is tested on another link is on credit, and this packet came over that.
+        let tested = self.challenge.take_if(answers).filter(|challenge| self.may_lead_to(challenge.link));
+        if let Some(challenge) = tested {
+            self.lead_to(cx, challenge.link, challenge.addr, info);
         }
     }
 
+    /// A way stays on its link for as long as it works there.
+    pub(crate) fn may_lead_to(&self, link: LinkId) -> bool {
+        self.link == link || !self.is_usable()
+    }
+
     /// The peer is there: it has echoed, or came from there in a handshake.
-    pub(crate) fn lead_to(&mut self, link: LinkId, addr: Addr) {
+    pub(crate) fn lead_to(&mut self, cx: &Cx<'_>, link: LinkId, addr: Addr, info: &LinkInfo) {
         if (self.link, self.addr) != (link, addr) {
             self.path.on_moved();
         }
-        (self.link, self.addr, self.proved) = (link, addr, true);
+        if self.link != link {
+            self.path.link_changed(info, cx.limits);
+        }
+        (self.link, self.addr, self.proved, self.known) = (link, addr, true, true);
+    }
+
+    /// A link is gone. An address on it that has proved itself is asked again when the link is back; one that has not
+    /// keeps the account of what it may be sent, and another may be tested instead.
+    pub(crate) fn link_lost(&mut self, link: LinkId) {
+        let was_proved = self.link == link && core::mem::take(&mut self.proved);
+        let Some(challenge) = self.challenge.as_mut().filter(|challenge| challenge.link == link) else {
+            return;
+        };
+        challenge.begun = Some(Instant::ZERO);
+        if was_proved {
+            self.challenge = None;
+        }
+    }
+
+    /// Its link is there, perhaps again. Where the peer is, if it was not heard of elsewhere on this link, its answer shows.
+    pub(crate) fn link_is_back(&mut self, cx: &mut Cx<'_>) {
+        let tested = self.challenge.as_ref().is_some_and(|challenge| challenge.link == self.link);
+        if self.known && !self.proved && !tested {
+            self.challenge = Some(Challenge::new(cx, self.link, self.addr));
+        }
     }
 
     /// Bytes that a packet to this address may have: all that fit where it is proved, else what it
@@ -257,10 +290,11 @@ impl Way {
 
     /// The peer's newest packet came from there, so it seems to be there (RFC 9000, section 9.3): that address is
     /// tested unless it is proved, or another one is being tested that may still answer. Packets relayed
-    /// under a false address delay the test of the true one, but do not prevent it. A way stays on its link, until it is left.
+    /// under a false address delay the test of the true one, but do not prevent it. One that does not work is looked for on any
+    /// link; its own address is asked on meanwhile.
     pub(crate) fn seen_at(&mut self, cx: &mut Cx<'_>, link: LinkId, addr: Addr, bytes: usize) {
-        let is_proved = self.proved && self.addr == addr;
-        if is_proved || self.link != link {
+        let is_proved = self.proved && (self.link, self.addr) == (link, addr);
+        if is_proved || !self.may_lead_to(link) {
             return;
         }
         let rtt = self.path.rtt();
@@ -331,7 +365,7 @@ pub(super) mod tests {
     use crate::drops::Drops;
     use crate::limits::Limits;
     use crate::link::peer::Peer;
-    use crate::node::input::{LinkInfo, Medium};
+    use crate::node::input::Medium;
     use crate::rng::Rng;
     use crate::zoo::Zoo;
 
@@ -397,9 +431,9 @@ pub(super) mod tests {
             way.seen_at(cx, link, addr, 40);
             assert_eq!(way.echo_allowance(&echo(1_000)), 40);
             let token = way.challenge.as_ref().unwrap().token;
-            way.echoed(token, link, HERE.1);
+            way.echoed(cx, token, (link, HERE.1), &CABLE);
             assert_eq!(way.echo_allowance(&echo(1_000)), 40, "the challenge was carried to somebody else");
-            way.echoed(token, link, addr);
+            way.echoed(cx, token, (link, addr), &CABLE);
             assert_eq!(way.echo_allowance(&echo(1)), usize::MAX);
         });
     }

@@ -131,31 +131,38 @@ impl Peer {
     /// The handshake went this way: it works.
     pub(super) fn proved(&mut self, cx: &mut Cx<'_>, link: LinkId, addr: Addr, info: &LinkInfo) {
         let tested = |way: &Way| way.challenge.as_ref().is_some_and(|test| test.is_for(link, addr));
-        let is_known = |way: &&mut Way| (way.link, way.addr) == (link, addr) || tested(way);
+        let is_known =
+            |way: &&mut Way| (way.link, way.addr) == (link, addr) || tested(way) && way.may_lead_to(link);
         if let Some(way) = self.ways.iter_mut().find(is_known) {
-            way.lead_to(link, addr);
+            way.lead_to(cx, link, addr, info);
             way.challenge = None;
             way.path.revive(cx.now);
-        } else if let Some(way) = self.way_mut(PathId(0)).filter(|way| way.link == link && !way.proved) {
-            // Its first packet came from elsewhere. That address is tested on: the peer may have moved.
+        } else if let Some(way) = self.free_first_way(cx.limits, link) {
+            // An address that its packets came from is tested on: the peer may have moved.
             way.challenge.take_if(|test| !test.is_on_credit());
-            way.lead_to(link, addr);
+            way.lead_to(cx, link, addr, info);
             way.path.revive(cx.now);
+        } else if !self.has_way(PathId(0)) && self.make_room(cx.limits) {
+            let mut way = Way::new(cx, PathId(0), link, addr, info);
+            way.proved = true;
+            way.challenge = None;
+            self.add_way(way);
         } else {
-            // The only place, at worst, and path 0 is never given up for another path.
-            if self.ways.len() >= usize::from(cx.limits.paths_per_peer) {
-                self.ways.retain(|way| way.id != PathId(0) || !way.is_left(cx.now));
-            }
-            if !self.has_way(PathId(0)) && self.make_room(cx.limits) {
-                let mut way = Way::new(cx, PathId(0), link, addr, info);
-                way.proved = true;
-                way.challenge = None;
-                self.add_way(way);
-            } else {
-                self.open_way(cx, link, addr, info);
-            }
+            self.open_way(cx, link, addr, info);
         }
         self.note_ways();
+    }
+
+    /// Path 0, if it may go where a handshake went over this link: it is nowhere yet, though some packet came from elsewhere;
+    /// or nothing works, and there is no place for another path.
+    fn free_first_way(&mut self, limits: &Limits, link: LinkId) -> Option<&mut Way> {
+        let full = self.ways.len() >= usize::from(limits.paths_per_peer);
+        let stuck = full && !self.ways.iter().any(Way::is_usable);
+        let is_nowhere = |way: &Way| {
+            let on_credit = way.challenge.as_ref().is_some_and(Challenge::is_on_credit);
+            !way.proved && (way.link == link || on_credit)
+        };
+        self.way_mut(PathId(0)).filter(|way| stuck || is_nowhere(way))
     }
 
     /// The peer came back with a new memory: packet numbers and ordinary messages start again.
@@ -235,9 +242,9 @@ impl Peer {
         }
         // Even and odd numbers apart: two ways opened at once never share one.
         let parity = self.parity;
-        let free =
-            (1..PathId::COUNT as u8).filter(|id| id % 2 == parity).map(PathId).find(|&id| !self.has_way(id));
-        if let Some(id) = free {
+        let mut own = (1..PathId::COUNT as u8).filter(|id| id % 2 == parity).map(PathId);
+        let free = own.find(|&id| !self.has_way(id));
+        if let Some(id) = free.or_else(|| self.give_up(|id| id.0 % 2 == parity)) {
             let way = Way::new(cx, id, link, addr, info);
             self.add_way(way);
         }
@@ -254,6 +261,7 @@ impl Peer {
     ) {
         if self.make_room(cx.limits) {
             let mut way = Way::new(cx, id, link, from, info);
+            way.known = false;
             way.challenge = Some(Challenge::on_credit(cx, link, from, 0));
             self.add_way(way);
         }
@@ -271,15 +279,22 @@ impl Peer {
         if self.ways.len() < usize::from(limits.paths_per_peer) {
             return true;
         }
-        // Path 0 stays: its packet numbers are those of the handshake's association.
-        let idle =
-            self.ways.iter().position(|way| way.id != PathId(0) && !way.is_usable() && way.path.is_idle());
-        idle.map(|at| self.ways.swap_remove(at)).is_some()
+        self.give_up(|_| true).is_some()
     }
 
-    pub(super) fn echoed(&mut self, token: [u8; 8], link: LinkId, from: Addr) {
+    /// Gives up a way that does not work, and whose number may be used for another. Path 0 stays: its packet numbers
+    /// are those of the handshake's association.
+    fn give_up(&mut self, mut may: impl FnMut(PathId) -> bool) -> Option<PathId> {
+        let mut left =
+            |way: &Way| way.id != PathId(0) && may(way.id) && !way.is_usable() && way.path.is_idle();
+        let at = self.ways.iter().position(&mut left)?;
+        Some(self.ways.swap_remove(at).id)
+    }
+
+    /// The echo of `token` came from there, over a link with these properties.
+    pub(super) fn echoed(&mut self, cx: &Cx<'_>, token: [u8; 8], from: (LinkId, Addr), info: &LinkInfo) {
         for way in &mut self.ways {
-            way.echoed(token, link, from);
+            way.echoed(cx, token, from, info);
         }
         self.note_ways();
     }
@@ -287,25 +302,21 @@ impl Peer {
     pub(super) fn link_changed(&mut self, cx: &mut Cx<'_>, link: LinkId, info: &LinkInfo) {
         for way in self.ways.iter_mut().filter(|way| way.link == link) {
             way.path.link_changed(info, cx.limits);
-            if !way.proved && way.challenge.is_none() {
-                way.challenge = Some(Challenge::new(cx, way.link, way.addr));
-            }
+            way.link_is_back(cx);
         }
     }
 
     /// The link is gone: what was on it goes another way.
     pub(super) fn link_lost(&mut self, cx: &mut Cx<'_>, sending: &mut Budget, link: LinkId) {
         let Peer { ways, outbox, inbox, .. } = self;
-        for way in ways.iter_mut().filter(|way| way.link == link) {
-            way.path.abandon(cx.now, &mut |piece, fate| {
-                outbox.on_fate(cx, sending, piece, fate);
-                inbox.on_fate(piece, fate);
-            });
-            // An address that has proved itself is asked again when the link is back; one that has not
-            // keeps the account of what it may be sent.
-            if core::mem::take(&mut way.proved) {
-                way.challenge = None;
+        for way in ways {
+            if way.link == link {
+                way.path.abandon(cx.now, &mut |piece, fate| {
+                    outbox.on_fate(cx, sending, piece, fate);
+                    inbox.on_fate(piece, fate);
+                });
             }
+            way.link_lost(link);
         }
         self.note_ways();
     }
@@ -457,6 +468,7 @@ impl Way {
             addr,
             path: Path::new(info, cx.limits, cx.now),
             proved: false,
+            known: true,
             reported_up: false,
             challenge: Some(Challenge::new(cx, link, addr)),
             echo: None,

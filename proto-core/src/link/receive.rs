@@ -6,9 +6,10 @@ use crate::link::Links;
 use crate::link::frame::{AckFrame, Frame, Frames};
 use crate::link::messages::Budget;
 use crate::link::path::{Fate, Piece};
-use crate::link::paths::{Echo, Way};
+use crate::link::paths::Echo;
 use crate::link::peer::Peer;
 use crate::machine::Cx;
+use crate::node::input::LinkInfo;
 use crate::zoo::Bug;
 
 /// A RECEIPT states all that was received, so a packet needs one for each message space. Each is looked through
@@ -30,16 +31,10 @@ impl Links {
     pub(super) fn received(&mut self, cx: &mut Cx<'_>, peer: PeerSlot, packet: &Packet<'_>) {
         let Some(info) = self.links.get(&packet.link).map(|entry| &entry.info) else { return };
         let Some(entry) = self.peers.get_mut(usize::from(peer.0)).and_then(Option::as_mut) else { return };
-        let comes_again = |way: &Way| {
-            let link_is_gone = !self.links.contains_key(&way.link) && way.path.is_idle();
-            way.id == packet.path && way.link != packet.link && (link_is_gone || way.is_left(cx.now))
-        };
-        // The peer has opened its path again, where its own was left.
-        entry.ways.retain(|way| !comes_again(way));
         if !entry.has_way(packet.path) {
             entry.way_opened_by_peer(cx, packet.path, packet.link, packet.from, info);
         }
-        entry.received(cx, &mut self.sending, &mut self.receiving, packet);
+        entry.received(cx, &mut self.sending, &mut self.receiving, packet, info);
         self.touch(cx, peer);
     }
 }
@@ -51,6 +46,7 @@ impl Peer {
         sending: &mut Budget,
         receiving: &mut Budget,
         packet: &Packet<'_>,
+        info: &LinkInfo,
     ) {
         self.heard(cx.now);
         if let Some(way) = self.way_mut(packet.path) {
@@ -72,7 +68,7 @@ impl Peer {
                 cx.drops.count(Drop::ProtocolViolation);
                 break;
             }
-            kept &= self.frame(cx, sending, receiving, packet, frame);
+            kept &= self.frame(cx, sending, receiving, (packet, info), frame);
         }
         if !kept {
             return;
@@ -97,7 +93,7 @@ impl Peer {
         cx: &mut Cx<'_>,
         sending: &mut Budget,
         receiving: &mut Budget,
-        packet: &Packet<'_>,
+        (packet, info): (&Packet<'_>, &LinkInfo),
         frame: Frame<'_>,
     ) -> bool {
         match frame {
@@ -131,7 +127,7 @@ impl Peer {
                 true
             }
             Frame::Response(token) => {
-                self.echoed(token, packet.link, packet.from);
+                self.echoed(cx, token, (packet.link, packet.from), info);
                 true
             }
             Frame::Close { reason: _ } => {
@@ -206,7 +202,7 @@ mod tests {
                 packet_bytes: len,
                 payload: &buf[..len],
             };
-            peer.received(cx, &mut sending, &mut receiving, &packet);
+            peer.received(cx, &mut sending, &mut receiving, &packet, &CABLE);
             assert_eq!(cx.drops.get(Drop::ProtocolViolation) - before, violations, "{count} receipts");
         }
     }
@@ -244,7 +240,7 @@ mod tests {
         {
             let packet =
                 Packet { path: PathId(0), packet_number, link: LINK, from, packet_bytes: 100, payload: &[1] };
-            peer.received(cx, &mut sending, &mut receiving, &packet);
+            peer.received(cx, &mut sending, &mut receiving, &packet, &CABLE);
             let way = peer.way_mut(PathId(0)).unwrap();
             let now = way.challenge.as_ref().filter(|test| test.is_for(LINK, there)).map(|_| there);
             assert_eq!((way.addr, now), (here, tested), "number {packet_number} from {from:?}");
@@ -265,7 +261,7 @@ mod tests {
         for (id, (link, from)) in [(PathId(3), second), (PathId(0), first)] {
             peer.way_opened_by_peer(cx, id, link, from, &CABLE);
             let packet = Packet { path: id, packet_number: 0, link, from, packet_bytes: 100, payload: &[1] };
-            peer.received(cx, &mut sending, &mut receiving, &packet);
+            peer.received(cx, &mut sending, &mut receiving, &packet, &CABLE);
             if id != PathId(0) {
                 // Another place of the peer, which is known.
                 peer.open_way(cx, LinkId(2), Addr::from_u32(3), &CABLE);
@@ -277,42 +273,84 @@ mod tests {
         assert_eq!(ways, [(PathId(3), false), (PathId(0), true)]);
     }
 
-    /// The peer opens its path again on another link. It is met there when the way on the first one was left, and not before:
-    /// somebody may have carried a packet over.
+    /// The peer has opened its path again on another link. It is looked for there when the way on the first one does not work,
+    /// and not before: somebody may have carried a packet over. The first is asked again when its link is back.
     #[test]
-    fn a_path_that_was_left_is_met_on_another_link() {
+    fn a_path_that_does_not_work_is_met_on_another_link() {
         let (mut rng, mut drops) = (Rng::fork(&[1; 32], "test"), Drops::default());
         let limits = &Limits::SMALL;
-        let now = Instant::from_micros(1_000);
+        let now = Instant::from_micros(10_000_000);
         let cx = &mut Cx { now, rng: &mut rng, limits, drops: &mut drops, zoo: Zoo::none() };
         let (first, second) = ((LinkId(0), Addr::from_u32(1)), (LinkId(1), Addr::from_u32(2)));
-        for (is_proved, link_lost, moves) in
-            [(true, false, false), (true, true, true), (false, false, false), (false, true, true)]
-        {
-            let mut links = Links::new(NodeId([2; 32]), limits);
-            for link in [first.0, second.0] {
-                links.handle(cx, Input::LinkUp { link, info: CABLE });
+        for (is_proved, link_lost) in [(true, false), (true, true), (false, false), (false, true)] {
+            for is_back in [false, true] {
+                let mut links = Links::new(NodeId([2; 32]), limits);
+                for link in [first.0, second.0] {
+                    links.handle(cx, Input::LinkUp { link, info: CABLE });
+                }
+                let peer = PeerSlot(0);
+                links.handle(cx, Input::Attach { peer, node: NodeId([1; 32]), wanted: false });
+                if is_proved {
+                    links.handle(cx, Input::Proved { peer, link: first.0, addr: first.1 });
+                }
+                let mut packet_number = 0;
+                let mut come = |links: &mut Links, cx: &mut Cx<'_>, (link, from), payload: &[u8]| {
+                    let packet =
+                        Packet { path: PathId(0), packet_number, link, from, packet_bytes: 100, payload };
+                    packet_number += 1;
+                    links.received(cx, peer, &packet);
+                };
+                come(&mut links, cx, first, &[1]);
+                if link_lost {
+                    links.handle(cx, Input::LinkDown { link: first.0 });
+                }
+                come(&mut links, cx, second, &[1]);
+                if link_lost && is_back {
+                    links.handle(cx, Input::LinkUp { link: first.0, info: CABLE });
+                }
+                let tested = |links: &Links| {
+                    let test = links.peers[0].as_ref().unwrap().ways[0].challenge.clone();
+                    test.map(|test| ((test.link, test.addr), test.token))
+                };
+                let test = tested(&links);
+                // One that it only came from is not asked unheard.
+                let at = if link_lost && !(is_back && is_proved) { second } else { first };
+                let expected = (link_lost || !is_proved).then_some(at);
+                assert_eq!(test.map(|test| test.0), expected, "{is_proved} {link_lost} {is_back}");
+                if let Some((place, token)) = test {
+                    let mut buf = [0; 9];
+                    frame::write_response(&mut Writer::new(&mut buf), token).unwrap();
+                    come(&mut links, cx, place, &buf);
+                }
+                let way = &links.peers[0].as_ref().unwrap().ways[0];
+                assert_eq!((way.link, way.addr, way.is_usable()), (at.0, at.1, true));
             }
-            let peer = PeerSlot(0);
-            links.handle(cx, Input::Attach { peer, node: NodeId([1; 32]), wanted: false });
-            if is_proved {
-                links.handle(cx, Input::Proved { peer, link: first.0, addr: first.1 });
+        }
+    }
+
+    /// A side has three or four numbers for paths that it opens, and there may be eight places: one that works no more
+    /// gives its number up.
+    #[test]
+    fn a_dead_path_gives_its_number_up() {
+        let (mut rng, mut drops) = (Rng::fork(&[1; 32], "test"), Drops::default());
+        let limits = &Limits::SERVER;
+        let now = Instant::from_micros(1_000);
+        let cx = &mut Cx { now, rng: &mut rng, limits, drops: &mut drops, zoo: Zoo::none() };
+        let (mut sending, here) = (Budget::for_sending(limits), Addr::from_u32(1));
+        for (parity, own) in [(0, 3), (1, 4)] {
+            let mut peer = Peer::new(limits, NodeId([1; 32]), parity);
+            for link in 0..=own {
+                peer.proved(cx, LinkId(link), here, &CABLE);
+                let way = peer.ways.last_mut().unwrap();
+                way.lead_to(cx, LinkId(link), here, &CABLE);
             }
-            let mut packet_number = 0;
-            let mut come = |links: &mut Links, cx: &mut Cx<'_>, (link, from): (LinkId, Addr)| {
-                let packet =
-                    Packet { path: PathId(0), packet_number, link, from, packet_bytes: 100, payload: &[1] };
-                packet_number += 1;
-                links.received(cx, peer, &packet);
-            };
-            come(&mut links, cx, first);
-            if link_lost {
-                links.handle(cx, Input::LinkDown { link: first.0 });
-            }
-            come(&mut links, cx, second);
-            let way = &links.peers[0].as_ref().unwrap().ways[0];
-            let seen = (way.link, way.addr);
-            assert_eq!(seen, if moves { second } else { first }, "proved {is_proved}, lost {link_lost}");
+            let last = LinkId(own + 1);
+            let opened = |peer: &Peer| peer.ways.iter().any(|way| way.link == last);
+            peer.open_way(cx, last, here, &CABLE);
+            assert!(!opened(&peer), "all work");
+            peer.link_lost(cx, &mut sending, LinkId(2));
+            peer.open_way(cx, last, here, &CABLE);
+            assert!(opened(&peer) && peer.ways.iter().all(|way| way.link != LinkId(2)));
         }
     }
 
@@ -325,7 +363,9 @@ mod tests {
         let now = Instant::from_micros(1_000);
         let cx = &mut Cx { now, rng: &mut rng, limits, drops: &mut drops, zoo: Zoo::none() };
         let (here, link) = (Addr::from_u32(1), LinkId(0));
-        for (id, over, tested) in [(PathId(3), LinkId(1), false), (PathId(0), link, true)] {
+        for (id, over, tested) in
+            [(PathId(3), LinkId(1), false), (PathId(0), link, true), (PathId(0), LinkId(1), true)]
+        {
             let mut peer = Peer::new(limits, NodeId([1; 32]), 0);
             let elsewhere = Addr::from_u32(2);
             peer.way_opened_by_peer(cx, id, over, elsewhere, &CABLE);
@@ -333,7 +373,7 @@ mod tests {
             let first = peer.way_mut(PathId(0)).unwrap();
             assert_eq!((first.link, first.addr, first.is_usable()), (link, here, true));
             let test = first.challenge.as_ref();
-            assert_eq!(test.is_some_and(|test| test.is_for(link, elsewhere)), tested);
+            assert_eq!(test.is_some_and(|test| test.is_for(over, elsewhere)), tested);
         }
     }
 }

@@ -40,6 +40,8 @@ pub(super) struct Endpoint {
 pub(super) struct PathNumbers {
     /// The next number to send.
     pub(super) next: u64,
+    /// One above the highest of ours that is known to have arrived, on whatever way the path then went.
+    pub(super) acked_end: u64,
     /// What was received; allocated by the first packet.
     pub(super) window: Option<Window>,
 }

@@ -117,6 +117,12 @@ impl PathNumbers {
         self.window.as_ref().is_none_or(|window| window.check(number) == Seen::Fresh)
     }
 
+    /// The bytes that the next number takes on the wire. A path that was opened anew knows of no acknowledgement.
+    #[inline]
+    fn number_len(&self, largest_acked: Option<u64>) -> usize {
+        keys::number_len(self.next, largest_acked.max(self.acked_end.checked_sub(1)))
+    }
+
     #[inline]
     fn mark(&mut self, number: u64, width: u16) {
         self.window.get_or_insert_with(|| Window::new(width)).mark(number);
@@ -137,8 +143,8 @@ impl Sessions {
     /// Bytes before the payload of the next packet on this path: 5 to 8.
     #[must_use]
     pub fn header_len(&self, peer: PeerSlot, path: PathId, largest_acked: Option<u64>) -> usize {
-        let number = self.next_packet_number(peer, path).unwrap_or(0);
-        FIXED_LEN + keys::number_len(number, largest_acked)
+        let numbers = self.association(peer).and_then(|held| held.paths.get(usize::from(path.0)));
+        FIXED_LEN + numbers.map_or(1, |numbers| numbers.number_len(largest_acked))
     }
 
     /// Encrypts one packet in place. The payload stands in `buf` behind [`Sessions::header_len`] bytes
@@ -163,7 +169,7 @@ impl Sessions {
         if keys.sent >= cx.limits.rekey_packets.saturating_mul(2) || number >= NUMBER_END {
             return None;
         }
-        let number_len = keys::number_len(number, largest_acked);
+        let number_len = numbers.number_len(largest_acked);
         let header_len = FIXED_LEN + number_len;
         let len = header_len.checked_add(payload_len)?.checked_add(TAG_LEN)?;
         let (header, body) = buf.get_mut(..len)?.split_at_mut_checked(header_len)?;
@@ -173,6 +179,8 @@ impl Sessions {
         header.get_mut(FIXED_LEN..)?.copy_from_slice(number.to_le_bytes().get(..number_len)?);
         keys.send.seal_in_place(&keys::nonce(path, number), header, body).ok()?;
         numbers.next = number + 1;
+        numbers.acked_end =
+            numbers.acked_end.max(largest_acked.map_or(0, |acked| acked.saturating_add(1).min(number)));
         keys.sent += 1;
         if keys.sent == cx.limits.rekey_packets {
             self.peer_timers.set(peer.0, Wake::At(cx.now, Reason::Rekey));

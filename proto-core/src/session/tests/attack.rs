@@ -251,6 +251,27 @@ fn paths_count_apart() {
     assert_eq!(none, None, "there is no path 8");
 }
 
+/// A path that is opened anew has heard of no acknowledgement; what is known of its numbers keeps them short, for packets have
+/// room for three bytes.
+#[test]
+fn numbers_stay_short_when_a_path_is_opened_anew() {
+    let (a, b) = pair();
+    let mut world = connected(&a, &b);
+    let now = world.now;
+    let peer = world.sides[0].peer(&b).unwrap();
+    world.sides[0].with(now, |sessions, cx| {
+        let path = PathId(3);
+        let len = |sessions: &Sessions, acked| sessions.header_len(peer, path, acked) - 4;
+        let mut seal = |sessions: &mut Sessions, acked| sessions.seal(cx, peer, path, acked, &mut [0; 64], 1);
+        for _ in 0..200 {
+            seal(sessions, None).unwrap();
+        }
+        assert_eq!((len(sessions, None), len(sessions, Some(198))), (2, 1));
+        seal(sessions, Some(198)).unwrap();
+        assert_eq!((len(sessions, None), len(sessions, Some(100))), (1, 1));
+    });
+}
+
 /// An attacker who hears what goes to an address asks from there with somebody's question, and carries the answer to him: that
 /// shows that he has read it, and not that he is there.
 #[test]
