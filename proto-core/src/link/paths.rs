@@ -225,16 +225,23 @@ impl Way {
     }
 
     /// A link is gone. An address on it that has proved itself is asked again when the link is back; one that has not
-    /// keeps the account of what it may be sent, and another may be tested instead.
+    /// keeps the account of what it may be sent, and another may be tested instead. What a way of another link was tested
+    /// for there is over: it would keep the way from all else.
     pub(crate) fn link_lost(&mut self, link: LinkId) {
         let was_proved = self.link == link && core::mem::take(&mut self.proved);
         let Some(challenge) = self.challenge.as_mut().filter(|challenge| challenge.link == link) else {
             return;
         };
         challenge.begun = Some(Instant::ZERO);
-        if was_proved {
+        if was_proved || self.link != link {
             self.challenge = None;
         }
+    }
+
+    /// Whether its address was proved once, or asked, or cannot be asked.
+    pub(crate) fn is_tried(&self, now: Instant) -> bool {
+        let rtt = self.path.rtt();
+        self.challenge.as_ref().is_none_or(|challenge| challenge.had_its_turn(now, rtt))
     }
 
     /// Its link is there, perhaps again. Where the peer is, if it was not heard of elsewhere on this link, its answer shows.

@@ -137,11 +137,8 @@ impl Peer {
             way.lead_to(cx, link, addr, info);
             way.challenge = None;
             way.path.revive(cx.now);
-        } else if let Some(way) = self.free_first_way(cx.limits, link) {
-            // An address that its packets came from is tested on: the peer may have moved.
-            way.challenge.take_if(|test| !test.is_on_credit());
-            way.lead_to(cx, link, addr, info);
-            way.path.revive(cx.now);
+        } else if self.first_way_is_nowhere(link) {
+            self.lead_first_way(cx, link, addr, info);
         } else if !self.has_way(PathId(0)) && self.make_room(cx.limits) {
             let mut way = Way::new(cx, PathId(0), link, addr, info);
             way.proved = true;
@@ -149,20 +146,28 @@ impl Peer {
             self.add_way(way);
         } else {
             self.open_way(cx, link, addr, info);
+            let is_there = |way: &Way| way.is_usable() || (way.link, way.addr) == (link, addr);
+            if !self.ways.iter().any(is_there) {
+                self.lead_first_way(cx, link, addr, info);
+            }
         }
         self.note_ways();
     }
 
-    /// Path 0, if it may go where a handshake went over this link: it is nowhere yet, though some packet came from elsewhere;
-    /// or nothing works, and there is no place for another path.
-    fn free_first_way(&mut self, limits: &Limits, link: LinkId) -> Option<&mut Way> {
-        let full = self.ways.len() >= usize::from(limits.paths_per_peer);
-        let stuck = full && !self.ways.iter().any(Way::is_usable);
-        let is_nowhere = |way: &Way| {
+    /// Path 0 may go where a handshake went over this link: it is proved nowhere yet, though some packet came from elsewhere.
+    fn first_way_is_nowhere(&mut self, link: LinkId) -> bool {
+        self.way_mut(PathId(0)).is_some_and(|way| {
             let on_credit = way.challenge.as_ref().is_some_and(Challenge::is_on_credit);
             !way.proved && (way.link == link || on_credit)
-        };
-        self.way_mut(PathId(0)).filter(|way| stuck || is_nowhere(way))
+        })
+    }
+
+    fn lead_first_way(&mut self, cx: &Cx<'_>, link: LinkId, addr: Addr, info: &LinkInfo) {
+        let Some(way) = self.way_mut(PathId(0)) else { return };
+        // An address that its packets came from is tested on: the peer may have moved.
+        way.challenge.take_if(|test| !test.is_on_credit());
+        way.lead_to(cx, link, addr, info);
+        way.path.revive(cx.now);
     }
 
     /// The peer came back with a new memory: packet numbers and ordinary messages start again.
@@ -244,7 +249,8 @@ impl Peer {
         let parity = self.parity;
         let mut own = (1..PathId::COUNT as u8).filter(|id| id % 2 == parity).map(PathId);
         let free = own.find(|&id| !self.has_way(id));
-        if let Some(id) = free.or_else(|| self.give_up(|id| id.0 % 2 == parity)) {
+        if let Some(id) = free.or_else(|| self.give_up(|way| way.id.0 % 2 == parity && way.is_tried(cx.now)))
+        {
             let way = Way::new(cx, id, link, addr, info);
             self.add_way(way);
         }
@@ -284,9 +290,8 @@ impl Peer {
 
     /// Gives up a way that does not work, and whose number may be used for another. Path 0 stays: its packet numbers
     /// are those of the handshake's association.
-    fn give_up(&mut self, mut may: impl FnMut(PathId) -> bool) -> Option<PathId> {
-        let mut left =
-            |way: &Way| way.id != PathId(0) && may(way.id) && !way.is_usable() && way.path.is_idle();
+    fn give_up(&mut self, mut may: impl FnMut(&Way) -> bool) -> Option<PathId> {
+        let mut left = |way: &Way| way.id != PathId(0) && may(way) && !way.is_usable() && way.path.is_idle();
         let at = self.ways.iter().position(&mut left)?;
         Some(self.ways.swap_remove(at).id)
     }

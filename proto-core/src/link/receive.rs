@@ -312,6 +312,14 @@ mod tests {
                     let test = links.peers[0].as_ref().unwrap().ways[0].challenge.clone();
                     test.map(|test| ((test.link, test.addr), test.token))
                 };
+                if link_lost {
+                    // That link is gone as well, for a moment: nothing is left to be tested there.
+                    let before = tested(&links).map(|test| test.0);
+                    links.handle(cx, Input::LinkDown { link: second.0 });
+                    assert_eq!(tested(&links).map(|test| test.0), before.filter(|&place| place == first));
+                    links.handle(cx, Input::LinkUp { link: second.0, info: CABLE });
+                    come(&mut links, cx, second, &[1]);
+                }
                 let test = tested(&links);
                 // One that it only came from is not asked unheard.
                 let at = if link_lost && !(is_back && is_proved) { second } else { first };
@@ -351,6 +359,9 @@ mod tests {
             peer.link_lost(cx, &mut sending, LinkId(2));
             peer.open_way(cx, last, here, &CABLE);
             assert!(opened(&peer) && peer.ways.iter().all(|way| way.link != LinkId(2)));
+            // The new one was not asked yet: it is not given up for the next.
+            peer.open_way(cx, LinkId(own + 2), here, &CABLE);
+            assert!(opened(&peer));
         }
     }
 
