@@ -445,6 +445,23 @@ pub(super) mod tests {
         });
     }
 
+    /// A path did not work and was tested on another link; it works again when the echo comes: it stays where it is.
+    #[test]
+    fn a_path_that_works_again_stays_on_its_link() {
+        for works in [false, true] {
+            with_way(|cx, way| {
+                let (elsewhere, home) = ((LinkId(7), Addr::from_u32(7)), (way.link, way.addr));
+                (way.proved, way.challenge) = (false, None);
+                way.seen_at(cx, elsewhere.0, elsewhere.1, 40);
+                let token = way.challenge.as_ref().unwrap().token;
+                way.proved = works;
+                way.echoed(cx, token, elsewhere, &CABLE);
+                assert_eq!((way.link, way.addr), if works { home } else { elsewhere });
+                assert!(way.challenge.is_none() && way.proved);
+            });
+        }
+    }
+
     /// A large packet that somebody relays under a false address earns challenges for seconds; meanwhile the
     /// peer itself has moved.
     #[test]
