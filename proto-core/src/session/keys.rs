@@ -13,7 +13,7 @@ use crate::rng::Rng;
 use crate::time::Instant;
 
 /// Indices have this many bits on the wire.
-const INDEX_BITS: u32 = 24;
+pub(super) const INDEX_BITS: u32 = 24;
 
 /// Who uses an index.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -1,6 +1,7 @@
 //! What happens by the passing of time alone: calls, rekeying, erasing old keys, noticing silence.
 
 use super::Sessions;
+use super::keys::INDEX_BITS;
 use super::peers::Peer;
 use crate::ids::PeerSlot;
 use crate::limits::Limits;
@@ -51,14 +52,19 @@ impl Sessions {
     }
 
     /// When new keys are due. The side that made the present ones is first; the other waits an eighth
-    /// longer, so that usually one of them does it.
+    /// longer, so that usually one of them does it. Either is up to an eighth early, by chance (jitter, as RFC 7296, section
+    /// 2.8 asks for): nodes that were switched on together would else exchange keys with all their peers at once, every
+    /// time. The chance is the one that drew the index of the present keys.
     fn rekey_at(&self, limits: &Limits, peer: &Peer) -> Option<Instant> {
-        let keys = self.table.keys(peer.association.as_ref()?.sending)?;
+        let index = peer.association.as_ref()?.sending;
+        let keys = self.table.keys(index)?;
         if keys.sent >= limits.rekey_packets {
             return Some(Instant::ZERO);
         }
-        let grace = if keys.ours { Duration::ZERO } else { limits.rekey_after.mul_ratio(1, 8) };
-        Some(keys.born + limits.rekey_after + grace)
+        let eighth = limits.rekey_after.mul_ratio(1, 8);
+        let grace = if keys.ours { Duration::ZERO } else { eighth };
+        let early = eighth.mul_ratio(u64::from(index), 1 << INDEX_BITS);
+        Some(keys.born + limits.rekey_after + grace - early)
     }
 
     /// States when the papers of peers in session end, after the calendar time was heard. Nothing

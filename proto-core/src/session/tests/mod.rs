@@ -8,4 +8,5 @@ mod figures;
 mod golden;
 mod handshake;
 mod places;
+mod rekey;
 mod statements;
