@@ -57,8 +57,8 @@ pub(super) struct Answer {
     place: Place,
     /// Hash of the question.
     question: [u8; 16],
-    /// What to say when it is asked again.
-    reply: Bytes,
+    /// What to say when it is asked again; empty once nothing is said any more.
+    pub(super) reply: Bytes,
     pub(super) index: u32,
     remote: u32,
     /// The address has shown a cookie.
@@ -439,6 +439,7 @@ impl Sessions {
         let State::AwaitData { claim } = core::mem::replace(&mut answer.state, State::Done) else {
             return Err(Drop::UnknownSession);
         };
+        answer.reply = Bytes::new();
         if !self.is_in_order(cx.now, &claim) {
             self.drop_answer(slot);
             return Err(Drop::Revoked);

@@ -17,7 +17,7 @@ use bytes::Bytes;
 
 use super::cookie::{self, Cookie};
 use super::keys::Holder;
-use super::message::{Builder, COOKIE_LEN, INIT_OVERHEAD, Kind, Packet, RESPONSE_OVERHEAD, tag_of};
+use super::message::{Builder, COOKIE_LEN, INIT_OVERHEAD, Kind, Packet, RESPONSE_OVERHEAD, TAG_LEN, tag_of};
 use super::pace::{LONGEST_GAP, SHORTEST_GAP, answer_time, gap};
 use super::payload::Payload;
 use super::peers::{Endpoint, Peer, Place};
@@ -50,8 +50,6 @@ pub(super) struct Dial {
     place: Place,
     pattern: Pattern,
     noise: Box<Handshake>,
-    /// The Init without cookie and tag; empty once the Finish is being sent.
-    question: Vec<u8>,
     /// What is sent, again and again.
     packet: Bytes,
     pub(super) index: u32,
@@ -66,6 +64,14 @@ enum Stage {
     Asking,
     /// XX: keys are in use, and the Finish is sent until something comes back under them.
     Finishing,
+}
+
+impl Dial {
+    /// The Init that is sent, without cookie and tag.
+    fn question(&self) -> &[u8] {
+        let end = self.packet.len().saturating_sub(COOKIE_LEN + TAG_LEN);
+        self.packet.get(..end).unwrap_or(&[])
+    }
 }
 
 /// An answer, judged.
@@ -193,24 +199,10 @@ impl Sessions {
         let mut message = alloc::vec![0; payload.len() + IK_INIT_OVERHEAD];
         let len = noise.write(&payload, &mut message).ok()?;
         let index = self.table.take(cx.rng, Holder::Dial(0))?;
-        let question = Builder::new(kind, self.versions, index)
-            .put(message.get(..len).unwrap_or(&[]))
-            .written()
-            .to_vec();
-        let packet = self.with_cookie(&question, None, epoch);
+        let question = Builder::new(kind, self.versions, index).put(message.get(..len).unwrap_or(&[]));
+        let packet = self.with_cookie(question, None, epoch);
         let at = cx.now;
-        let dial = Dial {
-            peer: slot,
-            place,
-            pattern,
-            noise,
-            question,
-            packet,
-            index,
-            at,
-            epoch,
-            stage: Stage::Asking,
-        };
+        let dial = Dial { peer: slot, place, pattern, noise, packet, index, at, epoch, stage: Stage::Asking };
         match self.dials.insert(dial, Self::dials_limit(cx)) {
             Ok(dial) => {
                 self.table.set_holder(index, Holder::Dial(dial));
@@ -231,9 +223,9 @@ impl Sessions {
         TURN.max(answer.mul_ratio(2, 1))
     }
 
-    fn with_cookie(&self, question: &[u8], cookie: Option<&Cookie>, epoch: u32) -> Bytes {
-        let field = cookie.map_or([0; COOKIE_LEN], |cookie| cookie::stamp(cookie, question));
-        Builder::from_written(question).put(&field).seal(&self.trust.hello(epoch)).into()
+    fn with_cookie(&self, question: Builder, cookie: Option<&Cookie>, epoch: u32) -> Bytes {
+        let field = cookie.map_or([0; COOKIE_LEN], |cookie| cookie::stamp(cookie, question.written()));
+        question.put(&field).seal(&self.trust.hello(epoch)).into()
     }
 
     /// Ends one handshake of a peer.
@@ -301,7 +293,8 @@ impl Sessions {
             return Err(Drop::CookieInvalid);
         }
         let cookie = cookie::mask(masked, &tag, &self.trust.hello(epoch));
-        let (packet, slot) = (self.with_cookie(&dial.question, Some(&cookie), epoch), dial.peer);
+        let question = Builder::from_written(dial.question());
+        let (packet, slot) = (self.with_cookie(question, Some(&cookie), epoch), dial.peer);
         if let Some(dial) = self.dials.get_mut(number) {
             dial.packet = packet;
         }
@@ -365,7 +358,7 @@ impl Sessions {
             return Ok(());
         }
         let (number, dial) = self.asked(receiver, place)?;
-        let question = hash::mac(&self.trust.hello(dial.epoch), &[&dial.question]);
+        let question = hash::mac(&self.trust.hello(dial.epoch), &[dial.question()]);
         if !question.starts_with(&echo) || dial.epoch != epoch {
             return Err(Drop::HandshakeInvalid);
         }
@@ -469,7 +462,6 @@ impl Sessions {
             Some(packet) => {
                 if let Some(dial) = self.dials.get_mut(number) {
                     dial.packet = packet;
-                    dial.question = Vec::new();
                     dial.stage = Stage::Finishing;
                     dial.at = cx.now;
                 }

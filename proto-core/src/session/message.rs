@@ -265,7 +265,7 @@ fn u24(reader: &mut Reader<'_>) -> Result<u32, Malformed> {
     Ok(u32::from_le_bytes([a, b, c, 0]))
 }
 
-/// Writes one packet, front to back.
+/// Writes one packet, front to back. What is sent again is kept for a minute and more, so it takes no more room than it is long.
 pub(super) struct Builder(Vec<u8>);
 
 impl Builder {
@@ -282,6 +282,7 @@ impl Builder {
     }
 
     pub(super) fn put(mut self, bytes: &[u8]) -> Builder {
+        self.0.reserve_exact(bytes.len());
         self.0.extend_from_slice(bytes);
         self
     }
@@ -297,17 +298,15 @@ impl Builder {
     }
 
     /// Appends the tag.
-    pub(super) fn seal(mut self, hello: &[u8; 32]) -> Vec<u8> {
+    pub(super) fn seal(self, hello: &[u8; 32]) -> Vec<u8> {
         let tag = hash::mac(hello, &[&self.0]);
-        self.0.extend_from_slice(&tag);
-        self.0
+        self.put(&tag).0
     }
 
     /// Appends a fragment's shorter tag.
-    pub(super) fn seal_fragment(mut self, hello: &[u8; 32]) -> Vec<u8> {
+    pub(super) fn seal_fragment(self, hello: &[u8; 32]) -> Vec<u8> {
         let tag = hash::mac(hello, &[&self.0]);
-        self.0.extend_from_slice(tag.get(..FRAGMENT_TAG_LEN).unwrap_or(&[]));
-        self.0
+        self.put(tag.get(..FRAGMENT_TAG_LEN).unwrap_or(&[])).0
     }
 }
 

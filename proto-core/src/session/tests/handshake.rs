@@ -35,6 +35,29 @@ fn with_the_key_known_one_round_trip_and_a_ping() {
     assert_eq!(world.sides[0].sending(&b), world.sides[1].sending(&a));
 }
 
+/// Every peer has a handshake an hour, and an answer is remembered for a minute: what it keeps beside is memory that comes and goes.
+#[test]
+fn a_handshake_keeps_what_it_sends_and_no_more() {
+    for with_key in [true, false] {
+        let (a, b) = pair();
+        let mut world = world(1, &a, &b);
+        world.sides[0].connect(Instant::ZERO, &b, with_key);
+        let answered = |world: &World| world.sides[1].sessions.answers.len() == 1;
+        assert!(world.run(Instant::from_micros(1_000_000), answered));
+        let replies = |world: &World| -> Vec<usize> {
+            world.sides[1].sessions.answers.iter().map(|(_, answer)| answer.reply.len()).collect()
+        };
+        assert!(replies(&world)[0] > 200, "it is repeated when asked again");
+        assert!(world.run(Instant::from_micros(1_000_000), |world| both_up(world, &a, &b)));
+        assert_eq!(replies(&world), [0], "nothing is repeated to who is in session");
+    }
+    let packet = message::Builder::new(Kind::InitIk, Versions { lowest: 1, highest: 1 }, 7)
+        .put(&[1; 300])
+        .put(&[2; 16]);
+    let sealed = packet.seal(&[3; 32]);
+    assert_eq!((sealed.len(), sealed.capacity()), (6 + 300 + 16 + 16, sealed.len()));
+}
+
 #[test]
 fn without_the_key_xx_finds_out_who_it_is() {
     let (a, b) = pair();
