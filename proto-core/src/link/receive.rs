@@ -146,7 +146,7 @@ impl Peer {
         let now = cx.now;
         let mut acked = None;
         let valid = way.path.on_ack(now, ack, &mut |piece, fate| {
-            if let (Piece::Ack { largest, .. }, Fate::Acked) = (piece, fate) {
+            if let (Piece::Ack { largest, .. }, Fate::Acked | Fate::Late) = (piece, fate) {
                 acked = acked.max(Some(largest));
             }
             outbox.on_fate(cx, sending, piece, fate);

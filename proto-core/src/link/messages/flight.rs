@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
-use super::fragment::Symbol;
+use super::fragment::{Symbol, next_cut};
 use super::outbox::Outbox;
 use super::packer::handle;
 use super::queue::{Entry, Kind, ListId, Manner, NONE, UNNUMBERED};
@@ -35,7 +35,9 @@ impl Outbox {
     /// A packet that carried `piece` arrived or was lost.
     pub fn on_fate(&mut self, cx: &mut Cx<'_>, budget: &mut Budget, piece: Piece, fate: Fate) {
         match piece {
-            Piece::Message { handle, symbol } => self.on_message_fate(cx, budget, handle, symbol, fate),
+            Piece::Message { handle, cut, symbol } => {
+                self.on_message_fate(cx, budget, handle, (cut, symbol), fate);
+            }
             Piece::Floor { space: DURABLE, version } => {
                 if let Some(durable) = &mut self.durable {
                     durable.floor.on_fate(version, fate);
@@ -55,7 +57,14 @@ impl Outbox {
         }
     }
 
-    fn on_message_fate(&mut self, cx: &mut Cx<'_>, budget: &mut Budget, name: u32, symbol: u32, fate: Fate) {
+    fn on_message_fate(
+        &mut self,
+        cx: &mut Cx<'_>,
+        budget: &mut Budget,
+        name: u32,
+        (cut, symbol): (u16, u32),
+        fate: Fate,
+    ) {
         if fate == Fate::Lost && cx.zoo.has(Bug::LossForgotten) {
             return;
         }
@@ -65,14 +74,16 @@ impl Outbox {
             return;
         }
         if entry.fragments.is_some() {
-            return self.on_symbol_fate(index, Symbol::unpack(symbol), fate);
+            return self.on_symbol_fate(index, Symbol::unpack(cut, symbol), fate);
         }
         if symbol != entry.generation || entry.acked {
             return;
         }
-        entry.copies = entry.copies.saturating_sub(1);
+        if fate != Fate::Late {
+            entry.copies = entry.copies.saturating_sub(1);
+        }
         match fate {
-            Fate::Acked => self.on_whole_acked(cx.now, budget, index),
+            Fate::Acked | Fate::Late => self.on_whole_acked(cx.now, budget, index),
             Fate::Lost => {
                 if entry.copies == 0 {
                     let list = ListId::of(Kind::Lost, entry.class);
@@ -315,8 +326,7 @@ impl Outbox {
         let Some(entry) = self.queue.get_mut(index) else { return };
         if let Some(fragments) = &mut entry.fragments {
             if entry.probes % ASK_THEN_ANEW == 0 {
-                let anew = fragments.recut(fragments.size());
-                **fragments = anew;
+                fragments.recut(fragments.size(), next_cut(&mut self.cuts));
             }
             entry.burst = 1;
             self.activate(index);

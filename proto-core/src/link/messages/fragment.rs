@@ -33,11 +33,17 @@ const OPEN_PLAIN: usize = 8;
 /// Below this loss (0.1 %) nothing is sent twice ahead of any news.
 const TAIL_LOSS_PPM: u32 = 1_000;
 
+/// So many symbols of a block are wanted beyond its source symbols when repair symbols were sent: a decoder then fails once in a
+/// million times (RFC 6330, section 1). The receipt of the message says for sure.
+const SURPLUS: u32 = 2;
+
 /// Names one symbol of one message, as a path carries it for us.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Symbol {
     pub(super) block: u16,
     pub(super) symbol: u16,
+    /// Which cut of the message it is of.
+    pub(super) cut: u16,
 }
 
 impl Symbol {
@@ -45,9 +51,15 @@ impl Symbol {
         u32::from(self.block) << 16 | u32::from(self.symbol)
     }
 
-    pub(super) fn unpack(packed: u32) -> Symbol {
-        Symbol { block: (packed >> 16) as u16, symbol: packed as u16 }
+    pub(super) fn unpack(cut: u16, packed: u32) -> Symbol {
+        Symbol { block: (packed >> 16) as u16, symbol: packed as u16, cut }
     }
+}
+
+/// The number of another cut, unlike those of which anything may be under way.
+pub(super) fn next_cut(cuts: &mut u16) -> u16 {
+    *cuts = cuts.wrapping_add(1);
+    *cuts
 }
 
 /// What has been sent of a message in symbols, and what became of it.
@@ -56,6 +68,7 @@ pub(super) struct Fragments {
     len: u32,
     size: u16,
     fountain: bool,
+    cut: u16,
     /// The block that `open` starts with.
     first: u32,
     open: VecDeque<Block>,
@@ -75,7 +88,9 @@ struct Block {
     tail: u16,
     /// Different symbols known to have arrived.
     arrived: u32,
-    /// Symbols whose fate is open.
+    /// Those of them that are source symbols.
+    sources: u16,
+    /// Symbols whose fate is open, each as often as it was sent.
     in_flight: u32,
     /// A bit for each source symbol that arrived, then a bit for each that is lost.
     marks: Box<[u64]>,
@@ -99,21 +114,26 @@ pub(super) fn symbol_size(room: usize, header: &MessageHeader, len: u32) -> Opti
 
 impl Fragments {
     /// Cuts a message of `len` bytes into symbols of `size`.
-    pub(super) fn new(len: u32, size: u16, fountain: bool) -> Fragments {
+    pub(super) fn new(len: u32, size: u16, fountain: bool, cut: u16) -> Fragments {
         let symbols = len.div_ceil(u32::from(size.max(1)));
         Fragments {
             len,
             size: size.max(1),
             fountain: fountain && symbols >= FOUNTAIN_SYMBOLS,
+            cut,
             first: 0,
             open: VecDeque::new(),
             tail_pass: Instant::ZERO,
         }
     }
 
-    /// The same message from the start, in symbols of `size`.
-    pub(super) fn recut(&self, size: u16) -> Fragments {
-        Fragments::new(self.len, size, self.fountain)
+    /// Begins from the start, in symbols of `size`: what becomes of those under way is of no concern any more.
+    pub(super) fn recut(&mut self, size: u16, cut: u16) {
+        *self = Fragments::new(self.len, size, self.fountain, cut);
+    }
+
+    fn name(&self, block: u32, symbol: u16) -> Symbol {
+        Symbol { block: block as u16, symbol, cut: self.cut }
     }
 
     /// Bytes of a symbol.
@@ -163,7 +183,7 @@ impl Fragments {
         let repairs = self.repairs(loss_ppm);
         for (offset, block) in self.open.iter_mut().enumerate() {
             if let Some(symbol) = block.next(repairs, loss_ppm) {
-                return Some(Symbol { block: (self.first + offset as u32) as u16, symbol });
+                return Some(self.name(self.first + offset as u32, symbol));
             }
         }
         if !self.can_open() {
@@ -173,7 +193,7 @@ impl Fragments {
         let mut block = Block::new(self.source_of(number));
         let symbol = block.next(repairs, loss_ppm);
         self.open.push_back(block);
-        symbol.map(|symbol| Symbol { block: number as u16, symbol })
+        symbol.map(|symbol| self.name(number, symbol))
     }
 
     /// Chooses a symbol to send ahead of any news, for a path that would otherwise be idle: so the
@@ -186,7 +206,7 @@ impl Fragments {
         for (offset, block) in self.open.iter_mut().enumerate() {
             let symbol = if repairs { block.surplus(loss_ppm) } else { block.unheard() };
             if let Some(symbol) = symbol {
-                return Some(Symbol { block: (self.first + offset as u32) as u16, symbol });
+                return Some(self.name(self.first + offset as u32, symbol));
             }
         }
         // One pass over what is under way in each round trip.
@@ -215,9 +235,12 @@ impl Fragments {
         Some(if unheard { Instant::ZERO } else { self.tail_due(srtt) })
     }
 
-    /// Any symbol, to make the receiver say again what it has.
-    pub(super) fn probe(&self, turn: u8) -> Symbol {
-        Symbol { block: (u32::from(turn) % self.blocks().max(1)) as u16, symbol: 0 }
+    /// A symbol that was sent before, to make the receiver say again what it has.
+    pub(super) fn probe(&mut self) -> Symbol {
+        if let Some(block) = self.open.front_mut() {
+            block.in_flight += 1;
+        }
+        self.name(self.first.min(self.blocks().max(1) - 1), 0)
     }
 
     /// The frame fields of a symbol.
@@ -254,12 +277,26 @@ impl Fragments {
         self.on_fate(symbol, Fate::Lost);
     }
 
+    /// Panics when an invariant does not hold: what is not done is sent, or under way, so that it ends.
+    pub(super) fn check(&self, loss_ppm: u32) {
+        let repairs = self.repairs(loss_ppm);
+        for block in self.open.iter().filter(|block| !block.is_done()) {
+            assert!(block.in_flight > 0 || block.has_need(repairs, loss_ppm), "nobody cares for {block:?}");
+        }
+    }
+
     /// Notes what became of a symbol.
     pub(super) fn on_fate(&mut self, symbol: Symbol, fate: Fate) {
+        if symbol.cut != self.cut {
+            return;
+        }
         let Some(at) = u32::from(symbol.block).checked_sub(self.first) else { return };
         let Some(block) = self.open.get_mut(at as usize) else { return };
+        if fate != Fate::Late {
+            block.in_flight = block.in_flight.saturating_sub(1);
+        }
         match fate {
-            Fate::Acked => block.on_acked(symbol.symbol),
+            Fate::Acked | Fate::Late => block.on_arrived(symbol.symbol),
             Fate::Lost => block.on_lost(symbol.symbol),
         }
         if block.is_done() {
@@ -282,27 +319,31 @@ impl Block {
             lost: 0,
             tail: 0,
             arrived: 0,
+            sources: 0,
             in_flight: 0,
             marks: vec![0; words].into_boxed_slice(),
             encoder: None,
         }
     }
 
-    /// With repair symbols two more than the source symbols make decoding near certain; the receipt
-    /// of the message says so for sure.
+    /// Whether the receiver can put the block together, as far as anybody can know.
     fn is_done(&self) -> bool {
-        self.arrived >= u32::from(self.source) + if self.repair == 0 { 0 } else { 2 }
+        self.sources == self.source || self.arrived >= u32::from(self.source) + SURPLUS
     }
 
-    /// Symbols that have to arrive yet, none of those under way counted.
+    /// Symbols that have to arrive yet, none of those under way counted. With repair symbols as many as make the block done:
+    /// else it would be neither done nor asked for, and blocks behind it would wait.
     fn missing(&self, repairs: bool) -> u32 {
-        let wanted = u32::from(self.source) + u32::from(repairs || self.repair != 0);
+        let wanted = u32::from(self.source) + if repairs || self.repair != 0 { SURPLUS } else { 0 };
         wanted.saturating_sub(self.arrived)
     }
 
     fn has_need(&self, repairs: bool, loss_ppm: u32) -> bool {
         if self.sent < self.source {
             return true;
+        }
+        if self.is_done() {
+            return false;
         }
         if !repairs && (self.lost == 0 || self.repair == 0) {
             return self.lost > 0;
@@ -358,12 +399,12 @@ impl Block {
     fn wants_surplus(&self, loss_ppm: u32) -> bool {
         let (flying, loss) = (u64::from(self.in_flight), u64::from(loss_ppm.min(1_000_000)));
         let missing = u64::from(self.missing(true));
-        if missing == 0 || self.sent < self.source {
+        if self.is_done() || self.sent < self.source {
             return false;
         }
         let mean = flying * (1_000_000 - loss) / 1_000_000;
         let variance = flying * loss / 1_000 * (1_000_000 - loss) / 1_000_000_000;
-        mean < missing + 1 + 4 * (variance + 1).isqrt()
+        mean < missing + 4 * (variance + 1).isqrt()
     }
 
     fn surplus(&mut self, loss_ppm: u32) -> Option<u16> {
@@ -399,9 +440,8 @@ impl Block {
         word & (1 << (symbol % 64)) != 0
     }
 
-    fn on_acked(&mut self, symbol: u16) {
+    fn on_arrived(&mut self, symbol: u16) {
         if symbol >= self.source {
-            self.in_flight = self.in_flight.saturating_sub(1);
             self.arrived += 1;
             return;
         }
@@ -410,11 +450,10 @@ impl Block {
             if let Some((word, bit)) = self.mark_mut(symbol, true) {
                 *word &= !bit;
             }
-        } else {
-            self.in_flight = self.in_flight.saturating_sub(1);
         }
         if !self.is_marked(symbol, false) {
             self.arrived += 1;
+            self.sources += 1;
             if let Some((word, bit)) = self.mark_mut(symbol, false) {
                 *word |= bit;
             }
@@ -422,7 +461,6 @@ impl Block {
     }
 
     fn on_lost(&mut self, symbol: u16) {
-        self.in_flight = self.in_flight.saturating_sub(1);
         if symbol < self.source && !self.is_marked(symbol, false) && !self.is_marked(symbol, true) {
             self.lost += 1;
             if let Some((word, bit)) = self.mark_mut(symbol, true) {
@@ -431,3 +469,6 @@ impl Block {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -52,6 +52,8 @@ pub struct Outbox {
     pub(super) usage: Usage,
     pub(super) actions: VecDeque<OutboxAction>,
     pub(super) path: PathInfo,
+    /// Messages that were cut into symbols, each time counted; wraps.
+    pub(super) cuts: u16,
 }
 
 impl Outbox {
@@ -78,6 +80,7 @@ impl Outbox {
                 room: SMALLEST_ROOM,
                 spare: false,
             },
+            cuts: 0,
         }
     }
 
@@ -310,6 +313,9 @@ impl Outbox {
                 assert_eq!(self.numbers.find(entry.seq), Some(index), "number {} is lost", entry.seq);
             }
             assert!(!entry.acked || entry.sent);
+            if let Some(fragments) = &entry.fragments {
+                fragments.check(self.path.loss_ppm);
+            }
         }
         assert_eq!(usage, self.usage, "what is held and what is counted");
         room.count(self.room.given_up(), Part::Common);

@@ -4,7 +4,7 @@
 //! turns by bytes. When nothing of this is left and the path could carry more, what is under way is
 //! sent again ahead of any news.
 
-use super::fragment::{Fragments, Symbol, symbol_size};
+use super::fragment::{Fragments, Symbol, next_cut, symbol_size};
 use super::outbox::{Outbox, classes, space_of};
 use super::queue::{Entry, Kind, ListId, Manner, UNNUMBERED};
 use super::{Budget, Filled, PathInfo};
@@ -306,7 +306,11 @@ impl Outbox {
         }
         entry.sent_at = p.now;
         entry.copies = entry.copies.saturating_add(1);
-        (p.sink)(Piece::Message { handle: handle(index, entry.generation), symbol: entry.generation });
+        (p.sink)(Piece::Message {
+            handle: handle(index, entry.generation),
+            cut: 0,
+            symbol: entry.generation,
+        });
         let copies = copies(p.info.loss_ppm);
         if copies > 1 {
             entry.burst = copies - 1;
@@ -375,7 +379,8 @@ impl Outbox {
         let fountain = self.params.is_some_and(|params| params.fountain);
         self.start(list, index, false);
         if let Some(entry) = self.queue.get_mut(index) {
-            entry.fragments = Some(alloc::boxed::Box::new(Fragments::new(len, size, fountain)));
+            entry.fragments =
+                Some(alloc::boxed::Box::new(Fragments::new(len, size, fountain, next_cut(&mut self.cuts))));
             let class = entry.class;
             self.queue.push_back(ListId::of(Kind::Active, class), index);
         }
@@ -394,7 +399,7 @@ impl Outbox {
         let frame_len = fragments.frame_len(&header);
         if frame_len > p.w.room() {
             match symbol_size(p.info.room, &header, len) {
-                Some(size) if size < fragments.size() => **fragments = fragments.recut(size),
+                Some(size) if size < fragments.size() => fragments.recut(size, next_cut(&mut self.cuts)),
                 Some(_) | None => return Step::NoRoom,
             }
             return Step::Moved;
@@ -402,7 +407,7 @@ impl Outbox {
         let probing = core::mem::take(&mut entry.burst) > 0;
         let symbol = match fragments.next(p.info.loss_ppm) {
             Some(symbol) => symbol,
-            None if probing => fragments.probe(entry.probes),
+            None if probing => fragments.probe(),
             None => {
                 self.park(p.now, index, class);
                 return Step::Moved;
@@ -476,7 +481,11 @@ impl Outbox {
         entry.sent_at = p.now;
         entry.copies = entry.copies.saturating_add(1);
         entry.burst = entry.burst.saturating_sub(1);
-        (p.sink)(Piece::Message { handle: handle(index, entry.generation), symbol: entry.generation });
+        (p.sink)(Piece::Message {
+            handle: handle(index, entry.generation),
+            cut: 0,
+            symbol: entry.generation,
+        });
         let list = if entry.burst == 0 { ListId::REST } else { ListId::BURST };
         self.queue.push_back(list, index);
         Some(closed)
@@ -532,6 +541,10 @@ fn put_symbol(
         fragments.unsend(symbol);
         return Step::NoRoom;
     }
-    (p.sink)(Piece::Message { handle: handle(index, entry.generation), symbol: symbol.pack() });
+    (p.sink)(Piece::Message {
+        handle: handle(index, entry.generation),
+        cut: symbol.cut,
+        symbol: symbol.pack(),
+    });
     Step::Wrote { bytes: p.w.len() - before, closed }
 }

@@ -55,7 +55,7 @@ impl Notice {
     /// The packet's fate.
     pub(super) fn on_fate(&mut self, version: u32, fate: Fate) {
         match fate {
-            Fate::Acked => {
+            Fate::Acked | Fate::Late => {
                 if version == self.version {
                     self.heard = version;
                     self.told = version;
@@ -133,7 +133,7 @@ impl Floor {
         let behind = (self.value as u32).wrapping_sub(version);
         let Some(told) = self.value.checked_sub(u64::from(behind)) else { return false };
         match fate {
-            Fate::Acked => {
+            Fate::Acked | Fate::Late => {
                 let moved = told > self.heard;
                 self.heard = self.heard.max(told);
                 if self.heard == self.value {

@@ -10,7 +10,9 @@ pub enum Piece {
     Message {
         /// The sender's own number for the message.
         handle: u32,
-        /// Which symbol, as the sender of messages packs it; 0 for a whole message.
+        /// Which cut of the message into symbols; 0 for a whole message. The same symbol of another cut is other bytes.
+        cut: u16,
+        /// Which symbol, as the sender of messages packs it; for a whole message its generation.
         symbol: u32,
     },
     /// The receipts of a message space.
@@ -65,9 +67,11 @@ impl Piece {
 /// What became of a piece.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Fate {
-    /// The peer has authenticated the packet. May follow `Lost` for the same packet, when the
-    /// acknowledgement came late: whoever has sent the piece again need not do so once more.
+    /// The peer has authenticated the packet.
     Acked,
     /// The packet was lost, or waits for an acknowledgement for so long that it should be sent again.
     Lost,
+    /// The peer has authenticated a packet of which `Lost` was said: whoever has sent the piece again need not do so once
+    /// more, and who counts what is under way has counted this one already.
+    Late,
 }

@@ -304,8 +304,12 @@ impl SentLog {
                     size.acked(number, sent.bytes);
                 }
             }
+            let mut arrived = Fate::Late;
             match sent.state {
-                State::Open => self.close(&sent),
+                State::Open => {
+                    self.close(&sent);
+                    arrived = Fate::Acked;
+                }
                 State::Overdue => self.overdue -= 1,
                 State::Free | State::Acked => continue,
                 State::Lost => {
@@ -322,7 +326,7 @@ impl SentLog {
             if newest && number == last {
                 news.newest = Some(sent);
             }
-            self.report(&sent, Fate::Acked, fate);
+            self.report(&sent, arrived, fate);
         }
         if newest {
             self.largest_acked = Some(last);

@@ -69,7 +69,7 @@ fn step(from: &mut End, to: &mut End, wire: &mut Wire, rng: &mut Rng, world: &Wo
             if !heard && rng.below(5) == 0 && arrived {
                 // Called lost first, then the acknowledgement comes after all.
                 wire.told.push((packet.clone(), Fate::Lost));
-                wire.told.push((packet, Fate::Acked));
+                wire.told.push((packet, Fate::Late));
             } else {
                 wire.told.push((packet, if heard { Fate::Acked } else { Fate::Lost }));
             }

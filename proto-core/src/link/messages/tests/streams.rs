@@ -307,7 +307,7 @@ fn a_floor_that_was_forgotten_is_told_until_it_is_heard() {
     );
     floor.on_fate(newer, Fate::Lost);
     assert!(floor.is_due());
-    assert!(floor.on_fate(newer, Fate::Acked) && !floor.is_due(), "it was late, not lost");
+    assert!(floor.on_fate(newer, Fate::Late) && !floor.is_due(), "it was late, not lost");
     assert!(!floor.on_fate(last, Fate::Acked) && floor.heard() == 8);
 }
 

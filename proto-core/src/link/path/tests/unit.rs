@@ -46,7 +46,7 @@ fn handle(piece: Piece) -> u32 {
 }
 
 fn send(path: &mut Path, now: u64, number: u64) {
-    let pieces = [Piece::Message { handle: number as u32, symbol: 0 }];
+    let pieces = [Piece::Message { handle: number as u32, cut: 0, symbol: 0 }];
     path.on_sent(at(now), number, 1_200, true, &pieces);
     path.check();
 }
@@ -59,7 +59,7 @@ fn three_newer_packets_make_an_older_one_lost() {
     }
     assert_eq!(acked(&mut path, 50_000, &[(1, 2)]), [(1, Fate::Acked), (2, Fate::Acked)]);
     assert_eq!(acked(&mut path, 50_100, &[(1, 3)]), [(3, Fate::Acked), (0, Fate::Lost)]);
-    assert_eq!(acked(&mut path, 50_200, &[(0, 3)]), [(0, Fate::Acked)], "it was only late");
+    assert_eq!(acked(&mut path, 50_200, &[(0, 3)]), [(0, Fate::Late)], "it was only late");
     assert_eq!(acked(&mut path, 50_300, &[(0, 4)]), [(4, Fate::Acked)]);
     assert_eq!(path.in_flight_bytes(), 0);
 }
@@ -89,7 +89,7 @@ fn without_any_answer_contents_are_sent_again_and_a_late_answer_counts() {
     path.on_timeout(due, &mut |piece, fate| fates.push((handle(piece), fate)));
     assert_eq!(fates, [(0, Fate::Lost)]);
     assert_eq!(path.loss_ppm(), 0, "silence is not a loss rate");
-    assert_eq!(acked(&mut path, due.as_micros() + 1, &[(0, 0)]), [(0, Fate::Acked)]);
+    assert_eq!(acked(&mut path, due.as_micros() + 1, &[(0, 0)]), [(0, Fate::Late)]);
 }
 
 /// What was lost on the way to an address that was left says nothing of the way to the new one, and neither does what
@@ -397,7 +397,7 @@ fn no_moment_takes_more_than_a_burst() {
 #[test]
 fn settled_packets_of_many_pieces_do_not_hold_up_a_path() {
     let mut path = Path::new(&link(None, 1_200, 25), &Limits::SMALL, at(0));
-    let pieces: Vec<Piece> = (0..20).map(|symbol| Piece::Message { handle: 1, symbol }).collect();
+    let pieces: Vec<Piece> = (0..20).map(|symbol| Piece::Message { handle: 1, cut: 0, symbol }).collect();
     for number in 0..410 {
         path.on_sent(at(number * 10), number, 1_200, true, &pieces);
     }

@@ -184,7 +184,7 @@ impl World {
         if data {
             end.handle += 1;
             end.left -= 1;
-            pieces.push(Piece::Message { handle: end.handle, symbol: 0 });
+            pieces.push(Piece::Message { handle: end.handle, cut: 0, symbol: 0 });
             end.data_bytes += bytes as u64;
         } else {
             end.other_bytes += bytes as u64;
@@ -221,7 +221,7 @@ impl World {
                 let End { path, fates, acked, lost, late, .. } = end;
                 let mut fate = |piece, fate| {
                     note(fates, piece, fate, [acked, lost, late]);
-                    if let (Piece::Ack { largest, .. }, Fate::Acked) = (piece, fate) {
+                    if let (Piece::Ack { largest, .. }, Fate::Acked | Fate::Late) = (piece, fate) {
                         acks = acks.max(largest + 1);
                     }
                 };
@@ -327,7 +327,7 @@ pub(super) struct Measured {
     pub(super) dropped: u64,
 }
 
-/// Checks the order of a message's fates: lost at most once, acked at most once, never lost after.
+/// Checks the order of a message's fates: acked, or lost and late at most.
 fn note(fates: &mut BTreeMap<u32, Fate>, piece: Piece, fate: Fate, counts: [&mut u64; 3]) {
     let Piece::Message { handle, .. } = piece else { return };
     let before = fates.insert(handle, fate);
@@ -335,9 +335,7 @@ fn note(fates: &mut BTreeMap<u32, Fate>, piece: Piece, fate: Fate, counts: [&mut
     match (before, fate) {
         (None, Fate::Acked) => *acked += 1,
         (None, Fate::Lost) => *lost += 1,
-        (Some(Fate::Lost), Fate::Acked) => *late += 1,
-        (Some(Fate::Acked), _) | (Some(Fate::Lost), Fate::Lost) => {
-            panic!("{handle}: {before:?} then {fate:?}")
-        }
+        (Some(Fate::Lost), Fate::Late) => *late += 1,
+        (before, fate) => panic!("{handle}: {before:?} then {fate:?}"),
     }
 }
