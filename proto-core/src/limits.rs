@@ -56,7 +56,7 @@ pub struct Limits {
     /// New keys are negotiated after this many packets, 16 to 2^32. An exchange of keys needs a few
     /// packets itself; with fewer than those, each would make the next one due.
     pub rekey_packets: u64,
-    /// New keys are negotiated after this time or, by chance, up to an eighth of it earlier. At least 1 s: an exchange takes
+    /// New keys are negotiated after this time or, by chance, up to a sixteenth of it earlier. At least 1 s: an exchange takes
     /// a round trip or two.
     pub rekey_after: Duration,
     /// A path without traffic is probed this often, at least 1 s.

@@ -226,19 +226,23 @@ impl Way {
 
     /// A link is gone. An address on it that has proved itself is asked again when the link is back; one that has not
     /// keeps the account of what it may be sent, and another may be tested instead. What a way of another link was tested
-    /// for there is over: it would keep the way from all else.
-    pub(crate) fn link_lost(&mut self, link: LinkId) {
+    /// for there is over, and its own address is asked again: else it would wait for something that does not come.
+    pub(crate) fn link_lost(&mut self, cx: &mut Cx<'_>, link: LinkId) {
         let was_proved = self.link == link && core::mem::take(&mut self.proved);
         let Some(challenge) = self.challenge.as_mut().filter(|challenge| challenge.link == link) else {
             return;
         };
         challenge.begun = Some(Instant::ZERO);
-        if was_proved || self.link != link {
+        if self.link != link && self.known && !self.proved {
+            // Its own link may be gone as well: nothing has to wait for its turn.
+            let own = Challenge::new(cx, self.link, self.addr);
+            self.challenge = Some(Challenge { begun: Some(Instant::ZERO), ..own });
+        } else if was_proved || self.link != link {
             self.challenge = None;
         }
     }
 
-    /// Whether its address was proved once, or asked, or cannot be asked.
+    /// Whether nothing is tested on it, or what is tested has had its turn.
     pub(crate) fn is_tried(&self, now: Instant) -> bool {
         let rtt = self.path.rtt();
         self.challenge.as_ref().is_none_or(|challenge| challenge.had_its_turn(now, rtt))

@@ -139,7 +139,7 @@ impl Peer {
             way.path.revive(cx.now);
         } else if self.first_way_is_nowhere(link) {
             self.lead_first_way(cx, link, addr, info);
-        } else if !self.has_way(PathId(0)) && self.make_room(cx.limits) {
+        } else if !self.has_way(PathId(0)) && self.make_room(cx.limits, |_| true) {
             let mut way = Way::new(cx, PathId(0), link, addr, info);
             way.proved = true;
             way.challenge = None;
@@ -242,15 +242,18 @@ impl Peer {
         let known = self.ways.iter().any(|way| (way.link, way.addr) == (link, addr));
         // The place of path 0 is the peer's to open, when it was not proved by the handshake.
         let last = !self.has_way(PathId(0)) && self.ways.len() + 1 >= usize::from(cx.limits.paths_per_peer);
-        if known || last || !self.make_room(cx.limits) {
+        if known || last {
             return;
         }
         // Even and odd numbers apart: two ways opened at once never share one.
-        let parity = self.parity;
+        let (parity, now) = (self.parity, cx.now);
         let mut own = (1..PathId::COUNT as u8).filter(|id| id % 2 == parity).map(PathId);
-        let free = own.find(|&id| !self.has_way(id));
-        if let Some(id) = free.or_else(|| self.give_up(|way| way.id.0 % 2 == parity && way.is_tried(cx.now)))
-        {
+        // One that was not asked yet is not given up for the next.
+        let id = match own.find(|&id| !self.has_way(id)) {
+            Some(free) => self.make_room(cx.limits, |way| way.is_tried(now)).then_some(free),
+            None => self.give_up(|way| way.id.0 % 2 == parity && way.is_tried(now)),
+        };
+        if let Some(id) = id {
             let way = Way::new(cx, id, link, addr, info);
             self.add_way(way);
         }
@@ -265,7 +268,8 @@ impl Peer {
         from: Addr,
         info: &LinkInfo,
     ) {
-        if self.make_room(cx.limits) {
+        let now = cx.now;
+        if self.make_room(cx.limits, |way| way.is_tried(now)) || self.make_room(cx.limits, |_| true) {
             let mut way = Way::new(cx, id, link, from, info);
             way.known = false;
             way.challenge = Some(Challenge::on_credit(cx, link, from, 0));
@@ -280,12 +284,9 @@ impl Peer {
         self.ways.push(way);
     }
 
-    /// Room for one more way; one that does not work makes place if need be.
-    fn make_room(&mut self, limits: &Limits) -> bool {
-        if self.ways.len() < usize::from(limits.paths_per_peer) {
-            return true;
-        }
-        self.give_up(|_| true).is_some()
+    /// Room for one more way; one that does not work, and `may` go, makes place if need be.
+    fn make_room(&mut self, limits: &Limits, may: impl FnMut(&Way) -> bool) -> bool {
+        self.ways.len() < usize::from(limits.paths_per_peer) || self.give_up(may).is_some()
     }
 
     /// Gives up a way that does not work, and whose number may be used for another. Path 0 stays: its packet numbers
@@ -321,7 +322,7 @@ impl Peer {
                     inbox.on_fate(piece, fate);
                 });
             }
-            way.link_lost(link);
+            way.link_lost(cx, link);
         }
         self.note_ways();
     }

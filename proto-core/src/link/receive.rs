@@ -173,7 +173,7 @@ mod tests {
     use crate::machine::Machine;
     use crate::params::PeerParams;
     use crate::rng::Rng;
-    use crate::time::Instant;
+    use crate::time::{Duration, Instant};
     use crate::zoo::Zoo;
     use alloc::vec::Vec;
 
@@ -313,10 +313,10 @@ mod tests {
                     test.map(|test| ((test.link, test.addr), test.token))
                 };
                 if link_lost {
-                    // That link is gone as well, for a moment: nothing is left to be tested there.
-                    let before = tested(&links).map(|test| test.0);
+                    // That link is gone as well, for a moment: nothing is left to be tested there, and where it was is asked.
                     links.handle(cx, Input::LinkDown { link: second.0 });
-                    assert_eq!(tested(&links).map(|test| test.0), before.filter(|&place| place == first));
+                    let left = tested(&links).map(|test| test.0);
+                    assert_eq!(left, is_proved.then_some(first), "{is_back}");
                     links.handle(cx, Input::LinkUp { link: second.0, info: CABLE });
                     come(&mut links, cx, second, &[1]);
                 }
@@ -333,6 +333,61 @@ mod tests {
                 let way = &links.peers[0].as_ref().unwrap().ways[0];
                 assert_eq!((way.link, way.addr, way.is_usable()), (at.0, at.1, true));
             }
+        }
+    }
+
+    /// Its link was gone and is back, it has not answered yet, the peer is heard on another link, and that goes: it is asked again where it
+    /// was, or nothing would ever be said to the peer.
+    #[test]
+    fn a_path_is_asked_where_it_was_when_it_cannot_be_met_elsewhere() {
+        let (mut rng, mut drops) = (Rng::fork(&[1; 32], "test"), Drops::default());
+        let limits = &Limits::SMALL;
+        let now = Instant::from_micros(10_000_000);
+        let cx = &mut Cx { now, rng: &mut rng, limits, drops: &mut drops, zoo: Zoo::none() };
+        let (mut sending, mut receiving) = (Budget::for_sending(limits), Budget::for_receiving(limits));
+        let (first, second) = ((LinkId(0), Addr::from_u32(1)), (LinkId(1), Addr::from_u32(2)));
+        let mut peer = Peer::new(limits, NodeId([1; 32]), 0);
+        peer.proved(cx, first.0, first.1, &CABLE);
+        peer.link_lost(cx, &mut sending, first.0);
+        peer.link_changed(cx, first.0, &CABLE);
+        let asked = |peer: &mut Peer, (link, addr)| {
+            let test = peer.way_mut(PathId(0)).unwrap().challenge.as_mut();
+            test.filter(|test| test.is_for(link, addr)).map(|test| test.sent(now)).is_some()
+        };
+        assert!(asked(&mut peer, first));
+        cx.now += Duration::from_secs(2);
+        let (link, from) = second;
+        let packet =
+            Packet { path: PathId(0), packet_number: 0, link, from, packet_bytes: 100, payload: &[1] };
+        peer.received(cx, &mut sending, &mut receiving, &packet, &CABLE);
+        assert!(asked(&mut peer, second));
+        peer.link_lost(cx, &mut sending, second.0);
+        assert!(asked(&mut peer, first));
+    }
+
+    /// No path is given up for one that finds no number, or that is of no more use.
+    #[test]
+    fn a_path_that_cannot_be_opened_costs_none() {
+        let (mut rng, mut drops) = (Rng::fork(&[1; 32], "test"), Drops::default());
+        let now = Instant::from_micros(1_000);
+        let here = Addr::from_u32(1);
+        let narrow = Limits { paths_per_peer: 3, ..Limits::SMALL };
+        for (limits, theirs) in [(&Limits::SERVER, &[1, 3, 5, 7][..]), (&Limits::SMALL, &[]), (&narrow, &[])]
+        {
+            let cx = &mut Cx { now, rng: &mut rng, limits, drops: &mut drops, zoo: Zoo::none() };
+            let mut peer = Peer::new(limits, NodeId([1; 32]), 0);
+            peer.proved(cx, LinkId(0), here, &CABLE);
+            for &id in theirs {
+                peer.way_opened_by_peer(cx, PathId(id), LinkId(20 + u16::from(id)), here, &CABLE);
+            }
+            for link in 1..4 {
+                peer.open_way(cx, LinkId(link), here, &CABLE);
+            }
+            let before: Vec<_> = peer.ways.iter().map(|way| (way.id, way.link)).collect();
+            assert_eq!(before.len(), usize::from(limits.paths_per_peer), "all places are taken");
+            peer.open_way(cx, LinkId(9), here, &CABLE);
+            let after: Vec<_> = peer.ways.iter().map(|way| (way.id, way.link)).collect();
+            assert_eq!(before, after, "none was asked yet");
         }
     }
 

@@ -52,10 +52,10 @@ impl Sessions {
     }
 
     /// When new keys are due. The side that made the present ones is first; the other waits an eighth
-    /// longer, so that usually one of them does it. Either is up to an eighth early, by chance (jitter, as RFC 7296, section
-    /// 2.8 asks for): nodes that were switched on together would else exchange keys with all their peers at once, every
-    /// time. The chance is the one that drew the index of the present keys.
-    fn rekey_at(&self, limits: &Limits, peer: &Peer) -> Option<Instant> {
+    /// longer, so that usually one of them does it. Either is earlier by chance, by up to half of that eighth: nodes
+    /// that were switched on together would else exchange keys with all their peers at once, every time. The chance is the
+    /// one that drew our own index for the present keys: no peer chooses it.
+    pub(super) fn rekey_at(&self, limits: &Limits, peer: &Peer) -> Option<Instant> {
         let index = peer.association.as_ref()?.sending;
         let keys = self.table.keys(index)?;
         if keys.sent >= limits.rekey_packets {
@@ -63,7 +63,7 @@ impl Sessions {
         }
         let eighth = limits.rekey_after.mul_ratio(1, 8);
         let grace = if keys.ours { Duration::ZERO } else { eighth };
-        let early = eighth.mul_ratio(u64::from(index), 1 << INDEX_BITS);
+        let early = eighth.mul_ratio(u64::from(index), 2 << INDEX_BITS);
         Some(keys.born + limits.rekey_after + grace - early)
     }
 
