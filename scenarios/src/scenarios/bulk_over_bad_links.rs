@@ -12,9 +12,13 @@
 //! the moment of sending to the arrival of the whole, less the one-way delay that no sender can
 //! avoid: at least 95 % up to a loss of 20 %, at least 80 % at 90 %, and on the line between these
 //! in between. Metric `capacity_ratio`.
+//!
+//! The nodes are told the link's rate, as the driver of a radio or a modem knows it. Who is not (`--set rate_known=0`) has to
+//! find it out while the MiB is under way, and no share is promised: of 100 seeds the median is 91 % without loss, 92 % at 20 %
+//! (the worst 80 %) and 86 % at 90 % (the worst 40 %). Headers and a first round trip of ten packets leave 93.5 % at most.
 
 use simulator::Verdict;
-use simulator::plan::{FlowPlan, LinkKind, LinkPlan, NodePlan, Plan};
+use simulator::plan::{FlowPlan, LinkKind, LinkPlan, NodePlan, Plan, Profile};
 
 use super::{HOUR, SECOND, cannot_judge};
 use crate::fail::Usage;
@@ -23,7 +27,12 @@ use crate::scenario::{Case, Findings, Scenario};
 
 const LOSS: Key = Key { name: "loss", default: "20", help: "loss each way in per cent, 0 to 90" };
 const BYTES: Key =
-    Key { name: "bytes", default: "1048576", help: "size of the image in bytes, 1 to 1048576" };
+    Key { name: "bytes", default: "1048576", help: "size of the image in bytes, 1 to 16777216" };
+const RATE_KNOWN: Key = Key {
+    name: "rate_known",
+    default: "1",
+    help: "1: the nodes are told the link's rate; 0: they find it out",
+};
 
 const RATE_BPS: u64 = 10_000_000;
 const DELAY_US: u64 = 25_000;
@@ -31,8 +40,8 @@ const DELAY_US: u64 = 25_000;
 /// See the module.
 pub const SCENARIO: Scenario = Scenario {
     name: "bulk-over-bad-links",
-    shows: "1 MiB at 10 Mbit/s and 25 ms uses 95 % of the channel's capacity at 20 % loss, 80 % at 90 % (--set loss=0..90)",
-    keys: &[LOSS, BYTES],
+    shows: "1 MiB at 10 Mbit/s and 25 ms uses 95 % of the channel's capacity at 20 % loss, 80 % at 90 %, when its rate is told (--set loss=0..90)",
+    keys: &[LOSS, BYTES, RATE_KNOWN],
     takes_nodes: false,
     takes_duration: false,
     takes_topology: false,
@@ -43,16 +52,19 @@ pub const SCENARIO: Scenario = Scenario {
 
 fn plan(params: &Params) -> Result<Plan, Usage> {
     let loss_ppm = params.share_ppm(&LOSS, 900_000)?;
-    let bytes = params.number(&BYTES, 1..=1_048_576)? as u32;
+    let bytes = params.number(&BYTES, 1..=16_777_216)? as u32;
+    let rate_known = params.number(&RATE_KNOWN, 0..=1)? == 1;
     let mut plan = Plan::new(SCENARIO.name, params.seed, 300 * SECOND);
     plan.calm_us = HOUR;
     plan.expect.stop_early = true;
-    let (a, b) = (plan.add_node(NodePlan::default()), plan.add_node(NodePlan::default()));
+    // A single-board computer takes messages of a MiB, a server larger ones.
+    let profile = if bytes > 1_048_576 { Profile::Server } else { Profile::Small };
+    let node = NodePlan { profile, ..NodePlan::default() };
+    let (a, b) = (plan.add_node(node.clone()), plan.add_node(node));
     let mut link = LinkPlan::new(LinkKind::Plain, &[a, b]);
     link.delay_us = Some(DELAY_US);
     link.rate_bps = Some(RATE_BPS);
-    // As the driver of a radio or a modem knows it: a first transfer has no time to find it out.
-    link.rate_known = Some(true);
+    link.rate_known = Some(rate_known);
     // 100 ms of the link: twice its round trip, what a home router has at least.
     link.queue_bytes = Some(RATE_BPS / 8 / 10);
     (link.loss_there_ppm, link.loss_back_ppm) = (loss_ppm, loss_ppm);
@@ -97,8 +109,8 @@ fn judge(case: &Case<'_>, findings: &mut Findings) {
     findings.count("transfer_ms", elapsed_us / 1_000);
     findings.count("packets_sent", sent_packets);
     findings.count("packets_lost", lost);
-    // A small image is over before the link is filled once; the promise is about a whole MiB.
-    if flow.bytes_delivered < 1_048_576 {
+    // A small image is over before the link is filled once; the promise is about a whole MiB, and a rate that is told.
+    if flow.bytes_delivered < 1_048_576 || link.rate_known != Some(true) {
         return;
     }
     findings.share("promised_ratio", promised);
@@ -115,7 +127,7 @@ fn judge(case: &Case<'_>, findings: &mut Findings) {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn the_promise_falls_from_95_to_80_per_cent() {
+    fn the_promise_falls_with_the_loss() {
         for (loss, promised) in [(0, 950_000), (200_000, 950_000), (900_000, 800_000), (550_000, 875_000)] {
             assert_eq!(super::promised_ppm(loss), promised);
         }
