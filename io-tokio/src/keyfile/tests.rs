@@ -100,6 +100,30 @@ fn a_file_that_cannot_be_opened_stays_as_it_is() {
     assert!(get(&folder.key(), b"passphrase").is_err());
 }
 
+/// A node that was put back to an earlier version must not lose its identity.
+#[test]
+fn a_file_of_a_newer_version_is_refused_and_stays_as_it_is() {
+    let folder = Folder::new("newer");
+    put(&folder.key(), 1, Existing::Keep).expect("saved");
+    // Magic, version and, at the end, the checksum are where every version has them.
+    let mut newer = fs::read(folder.key()).expect("there");
+    newer[8] = 2;
+    let covered = newer.len() - 8;
+    let sum = proto_core::crypto::hash::derive("thallus key file checksum v1", &[&newer[..covered]]);
+    newer[covered..].copy_from_slice(&sum[..8]);
+    fs::write(folder.key(), &newer).expect("written");
+    let error = get(&folder.key(), b"passphrase").expect_err("newer");
+    let expected = KeyFileError::NewerVersion { found: 2, known: 1 };
+    assert!(matches!(&error, FileError::Contents { error, .. } if *error == expected), "{error}");
+    let text = error.to_string();
+    assert!(
+        text.contains("node.key: ") && text.ends_with("version 2, this software knows 1; update it"),
+        "{text}"
+    );
+    assert!(matches!(put(&folder.key(), 2, Existing::Keep), Err(FileError::Exists(_))));
+    assert_eq!(fs::read(folder.key()).expect("there"), newer);
+}
+
 #[test]
 fn errors_name_the_file_and_the_remedy() {
     let folder = Folder::new("errors");

@@ -84,6 +84,54 @@ fn damage_before_the_end_is_refused_and_nothing_is_changed() {
     }
 }
 
+/// One write as it stands in a file, of records that were encoded elsewhere.
+fn write_of(records: &[&[u8]]) -> Vec<u8> {
+    let framed = |record: &&[u8]| [&(record.len() as u32).to_le_bytes(), *record].concat();
+    let body: Vec<u8> = records.iter().flat_map(framed).collect();
+    let len = body.len() as u32;
+    [&len.to_le_bytes()[..], &(!len).to_le_bytes(), &body].concat()
+}
+
+/// A record as a later version may write it: version 2, its own checksum, contents that nobody here knows.
+fn of_version_two() -> Vec<u8> {
+    let body = b"whatever it may be";
+    let sum = proto_core::crypto::hash::derive("thallus record checksum v1", &[&[2], body]);
+    [&[2], &sum[..8], body].concat()
+}
+
+/// A node that was put back to an earlier version must not take the end of its file for a torn write and
+/// cut it off.
+#[test]
+fn a_record_of_a_newer_version_is_refused_with_its_place_and_nothing_is_changed() {
+    let folder = Folder::new("newer");
+    three_writes(&folder.file());
+    let known = std::fs::read(folder.file()).unwrap();
+    let boot = Record::Boot { count: 3 }.encode();
+    let newer = write_of(&[&boot, &of_version_two()]);
+    let more = write_of(&[&boot]);
+    let cases = [
+        (0, newer.clone()),
+        (known.len(), [&known[..], &newer].concat()),
+        (known.len(), [&known[..], &newer, &more].concat()),
+    ];
+    for (place, bytes) in cases {
+        std::fs::write(folder.file(), &bytes).unwrap();
+        let error = FileRecords::open(&folder.file()).unwrap_err();
+        let RecordsError::NewerVersion { offset, .. } = &error else { panic!("{error}") };
+        assert_eq!(*offset, place as u64);
+        let text = error.to_string();
+        assert!(text.starts_with(&folder.file().display().to_string()), "{text}");
+        assert!(
+            text.contains(&format!("at byte {place} ")) && text.ends_with("; run that version"),
+            "{text}"
+        );
+        assert_eq!(std::fs::read(folder.file()).unwrap(), bytes);
+    }
+    // The same frame around known records is read: what was refused is the version alone.
+    std::fs::write(folder.file(), [known, more].concat()).unwrap();
+    assert!(FileRecords::open(&folder.file()).unwrap().all().contains(&Record::Boot { count: 3 }));
+}
+
 #[test]
 fn a_second_process_is_refused() {
     let folder = Folder::new("lock");
