@@ -63,6 +63,14 @@ fn vectors(text: &str) -> Vec<Vector<'_>> {
     all
 }
 
+/// Published vectors of seven suites, run through our resolver and its primitives. The two suites in use,
+/// IKpsk0 and XXpsk0, are not among them: the set has no vector of either. What covers them is this:
+///
+/// - here, their parts: IK and XX without a key, the key's place 0 in NNpsk0 and KKpsk0. The code that
+///   puts them together is that of the library, and the same for every suite;
+/// - `both_patterns_agree_and_have_the_stated_overhead`: both sides come to the same keys and hash;
+/// - `session/tests/golden.txt`: every handshake packet of both, byte for byte. We wrote those ourselves:
+///   they show that nothing changes, and not that another implementation would send the same.
 #[test]
 fn cacophony_vectors_hold_for_our_primitives() {
     let mut names: Vec<String> = Vec::new();
@@ -166,7 +174,8 @@ fn both_patterns_agree_and_have_the_stated_overhead() {
     assert_eq!(len, 5 + XX_FINISH_OVERHEAD);
     r.read(&buf[..len], &mut payload).unwrap();
     assert_eq!(r.remote_static(), Some(a.public));
-    assert_eq!(i.split().unwrap().hash, r.split().unwrap().hash);
+    let (i, r) = (i.split().unwrap(), r.split().unwrap());
+    assert!(i.hash == r.hash && i.initiator == r.initiator && i.responder == r.responder);
 }
 
 #[test]
