@@ -43,22 +43,44 @@ fn a_message_queued_before_the_session_arrives() {
     assert_eq!(pair.delivered(1), [&b"early"[..]]);
 }
 
+/// Sends every size that is a border somewhere, and `large`.
+fn every_size_arrives(limits: [Limits; 2], mtu: u16, loss_ppm: u64, large: usize) {
+    let mut pair = Pair::new(limits, mtu, 3);
+    pair.loss_ppm = loss_ppm;
+    pair.connect();
+    assert!(pair.run_until(Duration::from_secs(60), Pair::both_up), "mtu {mtu}");
+    let sizes = [0, 1, 20, 38, 63, 64, 500, 1_399, 20_000, 65_400, 65_507, 65_508, large];
+    for (tag, &size) in sizes.iter().enumerate() {
+        let payload: Vec<u8> = (0..size).map(|at| (at * 31 + tag) as u8).collect();
+        pair.send(0, tag as u64, Delivery::Message, &payload).unwrap();
+    }
+    let done = pair.run_until(Duration::from_secs(120), |pair| pair.receipts(0).len() == sizes.len());
+    assert!(done, "mtu {mtu}: {:?}", pair.receipts(0));
+    let mut lengths: Vec<usize> = pair.delivered(1).iter().map(bytes::Bytes::len).collect();
+    lengths.sort_unstable();
+    assert_eq!(lengths, sizes, "mtu {mtu}");
+    if loss_ppm == 0 {
+        let packet = pair.nodes[0].status().peers[0].paths[0].packet_bytes;
+        assert_eq!(packet, u32::from(mtu), "the link was used as it is");
+    }
+}
+
 #[test]
 fn every_size_arrives_over_every_mtu() {
     for mtu in [64, 100, 576, 1_400, 9_000] {
-        let mut pair = Pair::new(small(), mtu, 3);
-        pair.connect();
-        assert!(pair.run_until(Duration::from_secs(60), Pair::both_up), "mtu {mtu}");
-        let sizes = [0usize, 1, 20, 38, 63, 64, 500, 1_399, 20_000, 100_000];
-        for (tag, &size) in sizes.iter().enumerate() {
-            let payload: Vec<u8> = (0..size).map(|at| (at * 31 + tag) as u8).collect();
-            pair.send(0, tag as u64, Delivery::Message, &payload).unwrap();
-        }
-        let done = pair.run_until(Duration::from_secs(120), |pair| pair.receipts(0).len() == sizes.len());
-        assert!(done, "mtu {mtu}: {:?}", pair.receipts(0));
-        let mut lengths: Vec<usize> = pair.delivered(1).iter().map(bytes::Bytes::len).collect();
-        lengths.sort_unstable();
-        assert_eq!(lengths, sizes, "mtu {mtu}");
+        every_size_arrives(small(), mtu, 0, 100_000);
+    }
+    every_size_arrives([Limits::SERVER, Limits::SERVER], 65_507, 0, 1_000_000);
+}
+
+/// The largest message is of three blocks or more wherever a block is less than a message may be.
+#[test]
+fn every_size_arrives_over_every_mtu_though_one_packet_in_twenty_is_lost() {
+    for (mtu, large) in [(64, 100_000), (100, 200_000), (576, 1_000_000)] {
+        every_size_arrives(small(), mtu, 50_000, large);
+    }
+    for (mtu, large) in [(1_400, 3_000_000), (9_000, 1_000_000), (65_507, 1_000_000)] {
+        every_size_arrives([Limits::SERVER, Limits::SERVER], mtu, 50_000, large);
     }
 }
 
