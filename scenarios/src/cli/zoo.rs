@@ -32,7 +32,7 @@ pub(super) fn zoo(args: &ZooArgs) -> Result<u8, Usage> {
             super::print(&format!("  {reason}"));
         }
         if !caught.caught {
-            super::print(&format!("  expected {}; {}", caught.checkers.join(" or "), caught.replay));
+            super::print(&format!("  expected {}; {}", caught.expected, caught.replay));
         }
     })?;
     if args.json {
