@@ -6,6 +6,7 @@
 //! something measured in the same minute: the bare cipher, the bare curve, or another engine. A
 //! program contains our engine either with ring or with the pure-Rust crates; so this one builds the other
 //! form of itself and lets it measure in turn with the rest.
+#![forbid(unsafe_code)]
 
 mod measure;
 mod ours;

@@ -1,4 +1,5 @@
 //! See `tests::fuzz::frames`.
 #![no_main]
+#![forbid(unsafe_code)]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| tests::fuzz::frames(bytes));

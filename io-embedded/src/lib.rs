@@ -8,6 +8,7 @@
 //! - [`address`]: endpoints as the engine's opaque addresses.
 //! - [`records`]: what a board has to offer to keep records.
 #![no_std]
+#![forbid(unsafe_code)]
 
 extern crate alloc;
 

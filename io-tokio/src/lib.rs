@@ -9,6 +9,7 @@
 //!   addresses as the engine's opaque addresses.
 //! - [`events`]: what the node has to say, until the application takes it.
 //! - [`records`]: where records go: memory, or an append-only file.
+#![forbid(unsafe_code)]
 
 pub mod address;
 pub mod events;

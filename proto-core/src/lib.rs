@@ -5,6 +5,7 @@
 //! Layers, each of which may use only those before it; actions go down, inputs come up:
 //! the base, then `crypto`, `identity`, `session`, `link`, and `node` above all.
 #![no_std]
+#![forbid(unsafe_code)]
 // What a peer sends must not be able to end the process.
 #![cfg_attr(
     not(test),

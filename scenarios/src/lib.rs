@@ -4,6 +4,7 @@
 //! a [`Plan`](simulator::Plan), the simulator runs it, the simulator's checkers watch, and the
 //! scenario's judge measures what it promised. Every run is one line that can be given to somebody
 //! else: `thallus-sim run NAME --seed N`.
+#![forbid(unsafe_code)]
 
 /// What this build was made from: `commit` and a short name, with `-dirty` behind it when the sources
 /// differed from that commit; `unknown commit` without git. It stands beside the seed of every failure.

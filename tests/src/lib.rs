@@ -1,4 +1,5 @@
 //! Tests across crates, and what several of them share.
+#![forbid(unsafe_code)]
 
 pub mod cast;
 pub mod fuzz;

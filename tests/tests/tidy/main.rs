@@ -92,6 +92,26 @@ fn every_crate_takes_the_workspaces_lints() {
     none_of(missing.map(|file| Finding { file, line: 1, what: what.clone() }).collect());
 }
 
+/// The workspace's lints forbid it too. Here whoever reads a crate sees it, and those outside the workspace
+/// are held to it.
+#[test]
+fn the_root_of_every_crate_forbids_unsafe_code() {
+    const FORBIDDEN: &str = "#![forbid(unsafe_code)]";
+    let is_root = |file: &&String| {
+        file.ends_with("/src/lib.rs")
+            || file.ends_with("/src/main.rs")
+            || file.starts_with("fuzz/fuzz_targets/")
+    };
+    let files = source::project_files(&root());
+    let roots: Vec<&String> = files.iter().filter(is_root).collect();
+    assert!(roots.len() > rules::CRATES.len(), "the roots were found");
+    let without = roots
+        .into_iter()
+        .filter(|file| !read(file).unwrap_or_default().lines().any(|line| line == FORBIDDEN));
+    let what = format!("add `{FORBIDDEN}`");
+    none_of(without.map(|file| Finding { file: file.clone(), line: 1, what: what.clone() }).collect());
+}
+
 #[test]
 fn links_lead_somewhere_and_no_page_is_forgotten() {
     let files = source::project_files(&root());
