@@ -115,12 +115,11 @@ pub struct Caught {
 /// An exhibit that names a scenario or key that is not there.
 pub fn visit(name: Option<&str>, mut seen: impl FnMut(&Caught)) -> Result<Vec<Caught>, Usage> {
     let mut all = Vec::new();
-    for exhibit in &EXHIBITS {
-        let bug = Bug::ALL.iter().find(|(bug, _)| *bug == exhibit.bug).map_or("unnamed", |(_, name)| *name);
-        if name.is_some_and(|name| name != bug) {
-            continue;
-        }
-        let caught = look(exhibit, bug)?;
+    for (bug, bug_name) in Bug::ALL.into_iter().filter(|(_, bug)| name.is_none_or(|name| name == *bug)) {
+        let exhibit = EXHIBITS.iter().find(|exhibit| exhibit.bug == bug).ok_or_else(|| {
+            Usage::new(format!("`{bug_name}` is not on show"), "scenarios/src/zoo.rs", "add it to EXHIBITS")
+        })?;
+        let caught = look(exhibit, bug_name)?;
         seen(&caught);
         all.push(caught);
     }
