@@ -18,6 +18,7 @@ use proto_core::time::Instant;
 use proto_core::wake::Wake;
 use simulator::plan::Plan;
 use simulator::subject::{Glance, Start, Subject};
+use simulator::{Outcome, Verdict};
 
 /// One hour on a node's own clock, in microseconds.
 const HOUR_US: u64 = 3_600_000_000;
@@ -48,6 +49,20 @@ thread_local! {
 /// Takes what the nodes of the runs since the last call held, by number.
 pub(crate) fn take() -> Vec<NodeMemory> {
     NODES.with_borrow_mut(std::mem::take)
+}
+
+/// Holds each node to [`worst_case_bytes`](proto_core::limits::Limits::worst_case_bytes) of its own limits. A run
+/// that failed in another way keeps that verdict.
+pub(crate) fn hold_to_limits(plan: &Plan, memory: &[NodeMemory], outcome: &mut Outcome) {
+    let too_much = (0..).zip(memory).find_map(|(node, held)| {
+        let bound = plan.limits(node).worst_case_bytes();
+        (held.peak_bytes > bound).then_some((node, held.peak_bytes, bound))
+    });
+    if let (Some((node, held, bound)), true) = (too_much, outcome.passed()) {
+        outcome.verdict = Verdict::Resource;
+        outcome.checker = "memory".to_owned();
+        outcome.reason = format!("node {node} held {held} bytes; worst_case_bytes of its limits is {bound}");
+    }
 }
 
 fn note(node: u32, change: impl FnOnce(&mut NodeMemory)) {

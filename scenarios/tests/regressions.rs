@@ -10,6 +10,22 @@ use scenarios::engine::How;
 use scenarios::report::{self, Origin};
 use simulator::plan::Plan;
 
+/// Random plans that run in every test: those that found faults once, and a few more.
+const DRAWN: [u64; 8] = [35, 1_053, 0, 1, 2, 3, 4, 5];
+
+/// The simulator's own tests look at such runs with its checkers alone; here every node is behind a meter too.
+#[test]
+fn random_plans_pass_within_the_memory_of_their_limits() {
+    for seed in DRAWN {
+        let plan = Plan::draw(seed);
+        let report = report::run(&plan, Origin::File("random.toml"), How::default());
+        println!("{seed}: {} bytes at most ({:.2} s)", report.peak_node_bytes, report.wall_seconds);
+        let print = format!("cargo run --release -p simulator --example chaos {seed} 1");
+        assert!(report.passed(), "{}\n{}\n`{print}` prints the plan", report.sentence(), scenarios::COMMIT);
+        assert!(report.peak_node_bytes > 0, "nobody measured the memory of plan {seed}");
+    }
+}
+
 #[test]
 fn every_saved_plan_passes() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("regressions");

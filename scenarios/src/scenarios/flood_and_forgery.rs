@@ -163,13 +163,9 @@ fn judge_memory(case: &Case<'_>, findings: &mut Findings) {
     for (reason, count) in &target.drops {
         findings.said.push(format!("dropped {count} as {reason}"));
     }
-    let worst = case.plan.limits(TARGET).worst_case_bytes();
-    let peak = memory.peak_bytes;
-    findings.count("worst_case_bytes", worst);
-    findings.count("peak_bytes", peak);
-    findings.demand(peak <= worst, Verdict::Resource, || {
-        format!("the node held {peak} bytes; worst_case_bytes is {worst}")
-    });
+    // Every node of every run is held to the first of these by the engine.
+    findings.count("worst_case_bytes", case.plan.limits(TARGET).worst_case_bytes());
+    findings.count("peak_bytes", memory.peak_bytes);
     let Some((first, last)) = quarters(&memory.by_second, case.plan.duration_us) else {
         return cannot_judge(findings, "there is no measure of memory in the first and the last quarter");
     };
