@@ -1,10 +1,11 @@
 //! Somebody on the network wants a single-board computer to give up.
 //!
 //! A hundred thousand packets a second of junk, of old packets played again, of cut and of oversize
-//! ones, and ten thousand handshakes a second from addresses that do not exist. Each looks at first
-//! sight like work to do: a table entry here, a key agreement there, an answer that is larger than
-//! its question and hits a third party. It matters because anyone in radio range or on the internet
-//! can do this to anyone.
+//! ones, and ten thousand handshakes a second from addresses that do not exist, most of them whole:
+//! overheard first packets that name the network and the node, and only their sender is a lie. Each
+//! looks at first sight like work to do: a table entry here, a key agreement there, an answer that is
+//! larger than its question and hits a third party. It matters because anyone in radio range or on the
+//! internet can do this to anyone.
 //!
 //! What must hold: nothing is stored and no key is computed for those who have not proved that they
 //! receive; honest peers keep their share.
@@ -91,7 +92,9 @@ fn plan(params: &Params) -> Result<Plan, Usage> {
             (Flood::Replayed, packets / 4, 0),
             (Flood::Truncated, packets / 4, 1_000),
             (Flood::Oversize, packets - packets / 4 * 3, 1_000),
-            (Flood::Handshakes, handshakes, 1_000_000),
+            // Three in four are whole and ask for an answer; the others are of every kind, most of them spoilt.
+            (Flood::Calls, handshakes - handshakes / 4, 1_000_000),
+            (Flood::Handshakes, handshakes / 4, 1_000_000),
         ] {
             let per_s = per_s / u64::from(HONEST);
             if per_s > 0 {
@@ -160,6 +163,7 @@ fn judge_memory(case: &Case<'_>, findings: &mut Findings) {
     let (Some(target), Some(memory)) = (case.outcome.node_reports.first(), case.memory.first()) else {
         return cannot_judge(findings, "nobody measured the memory of the node under attack");
     };
+    findings.count("cookies_demanded", target.drops.get("CookieDemanded").copied().unwrap_or(0));
     for (reason, count) in &target.drops {
         findings.said.push(format!("dropped {count} as {reason}"));
     }
@@ -241,6 +245,20 @@ mod tests {
         says(&judged(|_, ran| ran.memory[0].by_second.truncate(3)), "no measure of memory");
         says(&judged(|plan, _| plan.faults.clear()), "it has no flood");
         says(&judged(|plan, _| plan.faults.iter_mut().for_each(|fault| fault.end_us -= 1)), "do not last");
+    }
+
+    /// An attack that the first look at a packet ends would not show what whole handshakes cost.
+    #[test]
+    fn spoofed_handshakes_come_to_where_cookies_are_demanded() {
+        let params = (SCENARIO.quick)(Params::seed(1)).with("packets_per_s", "800");
+        let plan = SCENARIO.make(&params.with("handshakes_per_s", "4000")).unwrap();
+        let Ran { outcome, memory, .. } = engine::run(&plan, How::default());
+        let mut findings = Findings::default();
+        judge(&Case { plan: &plan, outcome: &outcome, memory: &memory, topology: None }, &mut findings);
+        assert_eq!(findings.broken, []);
+        // 3,000 whole ones a second, for four seconds on half of the links and for three on the others.
+        let demanded = findings.metrics["cookies_demanded"].as_u64();
+        assert!((9_500..=10_500).contains(&demanded.unwrap()), "{demanded:?}");
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub use amplification::Amplification;
 pub use gate::Gate;
 pub use resources::Resources;
 pub use session::Session;
+pub(crate) use session::wire;
 
 /// Something that a checker may see. Links are numbered as in the plan, hosts as nodes with clones last.
 #[derive(Clone, Copy, Debug)]

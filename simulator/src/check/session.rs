@@ -41,11 +41,11 @@ const MOST_WAYS: usize = 1 << 18;
 const MOST_EPHEMERALS: usize = 1 << 18;
 
 /// Where a packet keeps what matters here (session/message.rs and session/transport.rs of the core).
-pub(super) mod wire {
+pub(crate) mod wire {
     /// The low bytes of a data packet's number; the first byte's last two bits say how many, less one.
     pub(in crate::check) const NUMBER: usize = 4;
-    pub(in crate::check) const INIT_IK: u8 = 1;
-    pub(in crate::check) const INIT_XX: u8 = 2;
+    pub(crate) const INIT_IK: u8 = 1;
+    pub(crate) const INIT_XX: u8 = 2;
     pub(in crate::check) const RESPONSE: u8 = 3;
     pub(in crate::check) const PRELUDE: usize = 6;
     /// Receiver's index and echo stand before a response's Noise message.

@@ -15,6 +15,7 @@ use std::collections::VecDeque;
 use proto_core::ids::Addr;
 
 use crate::agenda::Agenda;
+use crate::check::wire;
 use crate::draw::{Lot, Purpose, pair};
 use crate::outcome::LinkReport;
 use crate::plan::{LinkSpec, Plan, What, lora_airtime_us};
@@ -77,6 +78,8 @@ struct Link {
     down: u32,
     /// Handshake packets and others seen, for attackers.
     heard: VecDeque<Vec<u8>>,
+    /// Those of them that open a handshake, which a storm of answers would push out there.
+    calls: VecDeque<Vec<u8>>,
     listening: bool,
     report: LinkReport,
 }
@@ -95,6 +98,27 @@ pub struct Net {
 
 /// How many old packets a replay can choose from.
 const REMEMBERED: usize = 64;
+
+/// What an attacker may look for among the packets that passed on a link.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Heard {
+    /// Any of the last.
+    Any,
+    /// One of the handshake family.
+    Handshake,
+    /// One that opens a handshake.
+    Call,
+}
+
+/// Whether a packet is of the handshake family.
+fn is_handshake(bytes: &[u8]) -> bool {
+    bytes.first().is_some_and(|first| first & 0x80 == 0)
+}
+
+/// Whether a packet opens a handshake.
+fn is_call(bytes: &[u8]) -> bool {
+    matches!(bytes.first(), Some(&(wire::INIT_IK | wire::INIT_XX)))
+}
 
 impl Net {
     /// The links of a plan, all up and without faults. Hosts are the plan's nodes; `clones` more may join.
@@ -130,6 +154,7 @@ impl Net {
                 faults: Vec::new(),
                 down: 0,
                 heard: VecDeque::new(),
+                calls: VecDeque::new(),
                 listening: false,
                 report: LinkReport::default(),
             }
@@ -266,14 +291,15 @@ impl Net {
         }
     }
 
-    /// A packet that passed before, chosen by `lot`; of the handshake family when `handshakes`.
+    /// A packet of this sort that passed before, chosen by `lot`.
     #[must_use]
-    pub fn heard(&self, number: u32, handshakes: bool, lot: u64) -> Option<&[u8]> {
+    pub fn heard(&self, number: u32, which: Heard, lot: u64) -> Option<&[u8]> {
         let link = self.links.get(number as usize)?;
-        let fits = |bytes: &&Vec<u8>| !handshakes || bytes.first().is_some_and(|first| first & 0x80 == 0);
-        let count = link.heard.iter().filter(fits).count();
+        let among = if which == Heard::Call { &link.calls } else { &link.heard };
+        let fits = |bytes: &&Vec<u8>| which != Heard::Handshake || is_handshake(bytes);
+        let count = among.iter().filter(fits).count();
         let at = crate::draw::scale(lot, count as u64) as usize;
-        link.heard.iter().filter(fits).nth(at).map(Vec::as_slice)
+        among.iter().filter(fits).nth(at).map(Vec::as_slice)
     }
 
     /// A fault about links begins.
@@ -429,14 +455,19 @@ impl Link {
 
     /// Remembers a packet for attackers: half of the places are kept for handshakes, which are rare.
     fn hear(&mut self, bytes: &[u8]) {
-        let handshake = |bytes: &[u8]| bytes.first().is_some_and(|first| first & 0x80 == 0);
-        let kind = handshake(bytes);
-        if self.heard.iter().filter(|other| handshake(other) == kind).count() >= REMEMBERED / 2
-            && let Some(at) = self.heard.iter().position(|other| handshake(other) == kind)
+        let kind = is_handshake(bytes);
+        if self.heard.iter().filter(|other| is_handshake(other) == kind).count() >= REMEMBERED / 2
+            && let Some(at) = self.heard.iter().position(|other| is_handshake(other) == kind)
         {
             self.heard.remove(at);
         }
         self.heard.push_back(bytes.to_vec());
+        if is_call(bytes) {
+            if self.calls.len() >= REMEMBERED / 2 {
+                self.calls.pop_front();
+            }
+            self.calls.push_back(bytes.to_vec());
+        }
     }
 
     /// When the last bit of a packet leaves, in world microseconds; `None` when the queue is full.

@@ -274,7 +274,9 @@ pub enum Flood {
     Oversize,
     /// Handshake packets that passed before, whole, with changed bytes, or cut, from many addresses.
     Handshakes,
-    /// All of these in turn.
+    /// First packets of handshakes that passed before, unchanged, from many addresses.
+    Calls,
+    /// All of these but the last in turn.
     Mixed,
 }
 

@@ -7,8 +7,8 @@ use super::host::Host;
 use super::{Event, World};
 use crate::check::Sight;
 use crate::draw::{Lot, Purpose};
-use crate::net::Outbox;
 use crate::net::address::address_of;
+use crate::net::{Heard, Outbox};
 use crate::plan::{Flood, What};
 use crate::subject::Subject;
 
@@ -185,13 +185,7 @@ impl<S: Subject> World<S> {
         let lot = Lot::new(self.plan.seed, Purpose::Attack, u64::from(id));
         let draw = |what: u64| lot.at(n.wrapping_mul(16).wrapping_add(what));
         let among = |what: u64, count: u64| crate::draw::scale(draw(what), count);
-        let kind = match kind {
-            Flood::Mixed => {
-                [Flood::Junk, Flood::Replayed, Flood::Truncated, Flood::Oversize, Flood::Handshakes]
-                    [(n % 5) as usize]
-            }
-            Flood::Junk | Flood::Replayed | Flood::Truncated | Flood::Oversize | Flood::Handshakes => kind,
-        };
+        let kind = in_turn(kind, n);
         let mtu = u64::from(self.net.spec(link).mtu);
         let junk = |bytes: u64| -> Vec<u8> {
             let noise = Lot::new(draw(0), Purpose::Attack, 0);
@@ -201,12 +195,12 @@ impl<S: Subject> World<S> {
                 .collect()
         };
         let junk_size = u64::from(size.0) + among(1, u64::from(size.1 - size.0) + 1);
-        let heard = |handshakes| self.net.heard(link, handshakes, draw(2)).map(<[u8]>::to_vec);
+        let heard = |which| self.net.heard(link, which, draw(2)).map(<[u8]>::to_vec);
         let bytes = match kind {
             Flood::Junk | Flood::Mixed => junk(junk_size),
-            Flood::Replayed => heard(false).unwrap_or_else(|| junk(junk_size)),
+            Flood::Replayed => heard(Heard::Any).unwrap_or_else(|| junk(junk_size)),
             Flood::Truncated => {
-                let mut bytes = heard(false).unwrap_or_else(|| junk(junk_size));
+                let mut bytes = heard(Heard::Any).unwrap_or_else(|| junk(junk_size));
                 bytes.truncate(among(3, bytes.len() as u64) as usize);
                 bytes
             }
@@ -214,8 +208,9 @@ impl<S: Subject> World<S> {
             Flood::Oversize => {
                 junk(if n.is_multiple_of(2) { mtu } else { (mtu + 1 + among(3, 8_000)).min(65_507) })
             }
+            Flood::Calls => heard(Heard::Call).unwrap_or_else(|| junk(junk_size)),
             Flood::Handshakes => {
-                let mut bytes = heard(true).unwrap_or_else(|| junk(junk_size));
+                let mut bytes = heard(Heard::Handshake).unwrap_or_else(|| junk(junk_size));
                 match among(4, 4) {
                     0 => bytes.truncate(among(3, bytes.len() as u64) as usize),
                     1 | 2 => {
@@ -335,5 +330,19 @@ impl<S: Subject> World<S> {
         if self.hosts[host as usize].paused == 0 && !self.hosts[host as usize].socket.is_empty() {
             self.resume_later(host);
         }
+    }
+}
+
+/// What packet `n` of a flood is.
+fn in_turn(kind: Flood, n: u64) -> Flood {
+    match kind {
+        Flood::Mixed => [Flood::Junk, Flood::Replayed, Flood::Truncated, Flood::Oversize, Flood::Handshakes]
+            [(n % 5) as usize],
+        Flood::Junk
+        | Flood::Replayed
+        | Flood::Truncated
+        | Flood::Oversize
+        | Flood::Handshakes
+        | Flood::Calls => kind,
     }
 }
