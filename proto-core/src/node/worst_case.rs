@@ -1,8 +1,11 @@
 //! What all limits together can cost, in bytes of memory.
 //!
 //! A sum over everything that can grow: sizes of structures from the compiler, and for what they
-//! allocate the bounds of [`Limits`]. Every term is filled by some attack in the tests and the
-//! simulator, which hold a counting allocator against it.
+//! allocate the bounds of [`Limits`]. A counting allocator is held against it in every run of the
+//! scenarios. Their test `limits` fills, one by one, what waits to be sent, what is put together, the
+//! decoding of symbols, durable messages, handshakes and peers, and holds what each takes to a share of
+//! what is granted for it. Nothing fills outputs that nobody takes, books of nodes without a slot,
+//! revocations, and several paths to a peer: these are counted from sizes alone.
 
 use crate::identity::Revocations;
 use crate::limits::Limits;
