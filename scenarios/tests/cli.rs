@@ -121,7 +121,7 @@ fn wrong_keys_and_values_are_refused() {
     refused(&bulk("loss=91"), &["0 to 90"]);
     refused(&bulk("loss=much"), &["--set loss=much"]);
     refused(&bulk("loss"), &["KEY=VALUE"]);
-    refused(&bulk("bytes=1.5"), &["whole number from 1 to 1048576"]);
+    refused(&bulk("bytes=1.5"), &["whole number from 1 to 16777216"]);
     refused(
         &["run", "bulk-over-bad-links", "--set", "loss=1", "--set", "loss=2", "--seed", "1"],
         &["set twice"],

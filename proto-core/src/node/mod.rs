@@ -100,7 +100,8 @@ pub struct Node {
     event_bytes: usize,
     /// Packets of handshakes, and goodbyes: whole already, since their keys may be gone when they leave.
     sealed_before: VecDeque<(LinkId, Addr, Bytes, UsedNonce)>,
-    /// A datagram is copied here to be opened in place.
+    /// A datagram is copied here to be opened in place. Once there is one it has room for the largest of its link: what
+    /// grows to the largest that ever came would take more memory after days than after one.
     scratch: Vec<u8>,
     /// See [`Node::last_nonce`].
     last_nonce: UsedNonce,
@@ -230,6 +231,10 @@ impl Node {
         }
         let mut packet = core::mem::take(&mut self.scratch);
         packet.clear();
+        if packet.capacity() < bytes.len() {
+            let mtu = self.link_infos.get(&link).map_or(0, |info| usize::from(info.mtu));
+            packet.reserve_exact(mtu.max(bytes.len()));
+        }
         packet.extend_from_slice(bytes);
         let mut cx = cx(now, &mut self.sessions_rng, &self.limits, &mut self.drops, self.zoo);
         if let Some(opened) = self.sessions.open(&mut cx, link, from, &mut packet) {

@@ -288,6 +288,7 @@ impl Outbox {
 
     /// Lifetimes that end, and messages to ask after.
     pub fn wake(&mut self, cx: &mut Cx<'_>, budget: &mut Budget) {
+        self.queue.trim();
         while let Some(&Reverse((at, index, generation))) = self.timers.peek() {
             if at > cx.now {
                 return;

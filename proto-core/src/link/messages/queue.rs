@@ -184,6 +184,9 @@ struct Ends {
     tail: u32,
 }
 
+/// So many places of the table are kept for the next messages.
+const KEPT: usize = 4;
+
 /// The table and its lists.
 #[derive(Debug)]
 pub(super) struct Queue {
@@ -249,6 +252,15 @@ impl Queue {
         }
         self.entries.push(Some(entry));
         self.entries.len() as u32 - 1
+    }
+
+    /// Gives back memory that past traffic needed, when no message is left.
+    pub(super) fn trim(&mut self) {
+        if self.live == 0 && self.entries.capacity() > KEPT {
+            self.entries.clear();
+            self.entries.shrink_to(KEPT);
+            self.free = Vec::new();
+        }
     }
 
     /// Takes a message out of its list and of the table.
@@ -374,5 +386,30 @@ impl Queue {
             in_lists += u32::from(entry.list != ListId::OUT);
         }
         assert_eq!((count, in_lists), (self.live, linked), "messages in the table and in lists");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_of_a_burst_are_given_back_when_it_is_over() {
+        let mut queue = Queue::new();
+        let entry =
+            || Entry::new(Bytes::new(), 0, Manner::Plain, Class::Normal, Instant::from_micros(u64::MAX));
+        let burst: Vec<u32> = (0..20).map(|_| queue.insert(entry())).collect();
+        for index in burst {
+            queue.trim();
+            assert!(queue.remove(index).is_some());
+        }
+        assert!(queue.entries.capacity() >= 20, "not while there may be more");
+        queue.trim();
+        assert_eq!((queue.entries.capacity(), queue.free.capacity()), (KEPT, 0));
+        let index = queue.insert(entry());
+        assert_eq!((index, queue.iter().count()), (0, 1));
+        queue.trim();
+        assert!(queue.get(index).is_some());
+        queue.check();
     }
 }

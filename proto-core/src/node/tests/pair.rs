@@ -23,6 +23,19 @@ fn two_nodes_meet_and_exchange_one_message() {
     assert_eq!(pair.delivered(1), [&b"hello"[..]]);
 }
 
+/// Memory that grew to the largest packet that ever came would be more after days than after one.
+#[test]
+fn a_buffer_has_the_size_of_its_link_from_the_first_packet_on() {
+    let mut pair = Pair::new(small(), 1_400, 1);
+    pair.connect();
+    assert!(pair.run_until(Duration::from_secs(2), Pair::both_up), "{:?}", pair.events);
+    let room = |pair: &Pair| pair.nodes[1].scratch.capacity();
+    assert_eq!(room(&pair), 1_400);
+    pair.send(0, 7, Delivery::Message, &[1; 100_000]).unwrap();
+    assert!(pair.run_until(Duration::from_secs(2), |pair| pair.receipts(0) == [7]), "{:?}", pair.events);
+    assert_eq!(room(&pair), 1_400);
+}
+
 /// The responder may not speak before it has heard the initiator, who therefore does not wait for
 /// something to say.
 #[test]
