@@ -100,7 +100,7 @@ pub struct Node {
     event_bytes: usize,
     /// Packets of handshakes, and goodbyes: whole already, since their keys may be gone when they leave.
     sealed_before: VecDeque<(LinkId, Addr, Bytes, UsedNonce)>,
-    /// A datagram is copied here to be opened in place. Once there is one it has room for the largest of its link: what
+    /// A datagram is copied here to be opened in place. Once there is one it has room for the largest that we take of its link: what
     /// grows to the largest that ever came would take more memory after days than after one.
     scratch: Vec<u8>,
     /// See [`Node::last_nonce`].
@@ -233,7 +233,9 @@ impl Node {
         packet.clear();
         if packet.capacity() < bytes.len() {
             let mtu = self.link_infos.get(&link).map_or(0, |info| usize::from(info.mtu));
-            packet.reserve_exact(mtu.max(bytes.len()));
+            // A microcontroller on a cable takes less than the cable: no more than its peers are told.
+            let most = mtu.min(usize::try_from(self.limits.packet_bytes).unwrap_or(usize::MAX));
+            packet.reserve_exact(most.max(bytes.len()));
         }
         packet.extend_from_slice(bytes);
         let mut cx = cx(now, &mut self.sessions_rng, &self.limits, &mut self.drops, self.zoo);

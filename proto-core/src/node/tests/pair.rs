@@ -34,6 +34,10 @@ fn a_buffer_has_the_size_of_its_link_from_the_first_packet_on() {
     pair.send(0, 7, Delivery::Message, &[1; 100_000]).unwrap();
     assert!(pair.run_until(Duration::from_secs(2), |pair| pair.receipts(0) == [7]), "{:?}", pair.events);
     assert_eq!(room(&pair), 1_400);
+    let mut tiny = Pair::new([Limits::SMALL, Limits { packet_bytes: 600, ..Limits::TINY }], 1_400, 1);
+    tiny.connect();
+    assert!(tiny.run_until(Duration::from_secs(2), Pair::both_up), "{:?}", tiny.events);
+    assert_eq!(room(&tiny), 600, "not more than it takes, whatever the link does");
 }
 
 /// The responder may not speak before it has heard the initiator, who therefore does not wait for

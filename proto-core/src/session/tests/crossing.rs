@@ -95,7 +95,7 @@ fn two_simultaneous_handshakes_settle_on_one_session_whatever_the_order() {
 
 /// Run with `cargo test --release -- --ignored many_orders`.
 #[test]
-#[ignore = "a minute in release; the short form above runs always"]
+#[ignore = "a minute: cargo test --release -p proto-core many_orders -- --ignored"]
 fn two_simultaneous_handshakes_in_many_orders() {
     every_order(3000);
 }
@@ -428,7 +428,7 @@ fn whatever_is_forgotten_and_lost_states_stay_in_pairs() {
 
 /// Run with `cargo test --release -p proto-core -- --ignored states_stay_in_pairs_for_long`.
 #[test]
-#[ignore = "a minute in release; the short form above runs always"]
+#[ignore = "a minute: cargo test --release -p proto-core states_stay_in_pairs_for_long -- --ignored"]
 fn states_stay_in_pairs_for_long() {
     pairs_of_states(4000);
 }

@@ -172,7 +172,7 @@ fn at_ninety_percent_loss_both_agree_within_a_minute() {
 
 /// 99.9 % of seeds. Run with `cargo test --release -- --ignored ninety`.
 #[test]
-#[ignore = "a minute in release; the short form above runs always"]
+#[ignore = "a minute: cargo test --release -p proto-core ninety -- --ignored"]
 fn at_ninety_percent_loss_two_thousand_seeds() {
     let (ik, xx) = (failures_at_ninety_percent(2000, true), failures_at_ninety_percent(2000, false));
     std::eprintln!("failures in 2,000 seeds: IK {ik}, XX {xx}");
