@@ -53,6 +53,12 @@ pub struct Limits {
     pub durable_peers: u32,
     /// Nodes of which revoked devices, roots or memberships are remembered.
     pub revocations: u32,
+    /// Routers on the map, this one included; 0 for a node that takes no part in routing.
+    pub routers: u32,
+    /// Bytes that the records of all of them may take.
+    pub routing_bytes: u32,
+    /// Bytes of packets for others, and of our own, that wait for their next hop. No neighbour may use more than half.
+    pub custody_bytes: u32,
     /// New keys are negotiated after this many packets, 16 to 2^32. An exchange of keys needs a few
     /// packets itself; with fewer than those, each would make the next one due.
     pub rekey_packets: u64,
@@ -102,6 +108,9 @@ impl Limits {
         durable_bytes: 32 * 1024,
         durable_peers: 16,
         revocations: 64,
+        routers: 64,
+        routing_bytes: 24 * 1024,
+        custody_bytes: 8 * 1024,
         rekey_packets: 1 << 24,
         rekey_after: Duration::from_secs(6 * 3600),
         keepalive: Duration::from_secs(60),
@@ -131,6 +140,9 @@ impl Limits {
         durable_bytes: 16 * 1024 * 1024,
         durable_peers: 256,
         revocations: 1024,
+        routers: 2048,
+        routing_bytes: 2 * 1024 * 1024,
+        custody_bytes: 1024 * 1024,
         rekey_packets: 1 << 30,
         rekey_after: Duration::from_secs(3600),
         keepalive: Duration::from_secs(25),
@@ -160,11 +172,20 @@ impl Limits {
         durable_bytes: 256 * 1024 * 1024,
         durable_peers: 8_192,
         revocations: 65536,
+        routers: 16384,
+        routing_bytes: 32 * 1024 * 1024,
+        custody_bytes: 16 * 1024 * 1024,
         rekey_packets: 1 << 30,
         rekey_after: Duration::from_secs(3600),
         keepalive: Duration::from_secs(25),
         session_idle: Duration::from_secs(180),
     };
+
+    /// Of how many packets that came by it is remembered where they went.
+    #[must_use]
+    pub fn trails(&self) -> usize {
+        (self.custody_bytes as usize / 256).max(16)
+    }
 
     /// What a node with these limits tells its peers.
     #[must_use]
