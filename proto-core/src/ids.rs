@@ -73,6 +73,11 @@ impl fmt::Display for RouterId {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct LinkId(pub u16);
 
+impl LinkId {
+    /// The way over other nodes, which looks like a link. No shell's link may have this number.
+    pub const MESH: LinkId = LinkId(u16::MAX);
+}
+
 /// A place in the node's table of peers. Local, reused after a peer is removed.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct PeerSlot(pub u16);

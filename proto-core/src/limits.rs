@@ -198,6 +198,7 @@ impl Limits {
             // Decoding holds a block and its matrix at once (RFC 6330, section 5.4): worth it only
             // where messages may be long anyway.
             fountain: self.message_bytes >= 64 * 1024,
+            routing: self.routers > 0,
         }
     }
 

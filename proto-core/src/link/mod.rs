@@ -37,12 +37,12 @@ use crate::link::messages::Budget;
 use crate::link::path::Piece;
 use crate::link::peer::{Peer, Said};
 use crate::machine::{Cx, Machine};
-use crate::node::input::{Delivery, LinkInfo, Send};
+use crate::node::input::{Class, Delivery, LinkInfo, Send};
 use crate::node::output::PeerStatus;
 use crate::node::output::{Outcome, Refused};
 use crate::params::PeerParams;
 use crate::store::record::Record;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use crate::wake::Wake;
 
 pub use transmit::{Built, Intent};
@@ -181,6 +181,22 @@ pub enum Action {
         /// Its fate.
         outcome: Outcome,
     },
+    /// Give this message of a peer to routing.
+    ForRouting {
+        /// Who sent it.
+        peer: PeerSlot,
+        /// The bytes.
+        payload: Bytes,
+    },
+    /// What became of a message for the routing of a peer.
+    Settled {
+        /// To whom it went.
+        peer: PeerSlot,
+        /// Its number.
+        tag: u64,
+        /// Whether it arrived.
+        arrived: bool,
+    },
     /// Make this durable and answer `Input::Stored`.
     Store {
         /// The number of this request.
@@ -207,6 +223,17 @@ pub enum Action {
         /// Who.
         peer: PeerSlot,
     },
+}
+
+/// How a peer is reached now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct WayQuality {
+    /// The smoothed round trip, or the link's word where nothing was measured.
+    pub srtt: Duration,
+    /// Packets lost on the way there, of a million.
+    pub loss_ppm: u32,
+    /// The link's rate in bits a second, where the hardware fixes it.
+    pub rate_bps: Option<u64>,
 }
 
 /// One local link.
@@ -352,6 +379,49 @@ impl Links {
             return Err(Refused::UnknownPeer);
         };
         entry.outbox.push(cx, &mut self.sending, send, room)?;
+        self.has_more_to_send(cx, peer);
+        Ok(())
+    }
+
+    /// Takes a message for the routing of a peer that takes part in it. [`Action::Settled`] says what became of it.
+    ///
+    /// # Errors
+    /// [`Refused`] says why not; nothing was kept then.
+    pub fn send_routing(
+        &mut self,
+        cx: &mut Cx<'_>,
+        peer: PeerSlot,
+        message: (u64, Class, Bytes),
+    ) -> Result<(), Refused> {
+        let entry = self.peers.get_mut(usize::from(peer.0)).and_then(Option::as_mut);
+        let Some(entry) = entry.filter(|entry| entry.params.routing) else {
+            return Err(Refused::UnknownPeer);
+        };
+        entry.outbox.push_routing(cx, &mut self.sending, message)?;
+        self.has_more_to_send(cx, peer);
+        Ok(())
+    }
+
+    /// Gives up a message for the routing of a peer, if it is not finished.
+    pub fn withdraw(&mut self, cx: &mut Cx<'_>, peer: PeerSlot, tag: u64) {
+        if let Some(entry) = self.peers.get_mut(usize::from(peer.0)).and_then(Option::as_mut) {
+            entry.outbox.withdraw(&mut self.sending, tag);
+            self.touch(cx, peer);
+        }
+    }
+
+    /// How a peer is reached directly: by the fastest way that works, and nothing when none does.
+    #[must_use]
+    pub fn quality(&self, peer: PeerSlot) -> Option<WayQuality> {
+        let entry = self.peers.get(usize::from(peer.0))?.as_ref().filter(|entry| entry.up)?;
+        let direct = entry.ways.iter().filter(|way| way.is_usable() && way.link != LinkId::MESH);
+        let way = direct.min_by_key(|way| way.path.rtt())?;
+        let rate_bps = self.links.get(&way.link)?.info.rate_bps;
+        Some(WayQuality { srtt: way.path.rtt(), loss_ppm: way.path.loss_ppm(), rate_bps })
+    }
+
+    fn has_more_to_send(&mut self, cx: &Cx<'_>, peer: PeerSlot) {
+        let Some(entry) = self.peers.get_mut(usize::from(peer.0)).and_then(Option::as_mut) else { return };
         if entry.queued {
             // It is to be asked for a packet already, and states all its deadlines then. Until then only
             // the outbox's can have come nearer.
@@ -363,7 +433,6 @@ impl Links {
         } else {
             self.touch(cx, peer);
         }
-        Ok(())
     }
 
     fn peer_mut(&mut self, peer: PeerSlot) -> Option<&mut Peer> {
@@ -474,6 +543,8 @@ impl Links {
                 Action::Deliver { from: node, delivery, seq, again, payload }
             }
             Said::Receipt { tag, outcome } => Action::Receipt { to: node, tag, outcome },
+            Said::ForRouting { payload } => Action::ForRouting { peer, payload },
+            Said::Settled { tag, arrived } => Action::Settled { peer, tag, arrived },
             Said::Store { record, token } => {
                 self.next_store += 1;
                 self.stores.push_back((self.next_store, Asker { peer, node, token }));

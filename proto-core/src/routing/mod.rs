@@ -64,7 +64,7 @@ const MEASURE_MOST: Duration = Duration::from_secs(30);
 /// What can happen to routing.
 #[derive(Debug)]
 pub enum Input<'a> {
-    /// A router can be reached directly: a session with it is up, over a link.
+    /// A router can be reached directly: a session with it is up, over a link. Said again when that was in doubt.
     NeighbourUp {
         /// Its slot.
         peer: PeerSlot,
@@ -76,12 +76,10 @@ pub enum Input<'a> {
         /// Its slot.
         peer: PeerSlot,
     },
-    /// All ways to it stopped to work, or one works again.
-    NeighbourUsable {
+    /// All direct ways to it stopped to work; its session goes on.
+    NeighbourUnusable {
         /// Its slot.
         peer: PeerSlot,
-        /// Whether one works.
-        usable: bool,
     },
     /// The answer to `Action::Measure`.
     Measured {
@@ -183,7 +181,7 @@ impl Machine for Routing {
         match input {
             Input::NeighbourUp { peer, router } => self.neighbour_up(cx, peer, router),
             Input::NeighbourDown { peer } => self.neighbour_down(cx, peer),
-            Input::NeighbourUsable { peer, usable } => self.neighbour_usable(cx, peer, usable),
+            Input::NeighbourUnusable { peer } => self.neighbour_usable(cx, peer, false),
             Input::Measured { peer, quality } => self.measured(cx, peer, quality),
             Input::Message { peer, payload, checker } => self.message(cx, peer, &payload, &checker),
             Input::Settled { peer, tag, arrived } => self.settled(cx, peer, tag, arrived),
@@ -281,8 +279,12 @@ impl Routing {
     }
 
     fn neighbour_up(&mut self, cx: &mut Cx<'_>, peer: PeerSlot, router: RouterId) {
+        if self.neighbours.get(&peer).is_some_and(|neighbour| neighbour.router == router) {
+            self.neighbour_usable(cx, peer, true);
+            return;
+        }
+        self.neighbour_down(cx, peer);
         if router == self.own.router || self.by_router.contains_key(&router) {
-            self.neighbour_down(cx, peer);
             return;
         }
         self.neighbours.insert(peer, Neighbour::new(router, cx.now));
