@@ -181,6 +181,12 @@ impl Limits {
         session_idle: Duration::from_secs(180),
     };
 
+    /// Links of the shell, and the mesh where there is a map.
+    #[must_use]
+    pub fn links_and_mesh(&self) -> usize {
+        usize::from(self.links) + usize::from(self.routers > 0)
+    }
+
     /// Of how many packets that came by it is remembered where they went.
     #[must_use]
     pub fn trails(&self) -> usize {

@@ -640,7 +640,7 @@ impl Links {
             actions,
             // All of it is shown again after a restart.
             u64::from(limits.durable_bytes),
-            u64::from(limits.links) * 256,
+            limits.links_and_mesh() as u64 * 256,
         ];
         parts.into_iter().fold(0, u64::saturating_add)
     }

@@ -147,6 +147,13 @@ impl Node {
         }
     }
 
+    /// Whether a peer is reached over others and there is nothing for it: its session may end in silence.
+    pub(super) fn is_visit_over(&self, peer: PeerSlot) -> bool {
+        self.routers.contains_key(&peer)
+            && self.links.quality(peer).is_none()
+            && self.links.status(peer).is_none_or(|status| status.unsent_messages == 0)
+    }
+
     /// The slot of a node to which something is to be sent: one that has none gets one if it is on the map.
     pub(super) fn reach(&mut self, now: Instant, node: NodeId) -> Option<PeerSlot> {
         if let Some(peer) = self.sessions.slot_of(&node) {

@@ -139,6 +139,7 @@ impl Node {
                     self.events.push_back(Event::Path { node, link, up });
                 }
             }
+            link::Action::Silent { peer } if self.is_visit_over(peer) => {}
             link::Action::Silent { peer } => self.sessions_handle(now, session::Input::Silent { peer }),
             link::Action::ClosedByPeer { peer } => {
                 let mut cx = super::cx(now, &mut self.sessions_rng, &self.limits, &mut self.drops, self.zoo);

@@ -324,7 +324,7 @@ impl Sessions {
             );
             self.instance = hash.first_chunk().map(|bytes| u64::from_le_bytes(*bytes) | 1);
         }
-        let room = self.links.len() < usize::from(cx.limits.links);
+        let room = self.links.len() < cx.limits.links_and_mesh();
         match self.links.get_mut(&link) {
             Some(known) => known.info = info,
             None if room => {

@@ -129,8 +129,14 @@ mod tests {
     use super::*;
 
     fn encoded(packet_bytes: u32, message_window: u16) -> Vec<u8> {
-        let params =
-            PeerParams { message_bytes: 0, receive_bytes: 0, packet_bytes, message_window, fountain: false, routing: false };
+        let params = PeerParams {
+            message_bytes: 0,
+            receive_bytes: 0,
+            packet_bytes,
+            message_window,
+            fountain: false,
+            routing: false,
+        };
         Payload {
             refused: false,
             versions: Versions { lowest: 1, highest: 1 },
