@@ -53,7 +53,8 @@ pub struct Limits {
     pub durable_peers: u32,
     /// Nodes of which revoked devices, roots or memberships are remembered.
     pub revocations: u32,
-    /// Routers on the map, this one included; 0 for a node that takes no part in routing.
+    /// Routers on the map, this one included; 0, as in all profiles, for a node that takes no part in routing. Nor does one whose messages are shorter
+    /// than [`Limits::LEAST_ROUTING_MESSAGE`].
     pub routers: u32,
     /// Bytes that the records of all of them may take.
     pub routing_bytes: u32,
@@ -108,7 +109,7 @@ impl Limits {
         durable_bytes: 32 * 1024,
         durable_peers: 16,
         revocations: 64,
-        routers: 64,
+        routers: 0,
         routing_bytes: 24 * 1024,
         custody_bytes: 8 * 1024,
         rekey_packets: 1 << 24,
@@ -140,7 +141,7 @@ impl Limits {
         durable_bytes: 16 * 1024 * 1024,
         durable_peers: 256,
         revocations: 1024,
-        routers: 2048,
+        routers: 0,
         routing_bytes: 2 * 1024 * 1024,
         custody_bytes: 1024 * 1024,
         rekey_packets: 1 << 30,
@@ -172,7 +173,7 @@ impl Limits {
         durable_bytes: 256 * 1024 * 1024,
         durable_peers: 8_192,
         revocations: 65536,
-        routers: 16384,
+        routers: 0,
         routing_bytes: 32 * 1024 * 1024,
         custody_bytes: 16 * 1024 * 1024,
         rekey_packets: 1 << 30,
@@ -181,10 +182,19 @@ impl Limits {
         session_idle: Duration::from_secs(180),
     };
 
+    /// The largest message between neighbours about the map, in bytes; who takes no message so long takes no part in routing.
+    pub const LEAST_ROUTING_MESSAGE: u32 = 4_096;
+
+    /// Whether a node with these limits takes part in routing.
+    #[must_use]
+    pub fn routes(&self) -> bool {
+        self.routers > 0 && self.message_bytes >= Limits::LEAST_ROUTING_MESSAGE
+    }
+
     /// Links of the shell, and the mesh where there is a map.
     #[must_use]
     pub fn links_and_mesh(&self) -> usize {
-        usize::from(self.links) + usize::from(self.routers > 0)
+        usize::from(self.links) + usize::from(self.routes())
     }
 
     /// Of how many packets that came by it is remembered where they went.
@@ -204,7 +214,7 @@ impl Limits {
             // Decoding holds a block and its matrix at once (RFC 6330, section 5.4): worth it only
             // where messages may be long anyway.
             fountain: self.message_bytes >= 64 * 1024,
-            routing: self.routers > 0,
+            routing: self.routes(),
         }
     }
 

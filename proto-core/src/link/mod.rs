@@ -21,6 +21,7 @@ mod paths;
 mod peer;
 mod receive;
 mod schedule;
+mod send;
 mod transmit;
 
 use alloc::boxed::Box;
@@ -37,14 +38,15 @@ use crate::link::messages::Budget;
 use crate::link::path::Piece;
 use crate::link::peer::{Peer, Said};
 use crate::machine::{Cx, Machine};
-use crate::node::input::{Class, Delivery, LinkInfo, Send};
+use crate::node::input::{Delivery, LinkInfo};
+use crate::node::output::Outcome;
 use crate::node::output::PeerStatus;
-use crate::node::output::{Outcome, Refused};
 use crate::params::PeerParams;
 use crate::store::record::Record;
-use crate::time::{Duration, Instant};
+use crate::time::Instant;
 use crate::wake::Wake;
 
+pub use send::WayQuality;
 pub use transmit::{Built, Intent};
 
 /// What can happen to the links.
@@ -225,17 +227,6 @@ pub enum Action {
     },
 }
 
-/// How a peer is reached now.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct WayQuality {
-    /// The smoothed round trip, or the link's word where nothing was measured.
-    pub srtt: Duration,
-    /// Packets lost on the way there, of a million.
-    pub loss_ppm: u32,
-    /// The link's rate in bits a second, where the hardware fixes it.
-    pub rate_bps: Option<u64>,
-}
-
 /// One local link.
 #[derive(Debug)]
 struct LinkEntry {
@@ -366,72 +357,6 @@ impl Links {
             next_store: 0,
             disk_failed: false,
             pieces: Vec::new(),
-        }
-    }
-
-    /// Takes something to send.
-    ///
-    /// # Errors
-    /// [`Refused`] says why not; nothing was kept then.
-    pub fn send(&mut self, cx: &mut Cx<'_>, peer: PeerSlot, send: Send) -> Result<(), Refused> {
-        let room = self.room(cx.limits, peer);
-        let Some(entry) = self.peers.get_mut(usize::from(peer.0)).and_then(Option::as_mut) else {
-            return Err(Refused::UnknownPeer);
-        };
-        entry.outbox.push(cx, &mut self.sending, send, room)?;
-        self.has_more_to_send(cx, peer);
-        Ok(())
-    }
-
-    /// Takes a message for the routing of a peer that takes part in it. [`Action::Settled`] says what became of it.
-    ///
-    /// # Errors
-    /// [`Refused`] says why not; nothing was kept then.
-    pub fn send_routing(
-        &mut self,
-        cx: &mut Cx<'_>,
-        peer: PeerSlot,
-        message: (u64, Class, Bytes),
-    ) -> Result<(), Refused> {
-        let entry = self.peers.get_mut(usize::from(peer.0)).and_then(Option::as_mut);
-        let Some(entry) = entry.filter(|entry| entry.params.routing) else {
-            return Err(Refused::UnknownPeer);
-        };
-        entry.outbox.push_routing(cx, &mut self.sending, message)?;
-        self.has_more_to_send(cx, peer);
-        Ok(())
-    }
-
-    /// Gives up a message for the routing of a peer, if it is not finished.
-    pub fn withdraw(&mut self, cx: &mut Cx<'_>, peer: PeerSlot, tag: u64) {
-        if let Some(entry) = self.peers.get_mut(usize::from(peer.0)).and_then(Option::as_mut) {
-            entry.outbox.withdraw(&mut self.sending, tag);
-            self.touch(cx, peer);
-        }
-    }
-
-    /// How a peer is reached directly: by the fastest way that works, and nothing when none does.
-    #[must_use]
-    pub fn quality(&self, peer: PeerSlot) -> Option<WayQuality> {
-        let entry = self.peers.get(usize::from(peer.0))?.as_ref().filter(|entry| entry.up)?;
-        let direct = entry.ways.iter().filter(|way| way.is_usable() && way.link != LinkId::MESH);
-        let way = direct.min_by_key(|way| way.path.rtt())?;
-        let rate_bps = self.links.get(&way.link)?.info.rate_bps;
-        Some(WayQuality { srtt: way.path.rtt(), loss_ppm: way.path.loss_ppm(), rate_bps })
-    }
-
-    fn has_more_to_send(&mut self, cx: &Cx<'_>, peer: PeerSlot) {
-        let Some(entry) = self.peers.get_mut(usize::from(peer.0)).and_then(Option::as_mut) else { return };
-        if entry.queued {
-            // It is to be asked for a packet already, and states all its deadlines then. Until then only
-            // the outbox's can have come nearer.
-            let wake = entry.outbox.next_wake();
-            if !wake.is_due(cx.now) {
-                self.deadlines.set(peer.0, wake);
-            }
-            self.enlist(peer, true);
-        } else {
-            self.touch(cx, peer);
         }
     }
 

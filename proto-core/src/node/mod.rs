@@ -150,7 +150,7 @@ impl Node {
         let sessions = Sessions::new(setup, &mut cx(now, &mut sessions_rng, &limits, &mut drops, boot.zoo));
         let mut routing_rng = Rng::fork(&seed, "routing");
         let mut routing = None;
-        if limits.routers > 0 {
+        if limits.routes() {
             let (identity, network) = (sessions.identity(), sessions.network().id());
             let cx = &mut cx(now, &mut routing_rng, &limits, &mut drops, boot.zoo);
             routing = Some(Box::new(Routing::new(cx, identity, network, count)));

@@ -7,10 +7,12 @@
 use alloc::vec::Vec;
 
 use crate::ids::{Addr, LinkId, PeerSlot, RouterId};
+use crate::limits::Limits;
 use crate::link;
 use crate::node::gate::Waiter;
 use crate::node::output::Event;
 use crate::node::{Node, UsedNonce};
+use crate::params::PeerParams;
 use crate::routing;
 use crate::session;
 use crate::time::Instant;
@@ -88,7 +90,7 @@ impl Node {
                     self.open_other_ways(now, peer, link, addr);
                 }
                 if !rekey {
-                    self.is_router(now, peer, params.routing.then(|| RouterId::of(device)));
+                    self.is_router(now, peer, can_route(&params).then(|| RouterId::of(device)));
                     self.events.push_back(Event::PeerUp { node, device, restarted, version });
                 }
             }
@@ -167,4 +169,9 @@ impl Node {
             }
         }
     }
+}
+
+/// Whether a peer takes part in routing, and what is said there.
+fn can_route(params: &PeerParams) -> bool {
+    params.routing && params.message_bytes >= Limits::LEAST_ROUTING_MESSAGE
 }

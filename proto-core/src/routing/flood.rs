@@ -17,6 +17,8 @@ use crate::time::Duration;
 /// So long after a neighbour was told something it is told more, and as much again by chance: a lone word travels as fast as
 /// the links, and at a cold start one message carries what came from many.
 const GATHER: Duration = Duration::from_millis(3);
+/// So long after a message that the link did not take or gave up.
+const AFTER_FAILURE: Duration = Duration::from_millis(100);
 
 impl Routing {
     pub(super) fn message(
@@ -231,8 +233,7 @@ impl Routing {
         loop {
             let tag = self.tag();
             let Some(neighbour) = self.neighbours.get_mut(&peer) else { return };
-            let most = cx.limits.message_bytes as usize;
-            let Some(payload) = neighbour.next_message(&self.database, tag, most) else { return };
+            let Some(payload) = neighbour.next_message(&self.database, tag) else { return };
             self.actions.push_back(Action::Send { peer, tag, class: Class::High, payload });
         }
     }
@@ -244,9 +245,13 @@ impl Routing {
             && neighbour.settled(tag, arrived)
             && neighbour.has_work()
         {
-            // It has waited for this one already: what is owed goes on at once.
-            neighbour.flood_at = None;
-            self.flood(cx, peer);
+            if arrived {
+                // It has waited for this one already: what is owed goes on at once.
+                neighbour.flood_at = None;
+                self.flood(cx, peer);
+            } else {
+                neighbour.flood_at = Some(cx.now + AFTER_FAILURE);
+            }
             self.set_deadline(peer);
         }
     }

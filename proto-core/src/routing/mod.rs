@@ -311,6 +311,7 @@ impl Routing {
         self.map = None;
         if usable {
             self.own.gained(cx.now);
+            self.flood_soon(cx, peer);
         } else {
             self.own.lost(cx.now);
             self.take_back(cx, peer);
@@ -385,6 +386,35 @@ impl Routing {
         }
         self.map = None;
         self.owe_all(cx, record.key, None);
+    }
+
+    /// The most bytes that routing takes under `limits`: records, the graph made of them, packets that wait, and for each
+    /// neighbour the names of what it is owed.
+    #[must_use]
+    pub fn worst_case_bytes(limits: &Limits) -> u64 {
+        // A name in a set of names, with its share of the tree's nodes.
+        const NAME: u64 = 3 * size_of::<record::RecordKey>() as u64;
+        // A router in the table, its name by its node, its place in the graph and in two trees.
+        const ROUTER: u64 = 2 * (size_of::<database::Known>() as u64 + 64) + 64;
+        // A trail: its name twice, and where it led.
+        const TRAIL: u64 = 160;
+        if !limits.routes() {
+            return 0;
+        }
+        let records = u64::from(limits.routing_bytes);
+        // No record is smaller than its signature and name, and each counts with what it takes beside its bytes.
+        let names = records / 192 + 1;
+        let parts = [
+            size_of::<Routing>() as u64,
+            // While one takes another's place both are there; a link stands in the graph twice while it is made.
+            records.saturating_mul(4),
+            u64::from(limits.routers).saturating_mul(ROUTER),
+            u64::from(limits.custody_bytes).saturating_mul(2),
+            (limits.trails() as u64).saturating_mul(TRAIL),
+            u64::from(limits.peers)
+                .saturating_mul(names.saturating_mul(NAME) + size_of::<Neighbour>() as u64 + 1_024),
+        ];
+        parts.into_iter().fold(0, u64::saturating_add)
     }
 
     /// Panics when an invariant does not hold.

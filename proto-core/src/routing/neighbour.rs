@@ -12,14 +12,19 @@ use bytes::Bytes;
 use super::database::Database;
 use super::message::Builder;
 use super::metric::{Cost, Quality};
-use super::record::{Part, RecordKey};
+use super::record::{MAX_RECORD_BYTES, Part, RecordKey};
 use crate::ids::RouterId;
+use crate::limits::Limits;
 use crate::time::{Duration, Instant};
 
 /// Messages about the map that may be under way to one neighbour: enough to fill a link of 10 Mbit/s and 5 ms.
 const MOST_UNDER_WAY: usize = 8;
 /// Bytes of one such message: with the packet's header it fits the smallest path of IPv6.
 const MESSAGE_BYTES: usize = 1_100;
+/// Bytes of the largest: one record that is as long as can be.
+const LARGEST_MESSAGE: usize = MAX_RECORD_BYTES + 8;
+/// Whoever takes part in routing takes such a message, and any packet with its head.
+const _: () = assert!(LARGEST_MESSAGE <= Limits::LEAST_ROUTING_MESSAGE as usize);
 /// Keys that may be asked for at once.
 const MOST_WANTED: usize = 256;
 /// The first key of all, and the last.
@@ -92,22 +97,22 @@ impl Neighbour {
     /// Whether there is something that may be sent now.
     #[must_use]
     pub(super) fn has_work(&self) -> bool {
-        self.under_way.len() < MOST_UNDER_WAY
+        self.usable
+            && self.under_way.len() < MOST_UNDER_WAY
             && (self.summary_from.is_some() || !self.wanted.is_empty() || !self.owed.is_empty())
     }
 
-    /// The next message to it: what we have, what we need, then what it needs. `most` is what it takes.
-    pub(super) fn next_message(&mut self, database: &Database, tag: u64, most: usize) -> Option<Bytes> {
-        if self.under_way.len() >= MOST_UNDER_WAY {
+    /// The next message to it: what we have, what we need, then what it needs.
+    pub(super) fn next_message(&mut self, database: &Database, tag: u64) -> Option<Bytes> {
+        if !self.usable || self.under_way.len() >= MOST_UNDER_WAY {
             return None;
         }
-        let small = most.min(MESSAGE_BYTES);
         if let Some(from) = self.summary_from {
             self.under_way.insert(tag, Vec::new());
-            return Some(self.summary(database, from, small));
+            return Some(self.summary(database, from, MESSAGE_BYTES));
         }
         if !self.wanted.is_empty() {
-            let mut builder = Builder::request(small);
+            let mut builder = Builder::request(MESSAGE_BYTES);
             while let Some(&key) = self.wanted.first() {
                 if builder.key(key).is_err() {
                     break;
@@ -117,7 +122,7 @@ impl Neighbour {
             self.under_way.insert(tag, Vec::new());
             return Some(builder.finish());
         }
-        self.records(database, tag, small, most)
+        self.records(database, tag)
     }
 
     fn summary(&mut self, database: &Database, from: RecordKey, most: usize) -> Bytes {
@@ -137,8 +142,8 @@ impl Neighbour {
     }
 
     /// Records that it is owed, those of one router together as far as they fit: no page is of use without the papers.
-    fn records(&mut self, database: &Database, tag: u64, small: usize, most: usize) -> Option<Bytes> {
-        let mut builder = Builder::records(small);
+    fn records(&mut self, database: &Database, tag: u64) -> Option<Bytes> {
+        let mut builder = Builder::records(MESSAGE_BYTES);
         let mut keys = Vec::new();
         while let Some(&key) = self.owed.first() {
             let Some(record) = database.record(key) else {
@@ -149,15 +154,12 @@ impl Neighbour {
                 if !keys.is_empty() {
                     break;
                 }
-                // Longer than a message should be: alone, it may be as long as the neighbour takes.
-                builder = Builder::records(most);
-                if builder.record(record).is_err() {
-                    self.owed.remove(&key);
-                    builder = Builder::records(small);
-                    continue;
+                // Longer than a message should be: it goes alone.
+                builder = Builder::records(LARGEST_MESSAGE);
+                if builder.record(record).is_ok() {
+                    keys.push(key);
                 }
                 self.owed.remove(&key);
-                keys.push(key);
                 break;
             }
             self.owed.remove(&key);

@@ -127,15 +127,14 @@ pub enum Profile {
 }
 
 impl Profile {
-    /// The core's limits of this name, without a map: a plan says `routers` where nodes are to take part in routing.
+    /// The core's limits of this name.
     #[must_use]
     pub fn limits(self) -> Limits {
-        let limits = match self {
+        match self {
             Profile::Tiny => Limits::TINY,
             Profile::Small => Limits::SMALL,
             Profile::Server => Limits::SERVER,
-        };
-        Limits { routers: 0, ..limits }
+        }
     }
 }
 
@@ -432,7 +431,7 @@ impl Plan {
     /// The limits of node number `node`, overrides applied. The profile's own when there is no such node.
     #[must_use]
     pub fn limits(&self, node: u32) -> Limits {
-        let Some(entry) = self.node(node) else { return Profile::Small.limits() };
+        let Some(entry) = self.node(node) else { return Limits::SMALL };
         let mut limits = entry.profile.limits();
         for (field, value) in &entry.limits {
             // Unknown fields are refused by `check`; here they have no effect.

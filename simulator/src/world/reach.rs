@@ -29,7 +29,7 @@ impl Mesh {
     pub(super) fn of(plan: &Plan) -> Mesh {
         let count = plan.node_count();
         let mut parts: Vec<Option<u32>> =
-            (0..count).map(|node| (plan.limits(node).routers > 0).then_some(node)).collect();
+            (0..count).map(|node| (plan.limits(node).routes()).then_some(node)).collect();
         let pairs = plan.peers.iter().filter(|peer| can_talk(plan, peer.node, peer.to));
         let pairs: Vec<(usize, usize)> = pairs.map(|peer| (peer.node as usize, peer.to as usize)).collect();
         // The smallest number wins; so often as it takes for it to come everywhere.

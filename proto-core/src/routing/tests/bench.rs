@@ -111,7 +111,7 @@ pub(super) const CABLE: Quality = Quality { srtt: Duration::from_millis(2), loss
 
 impl World {
     pub(super) fn new(count: u16) -> World {
-        World::with_limits(count, Limits::SMALL)
+        World::with_limits(count, Limits { routers: 2_048, ..Limits::SMALL })
     }
 
     pub(super) fn with_limits(count: u16, limits: Limits) -> World {
