@@ -246,10 +246,7 @@ impl Outbox {
             Manner::Datagram => {}
             Manner::Plain | Manner::Ordered(_) | Manner::Durable => self.receipt(entry.tag, outcome),
             Manner::Routing => {
-                if let Some(routing) = &mut self.routing {
-                    routing.remove(&entry.tag);
-                }
-                self.routing.take_if(|routing| routing.is_empty());
+                self.routing.remove(&entry.tag);
                 let (tag, arrived) = (entry.tag, outcome == Outcome::Delivered);
                 self.actions.push_back(OutboxAction::Settled { tag, arrived });
             }

@@ -44,7 +44,7 @@ pub struct Outbox {
     pub(super) streams: Option<Box<Streams>>,
     pub(super) durable: Option<Box<Durable>>,
     /// Where the messages for the peer's routing are, by their tags.
-    pub(super) routing: Option<Box<BTreeMap<u64, u32>>>,
+    pub(super) routing: BTreeMap<u64, u32>,
     /// The floor of ordinary numbers: told when a number that was sent is given up.
     pub(super) floor: Floor,
     pub(super) timers: BinaryHeap<Timer>,
@@ -71,7 +71,7 @@ impl Outbox {
             numbers: Numbers::new(),
             streams: None,
             durable: None,
-            routing: None,
+            routing: BTreeMap::new(),
             floor: Floor::default(),
             timers: BinaryHeap::new(),
             schedule: Schedule::default(),
@@ -179,14 +179,13 @@ impl Outbox {
         let index = self.queue.insert(Entry::new(payload, tag, Manner::Routing, class, expires));
         self.set_timer(index, expires);
         self.queue.push_back(ListId::of(self.kind_of(len), class), index);
-        self.routing.get_or_insert_default().insert(tag, index);
+        self.routing.insert(tag, index);
         Ok(())
     }
 
     /// Gives up a message for the peer's routing, if it is not finished.
     pub fn withdraw(&mut self, budget: &mut Budget, tag: u64) {
-        let index = self.routing.as_ref().and_then(|routing| routing.get(&tag)).copied();
-        if let Some(index) = index {
+        if let Some(&index) = self.routing.get(&tag) {
             self.finish(budget, index, Outcome::Cancelled);
         }
     }
@@ -356,8 +355,12 @@ impl Outbox {
             }
             assert!(!entry.acked || entry.sent);
             if entry.manner == Manner::Routing {
-                let place = self.routing.as_ref().and_then(|routing| routing.get(&entry.tag));
-                assert_eq!(place, Some(&index), "message {} of routing is lost", entry.tag);
+                assert_eq!(
+                    self.routing.get(&entry.tag),
+                    Some(&index),
+                    "message {} of routing is lost",
+                    entry.tag
+                );
             }
             if let Some(fragments) = &entry.fragments {
                 fragments.check(self.path.loss_ppm);

@@ -314,7 +314,7 @@ fn a_half_received_message_is_given_up_and_sent_anew() {
 fn idle_halves_are_small() {
     let bytes = size_of::<Outbox>() + size_of::<Inbox>();
     std::println!("outbox {} inbox {}", size_of::<Outbox>(), size_of::<Inbox>());
-    assert!(bytes <= 1_032, "{bytes}");
+    assert!(bytes <= 1_048, "{bytes}");
 }
 
 #[test]
