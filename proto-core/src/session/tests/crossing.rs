@@ -93,7 +93,6 @@ fn two_simultaneous_handshakes_settle_on_one_session_whatever_the_order() {
     every_order(90);
 }
 
-/// Run with `cargo test --release -- --ignored many_orders`.
 #[test]
 #[ignore = "a minute: cargo test --release -p proto-core many_orders -- --ignored"]
 fn two_simultaneous_handshakes_in_many_orders() {
@@ -426,7 +425,6 @@ fn whatever_is_forgotten_and_lost_states_stay_in_pairs() {
     pairs_of_states(40);
 }
 
-/// Run with `cargo test --release -p proto-core -- --ignored states_stay_in_pairs_for_long`.
 #[test]
 #[ignore = "a minute: cargo test --release -p proto-core states_stay_in_pairs_for_long -- --ignored"]
 fn states_stay_in_pairs_for_long() {

@@ -170,7 +170,7 @@ fn at_ninety_percent_loss_both_agree_within_a_minute() {
     assert_eq!(failures_at_ninety_percent(40, false), 0);
 }
 
-/// 99.9 % of seeds. Run with `cargo test --release -- --ignored ninety`.
+/// 99.9 % of seeds.
 #[test]
 #[ignore = "a minute: cargo test --release -p proto-core ninety -- --ignored"]
 fn at_ninety_percent_loss_two_thousand_seeds() {
