@@ -58,11 +58,19 @@ pub enum Drop {
     NoStorage,
     /// One of our own handshake packets is larger than the buffer that the shell polls with.
     BufferTooSmall,
+    /// A routing record whose signature or author is wrong.
+    RecordInvalid,
+    /// A router or a record of one for which the map has no room.
+    RoutersFull,
+    /// A packet that has been over as many hops as it may.
+    HopLimit,
+    /// A packet for somebody else that found no place to wait.
+    CustodyFull,
 }
 
 impl Drop {
     /// Every reason, in order.
-    pub const ALL: [Drop; 27] = [
+    pub const ALL: [Drop; 31] = [
         Drop::Malformed,
         Drop::UnknownKind,
         Drop::ReservedBits,
@@ -90,6 +98,10 @@ impl Drop {
         Drop::HandshakeStale,
         Drop::NoStorage,
         Drop::BufferTooSmall,
+        Drop::RecordInvalid,
+        Drop::RoutersFull,
+        Drop::HopLimit,
+        Drop::CustodyFull,
     ];
 }
 

@@ -39,9 +39,44 @@ bytes32! {
     DeviceId
 }
 
+/// A device as the map knows it: the first eight bytes of its [`DeviceId`]. Short, since every packet that is relayed carries two.
+/// A second device whose name begins with the same bytes is refused; to make one takes 2^64 keys.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RouterId(pub [u8; 8]);
+
+impl RouterId {
+    /// The short name of this device.
+    #[must_use]
+    pub fn of(device: DeviceId) -> RouterId {
+        let [a, b, c, d, e, f, g, h, ..] = device.0;
+        RouterId([a, b, c, d, e, f, g, h])
+    }
+}
+
+impl fmt::Debug for RouterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RouterId({self})")
+    }
+}
+
+/// All of it in hexadecimal.
+impl fmt::Display for RouterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for byte in &self.0 {
+            write!(f, "{byte:02x}")?;
+        }
+        Ok(())
+    }
+}
+
 /// A local interface, numbered by the shell. Never sent to anybody.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct LinkId(pub u16);
+
+impl LinkId {
+    /// The way over other nodes, which looks like a link. No shell's link may have this number.
+    pub const MESH: LinkId = LinkId(u16::MAX);
+}
 
 /// A place in the node's table of peers. Local, reused after a peer is removed.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

@@ -3,7 +3,7 @@
 //! says what happened ([`node::Input`]) and does what it is told ([`node::Output`]).
 //!
 //! Layers, each of which may use only those before it; actions go down, inputs come up:
-//! the base, then `crypto`, `identity`, `session`, `link`, and `node` above all.
+//! the base, then `crypto`, `identity`, `session`, `link`, `routing`, and `node` above all.
 #![no_std]
 #![forbid(unsafe_code)]
 // What a peer sends must not be able to end the process.
@@ -40,6 +40,7 @@ pub mod identity;
 pub mod session;
 
 pub mod link;
+pub mod routing;
 pub mod store;
 
 pub mod node;

@@ -53,6 +53,13 @@ pub struct Limits {
     pub durable_peers: u32,
     /// Nodes of which revoked devices, roots or memberships are remembered.
     pub revocations: u32,
+    /// Routers on the map, this one included; 0, as in all profiles, for a node that takes no part in routing. Nor does one whose messages are shorter
+    /// than [`Limits::LEAST_ROUTING_MESSAGE`].
+    pub routers: u32,
+    /// Bytes that the records of all of them may take.
+    pub routing_bytes: u32,
+    /// Bytes of packets for others, and of our own, that wait for their next hop. No neighbour may use more than half.
+    pub custody_bytes: u32,
     /// New keys are negotiated after this many packets, 16 to 2^32. An exchange of keys needs a few
     /// packets itself; with fewer than those, each would make the next one due.
     pub rekey_packets: u64,
@@ -102,6 +109,9 @@ impl Limits {
         durable_bytes: 32 * 1024,
         durable_peers: 16,
         revocations: 64,
+        routers: 0,
+        routing_bytes: 24 * 1024,
+        custody_bytes: 8 * 1024,
         rekey_packets: 1 << 24,
         rekey_after: Duration::from_secs(6 * 3600),
         keepalive: Duration::from_secs(60),
@@ -131,6 +141,9 @@ impl Limits {
         durable_bytes: 16 * 1024 * 1024,
         durable_peers: 256,
         revocations: 1024,
+        routers: 0,
+        routing_bytes: 2 * 1024 * 1024,
+        custody_bytes: 1024 * 1024,
         rekey_packets: 1 << 30,
         rekey_after: Duration::from_secs(3600),
         keepalive: Duration::from_secs(25),
@@ -160,11 +173,35 @@ impl Limits {
         durable_bytes: 256 * 1024 * 1024,
         durable_peers: 8_192,
         revocations: 65536,
+        routers: 0,
+        routing_bytes: 32 * 1024 * 1024,
+        custody_bytes: 16 * 1024 * 1024,
         rekey_packets: 1 << 30,
         rekey_after: Duration::from_secs(3600),
         keepalive: Duration::from_secs(25),
         session_idle: Duration::from_secs(180),
     };
+
+    /// The largest message between neighbours about the map, in bytes; who takes no message so long takes no part in routing.
+    pub const LEAST_ROUTING_MESSAGE: u32 = 4_096;
+
+    /// Whether a node with these limits takes part in routing.
+    #[must_use]
+    pub fn routes(&self) -> bool {
+        self.routers > 0 && self.message_bytes >= Limits::LEAST_ROUTING_MESSAGE
+    }
+
+    /// Links of the shell, and the mesh where there is a map.
+    #[must_use]
+    pub fn links_and_mesh(&self) -> usize {
+        usize::from(self.links) + usize::from(self.routes())
+    }
+
+    /// Of how many packets that came by it is remembered where they went.
+    #[must_use]
+    pub fn trails(&self) -> usize {
+        (self.custody_bytes as usize / 256).max(16)
+    }
 
     /// What a node with these limits tells its peers.
     #[must_use]
@@ -177,6 +214,7 @@ impl Limits {
             // Decoding holds a block and its matrix at once (RFC 6330, section 5.4): worth it only
             // where messages may be long anyway.
             fountain: self.message_bytes >= 64 * 1024,
+            routing: self.routes(),
         }
     }
 

@@ -16,6 +16,8 @@ pub struct PeerParams {
     pub message_window: u16,
     /// It decodes RaptorQ repair symbols (RFC 6330).
     pub fountain: bool,
+    /// It takes part in routing.
+    pub routing: bool,
 }
 
 impl PeerParams {

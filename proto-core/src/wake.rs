@@ -66,4 +66,14 @@ pub enum Reason {
     Backlog,
     /// The papers that a peer has shown end.
     PapersExpiry,
+    /// A router says which its neighbours are.
+    LinkState,
+    /// A neighbour is to be told what it lacks of the map.
+    Flood,
+    /// A packet of others waits for its next hop.
+    Custody,
+    /// The quality of a link is to be looked at.
+    Measure,
+    /// Routers are to be forgotten to which nothing leads.
+    Forget,
 }

@@ -77,6 +77,7 @@ scenario_tests! {
     two_links_one_dies: "two-links-one-dies",
     tiny_meets_server: "tiny-meets-server",
     freifunk_neighbours: "freifunk-neighbours",
+    freifunk: "freifunk",
     incompatible_versions: "incompatible-versions",
 }
 

@@ -56,6 +56,8 @@ pub struct NodeReport {
     pub packets_sent: u64,
     /// Bytes it sent.
     pub bytes_sent: u64,
+    /// Packets and bytes that it sent in each quarter of the storm; the calm counts to the last.
+    pub sent_by_quarter: [(u64, u64); 4],
     /// Packets given to it.
     pub packets_received: u64,
     /// Bytes given to it.

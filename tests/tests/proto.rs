@@ -22,7 +22,7 @@ fn generate(proto: &str, package: &str) -> String {
     fs::create_dir_all(&out).expect("a folder for generated code");
     let mut config = prost_build::Config::new();
     config.out_dir(&out);
-    config.bytes([".thallus.store"]);
+    config.bytes([".thallus.store", ".thallus.routing"]);
     config.skip_debug(SECRET);
     for message in SECRET {
         config.type_attribute(message, "#[derive(::zeroize::Zeroize, ::zeroize::ZeroizeOnDrop)]");
@@ -54,4 +54,9 @@ fn identity_code_follows_from_its_proto() {
 #[test]
 fn record_code_follows_from_its_proto() {
     check("record.proto", "thallus.store", "store/wire.rs");
+}
+
+#[test]
+fn routing_code_follows_from_its_proto() {
+    check("routing.proto", "thallus.routing", "routing/wire.rs");
 }

@@ -3,7 +3,7 @@
 use super::Malformed;
 
 /// Takes fields off the front of a byte slice.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Reader<'a> {
     rest: &'a [u8],
 }

@@ -51,7 +51,7 @@ pub use error::IdentityError;
 pub use genesis::{Genesis, MAX_NAME_BYTES, MAX_PARAMETERS};
 pub use network::Network;
 pub use network_keys::NetworkKeys;
-pub use peer::{LocalIdentity, MAX_PAPERS_BYTES, PeerIdentity, verify_peer};
+pub use peer::{Checker, LocalIdentity, MAX_PAPERS_BYTES, PeerIdentity, verify_peer};
 pub use revocations::{MAX_REVOKED_DEVICES, RevocationList, Revocations};
 pub use root::{DeviceSecrets, RootKey};
 pub use signed::signed_bytes;

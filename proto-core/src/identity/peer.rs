@@ -149,6 +149,31 @@ pub struct PeerIdentity {
     pub news: Option<Bytes>,
 }
 
+/// What it takes to check the papers of others, as of now.
+#[derive(Clone, Copy, Debug)]
+pub struct Checker<'a> {
+    /// The network they must belong to.
+    pub network: &'a Network,
+    /// Who is not trusted any more.
+    pub revocations: &'a Revocations,
+    /// The calendar time, if it is known.
+    pub wall: Option<WallTime>,
+}
+
+impl Checker<'_> {
+    /// See [`verify_peer`].
+    ///
+    /// # Errors
+    /// The first thing found wrong.
+    pub fn verify(
+        &self,
+        certificate: &[u8],
+        membership: Option<&[u8]>,
+    ) -> Result<PeerIdentity, IdentityError> {
+        verify_peer(certificate, membership, self.network, self.revocations, self.wall)
+    }
+}
+
 /// Checks everything a peer shows: certificate, chain of root keys, revocations, dates, and in a
 /// closed network its membership. In an open network a membership is not looked at.
 ///

@@ -27,6 +27,8 @@ mod kind {
     pub(super) const REFUSED: u8 = 0x0a;
     pub(super) const MESSAGE: u8 = 0x10;
     pub(super) const MESSAGE_LAST: u8 = 0x1f;
+    pub(super) const ROUTING: u8 = 0x20;
+    pub(super) const ROUTING_LAST: u8 = 0x2f;
     pub(super) const SKIPPABLE: u8 = 0x80;
     pub(super) const LEN: u8 = 1;
     pub(super) const DURABLE: u8 = 2;
@@ -224,9 +226,21 @@ impl Iterator for ReceiptRanges<'_> {
     }
 }
 
+/// Which part of the receiver a message is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Channel {
+    /// The application.
+    #[default]
+    Application,
+    /// Its routing: neither durable nor in order.
+    Routing,
+}
+
 /// Which message a frame carries, and which part of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct MessageHeader {
+    /// Whom it is for.
+    pub channel: Channel,
     /// [`ORDINARY`] or [`DURABLE`].
     pub space: u8,
     /// The message's number in its space.
@@ -314,7 +328,10 @@ fn parse<'a>(reader: &mut Reader<'a>) -> Result<Frame<'a>, FrameError> {
         kind::RESPONSE => Frame::Response(reader.array()?),
         kind::CLOSE => Frame::Close { reason: reader.u8()? },
         kind::REFUSED => Frame::Refused { space: parse_space(reader)?, seq: reader.varint()? },
-        kind::MESSAGE..=kind::MESSAGE_LAST => parse_message(first, reader)?,
+        kind::MESSAGE..=kind::MESSAGE_LAST => parse_message(Channel::Application, first, reader)?,
+        kind::ROUTING..=kind::ROUTING_LAST if first & (kind::DURABLE | kind::ORDERED) == 0 => {
+            parse_message(Channel::Routing, first, reader)?
+        }
         kind::SKIPPABLE.. => {
             reader.prefixed()?;
             Frame::Skipped { kind: first }
@@ -362,13 +379,13 @@ fn parse_receipt<'a>(reader: &mut Reader<'a>) -> Result<ReceiptFrame<'a>, Malfor
     Ok(ReceiptFrame { space, floor, count, rest })
 }
 
-fn parse_message<'a>(first: u8, reader: &mut Reader<'a>) -> Result<Frame<'a>, Malformed> {
+fn parse_message<'a>(channel: Channel, first: u8, reader: &mut Reader<'a>) -> Result<Frame<'a>, Malformed> {
     let space = if first & kind::DURABLE == 0 { ORDINARY } else { DURABLE };
     let seq = reader.varint()?;
     let back = if first & kind::ORDERED == 0 { None } else { Some(reader.varint_up_to(seq)?) };
     let fragment = if first & kind::FRAGMENT == 0 { None } else { Some(parse_fragment(reader)?) };
     let data = if first & kind::LEN == 0 { reader.take_rest() } else { reader.prefixed()? };
-    Ok(Frame::Message { header: MessageHeader { space, seq, back, fragment }, data })
+    Ok(Frame::Message { header: MessageHeader { channel, space, seq, back, fragment }, data })
 }
 
 fn parse_fragment(reader: &mut Reader<'_>) -> Result<Fragment, Malformed> {

@@ -112,7 +112,11 @@ impl Links {
     fn say_rest(&mut self, peer: PeerSlot, entry: &mut Peer) {
         while let Some(said) = entry.poll() {
             match self.action_of(peer, entry.node, said) {
-                Action::Path { .. } | Action::Silent { .. } | Action::ClosedByPeer { .. } => {}
+                Action::Path { .. }
+                | Action::Silent { .. }
+                | Action::ClosedByPeer { .. }
+                | Action::ForRouting { .. }
+                | Action::Settled { .. } => {}
                 action @ (Action::Deliver { .. } | Action::Receipt { .. } | Action::Store { .. }) => {
                     self.actions.push_back(action);
                 }

@@ -21,6 +21,7 @@ mod paths;
 mod peer;
 mod receive;
 mod schedule;
+mod send;
 mod transmit;
 
 use alloc::boxed::Box;
@@ -37,14 +38,15 @@ use crate::link::messages::Budget;
 use crate::link::path::Piece;
 use crate::link::peer::{Peer, Said};
 use crate::machine::{Cx, Machine};
-use crate::node::input::{Delivery, LinkInfo, Send};
+use crate::node::input::{Delivery, LinkInfo};
+use crate::node::output::Outcome;
 use crate::node::output::PeerStatus;
-use crate::node::output::{Outcome, Refused};
 use crate::params::PeerParams;
 use crate::store::record::Record;
 use crate::time::Instant;
 use crate::wake::Wake;
 
+pub use send::WayQuality;
 pub use transmit::{Built, Intent};
 
 /// What can happen to the links.
@@ -180,6 +182,22 @@ pub enum Action {
         tag: u64,
         /// Its fate.
         outcome: Outcome,
+    },
+    /// Give this message of a peer to routing.
+    ForRouting {
+        /// Who sent it.
+        peer: PeerSlot,
+        /// The bytes.
+        payload: Bytes,
+    },
+    /// What became of a message for the routing of a peer.
+    Settled {
+        /// To whom it went.
+        peer: PeerSlot,
+        /// Its number.
+        tag: u64,
+        /// Whether it arrived.
+        arrived: bool,
     },
     /// Make this durable and answer `Input::Stored`.
     Store {
@@ -342,30 +360,6 @@ impl Links {
         }
     }
 
-    /// Takes something to send.
-    ///
-    /// # Errors
-    /// [`Refused`] says why not; nothing was kept then.
-    pub fn send(&mut self, cx: &mut Cx<'_>, peer: PeerSlot, send: Send) -> Result<(), Refused> {
-        let room = self.room(cx.limits, peer);
-        let Some(entry) = self.peers.get_mut(usize::from(peer.0)).and_then(Option::as_mut) else {
-            return Err(Refused::UnknownPeer);
-        };
-        entry.outbox.push(cx, &mut self.sending, send, room)?;
-        if entry.queued {
-            // It is to be asked for a packet already, and states all its deadlines then. Until then only
-            // the outbox's can have come nearer.
-            let wake = entry.outbox.next_wake();
-            if !wake.is_due(cx.now) {
-                self.deadlines.set(peer.0, wake);
-            }
-            self.enlist(peer, true);
-        } else {
-            self.touch(cx, peer);
-        }
-        Ok(())
-    }
-
     fn peer_mut(&mut self, peer: PeerSlot) -> Option<&mut Peer> {
         self.peers.get_mut(usize::from(peer.0))?.as_deref_mut()
     }
@@ -474,6 +468,8 @@ impl Links {
                 Action::Deliver { from: node, delivery, seq, again, payload }
             }
             Said::Receipt { tag, outcome } => Action::Receipt { to: node, tag, outcome },
+            Said::ForRouting { payload } => Action::ForRouting { peer, payload },
+            Said::Settled { tag, arrived } => Action::Settled { peer, tag, arrived },
             Said::Store { record, token } => {
                 self.next_store += 1;
                 self.stores.push_back((self.next_store, Asker { peer, node, token }));
@@ -569,7 +565,7 @@ impl Links {
             actions,
             // All of it is shown again after a restart.
             u64::from(limits.durable_bytes),
-            u64::from(limits.links) * 256,
+            limits.links_and_mesh() as u64 * 256,
         ];
         parts.into_iter().fold(0, u64::saturating_add)
     }

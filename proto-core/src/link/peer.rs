@@ -58,6 +58,8 @@ pub(super) enum StoreToken {
 pub(super) enum Said {
     Deliver { delivery: Delivery, seq: u64, again: bool, payload: Bytes },
     Receipt { tag: u64, outcome: Outcome },
+    ForRouting { payload: Bytes },
+    Settled { tag: u64, arrived: bool },
     Store { record: Record, token: StoreToken },
     Path { link: LinkId, up: bool },
     Silent,
@@ -380,6 +382,7 @@ impl Peer {
         if let Some(action) = self.outbox.poll() {
             return Some(match action {
                 OutboxAction::Receipt { tag, outcome } => Said::Receipt { tag, outcome },
+                OutboxAction::Settled { tag, arrived } => Said::Settled { tag, arrived },
                 OutboxAction::Store { slot, record } => {
                     Said::Store { record, token: StoreToken::Outbox(slot) }
                 }
@@ -389,6 +392,7 @@ impl Peer {
             InboxAction::Deliver { delivery, seq, again, payload } => {
                 Said::Deliver { delivery, seq, again, payload }
             }
+            InboxAction::ForRouting { payload } => Said::ForRouting { payload },
             InboxAction::Store { slot, record } => Said::Store { record, token: StoreToken::Inbox(slot) },
         })
     }

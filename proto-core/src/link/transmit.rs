@@ -296,6 +296,7 @@ impl Peer {
         self.ways.iter_mut().position(|way| {
             let packet = way.path.packet_bytes();
             way.is_usable()
+                && way.link != LinkId::MESH
                 && cx.now.since(way.last_sent) >= NEGLECT + cost_of(links, way)
                 && way.path.may_send(cx.now, packet).is_due(cx.now)
                 && free(cx, links, way.link).is_ok()
@@ -307,12 +308,14 @@ impl Peer {
     fn best_way(&mut self, cx: &Cx<'_>, links: &BTreeMap<LinkId, LinkEntry>) -> Result<usize, Wake> {
         let by_speed =
             |way: &Way| (owes(cx, way), way.path.rtt() + cost_of(links, way).mul_ratio(2, 1), way.id);
+        let direct = self.has_direct_way();
+        let may = |way: &&mut Way| way.is_usable() && (way.link != LinkId::MESH || !direct);
         let usable = self.ways.iter().enumerate().filter(|(_, way)| way.is_usable());
         let (fastest, _) = usable.min_by_key(|(_, way)| by_speed(way)).ok_or(Wake::Idle)?;
         let mut wake = Wake::Idle;
         let mut best: Option<usize> = None;
         for at in 0..self.ways.len() {
-            let Some(way) = self.ways.get_mut(at).filter(|way| way.is_usable()) else { continue };
+            let Some(way) = self.ways.get_mut(at).filter(may) else { continue };
             if !links.contains_key(&way.link) {
                 continue;
             }
@@ -331,6 +334,11 @@ impl Peer {
             }
         }
         best.ok_or(wake)
+    }
+
+    /// Whether the peer can be reached without others. What carries packets for others never goes over others itself.
+    pub(super) fn has_direct_way(&self) -> bool {
+        self.ways.iter().any(|way| way.is_usable() && way.link != LinkId::MESH)
     }
 
     fn is_worth_it(
@@ -381,8 +389,10 @@ impl Peer {
         writer: &mut Writer<'_>,
         pieces: &mut Vec<Piece>,
     ) -> Option<StoreToken> {
+        let direct = self.has_direct_way();
         let Peer { ways, outbox, inbox, .. } = self;
         let way = ways.iter_mut().find(|way| way.id == intent.path)?;
+        let carries = way.link != LinkId::MESH || !direct;
         match intent.purpose {
             Purpose::Echo => {
                 pieces.extend(way.write_echo(writer));
@@ -408,7 +418,7 @@ impl Peer {
         }
         let mut said = false;
         let allowed = intent.congestion_allows || way.path.may_send(cx.now, intent.max_len).is_due(cx.now);
-        if way.is_usable() && allowed {
+        if way.is_usable() && allowed && carries {
             let info = PathInfo {
                 loss_ppm: way.path.loss_ppm(),
                 srtt: way.path.rtt().max(LEAST_RTT),

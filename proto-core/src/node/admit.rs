@@ -7,7 +7,7 @@
 use crate::drops::Drop;
 use crate::ids::{LinkId, PeerSlot};
 use crate::node::Node;
-use crate::node::input::{Delivery, LinkInfo, PeerSpec, Send};
+use crate::node::input::{Delivery, LinkInfo, Medium, PeerSpec, Send};
 use crate::node::output::Refused;
 use crate::time::Instant;
 
@@ -50,8 +50,14 @@ impl Node {
         if info.segments == 0 {
             return Err(Refused::Link("segments must be at least 1"));
         }
+        if link == LinkId::MESH || info.medium == Medium::Mesh {
+            return Err(Refused::Link(
+                "the mesh is no link of a shell: number 65,535 and its medium are taken",
+            ));
+        }
         let known = self.link_infos.contains_key(&link);
-        if !known && self.link_infos.len() >= usize::from(self.limits.links) {
+        let others = self.link_infos.keys().filter(|&&other| other != LinkId::MESH).count();
+        if !known && others >= usize::from(self.limits.links) {
             return Err(Refused::Link("as many links as limits.links allows are up"));
         }
         Ok(())
@@ -64,15 +70,14 @@ impl Node {
         self.sessions.admit(&self.limits, spec)
     }
 
-    pub(super) fn admit_send(&self, send: &Send) -> Result<PeerSlot, Refused> {
-        let peer = self.sessions.slot_of(&send.to).ok_or(Refused::UnknownPeer)?;
+    pub(super) fn admit_send(&mut self, now: Instant, send: &Send) -> Result<PeerSlot, Refused> {
         if send.payload.len() > self.limits.message_bytes as usize {
             return Err(Refused::Oversize { limit: u64::from(self.limits.message_bytes) });
         }
         if send.delivery == Delivery::Durable && self.gate.has_failed() {
             return Err(Refused::NoStorage);
         }
-        Ok(peer)
+        self.reach(now, send.to).ok_or(Refused::UnknownPeer)
     }
 
     /// Whether events or stores have to be taken by the shell before more may be caused.

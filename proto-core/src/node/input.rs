@@ -84,6 +84,8 @@ pub struct LinkInfo {
 pub enum Medium {
     /// The addressed node only.
     PointToPoint,
+    /// The addressed node, by way of others: nothing is sent unasked. No shell's link is of this kind.
+    Mesh,
     /// Everybody in range; the sender cannot receive meanwhile when `half_duplex`.
     Shared {
         /// Whether sending blocks receiving.

@@ -10,6 +10,7 @@
 mod admit;
 pub mod gate;
 pub mod input;
+mod mesh;
 pub mod output;
 mod recover;
 mod status;
@@ -17,6 +18,7 @@ mod transmit;
 mod wiring;
 mod worst_case;
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
@@ -24,12 +26,13 @@ use bytes::Bytes;
 
 use crate::drops::{Drop, Drops};
 use crate::identity::{IdentityError, LocalIdentity, Network, Revocations};
-use crate::ids::{Addr, LinkId, NodeId, PeerSlot, Ticket};
+use crate::ids::{Addr, LinkId, NodeId, PeerSlot, RouterId, Ticket};
 use crate::limits::{Limits, LimitsError};
 use crate::link::{self, Links, frame};
 use crate::machine::{Cx, Machine};
 use crate::node::gate::{Gate, Waiter};
 use crate::rng::Rng;
+use crate::routing::Routing;
 use crate::session::{self, Answered, Sessions};
 use crate::store::record::Record;
 use crate::time::Instant;
@@ -90,6 +93,13 @@ pub struct Node {
     sessions_rng: Rng,
     links: Links,
     links_rng: Rng,
+    /// `None` when the limits leave no room for a map.
+    routing: Option<Box<Routing>>,
+    routing_rng: Rng,
+    /// Which device of its node each peer in session is, of those that take part in routing.
+    routers: BTreeMap<PeerSlot, RouterId>,
+    /// Packets that came over others, for the sessions here.
+    relayed: VecDeque<(RouterId, Bytes)>,
     link_infos: BTreeMap<LinkId, LinkInfo>,
     gate: Gate,
     /// The ticket of this start's own record: nothing is sent before it is durable.
@@ -138,6 +148,13 @@ impl Node {
             known: recovered.peers,
         };
         let sessions = Sessions::new(setup, &mut cx(now, &mut sessions_rng, &limits, &mut drops, boot.zoo));
+        let mut routing_rng = Rng::fork(&seed, "routing");
+        let mut routing = None;
+        if limits.routes() {
+            let (identity, network) = (sessions.identity(), sessions.network().id());
+            let cx = &mut cx(now, &mut routing_rng, &limits, &mut drops, boot.zoo);
+            routing = Some(Box::new(Routing::new(cx, identity, network, count)));
+        }
         let id = sessions.identity().node();
         let mut node = Node {
             id,
@@ -148,6 +165,10 @@ impl Node {
             sessions_rng,
             links: Links::new(id, &limits),
             links_rng: Rng::fork(&seed, "link"),
+            routing,
+            routing_rng,
+            routers: BTreeMap::new(),
+            relayed: VecDeque::new(),
             link_infos: BTreeMap::new(),
             gate,
             boot_ticket,
@@ -204,6 +225,7 @@ impl Node {
             Input::Loaded { .. } => Ok(()),
         };
         self.settle(now);
+        self.take_relayed(now);
         result
     }
 
@@ -217,7 +239,7 @@ impl Node {
         if self.backlog {
             return Wake::Now;
         }
-        self.sessions.next_wake().min(self.links.next_wake())
+        self.sessions.next_wake().min(self.links.next_wake()).min(self.routing_next_wake())
     }
 
     fn datagram(&mut self, now: Instant, link: LinkId, from: Addr, bytes: &[u8]) {
@@ -284,6 +306,7 @@ impl Node {
             let mut cx = cx(now, &mut self.links_rng, &self.limits, &mut self.drops, self.zoo);
             self.links.wake(&mut cx);
         }
+        self.routing_wake(now);
     }
 
     fn link_changed(&mut self, now: Instant, link: LinkId, state: LinkState) -> Result<(), Refused> {
@@ -293,6 +316,7 @@ impl Node {
                 self.link_infos.insert(link, info.clone());
                 self.links_handle(now, link::Input::LinkUp { link, info: info.clone() });
                 self.sessions_handle(now, session::Input::LinkUp { link, info });
+                self.mesh_up(now);
             }
             LinkState::Down => {
                 if self.link_infos.remove(&link).is_none() {
@@ -330,7 +354,7 @@ impl Node {
             }
             Command::Send(send) => {
                 self.admit_command(now)?;
-                let peer = self.admit_send(&send)?;
+                let peer = self.admit_send(now, &send)?;
                 let mut cx = cx(now, &mut self.links_rng, &self.limits, &mut self.drops, self.zoo);
                 self.links.send(&mut cx, peer, send)
             }
@@ -406,6 +430,9 @@ impl Node {
         self.gate.check();
         self.sessions.check();
         self.links.check(&self.limits);
+        if let Some(routing) = &self.routing {
+            routing.check(&self.limits);
+        }
         assert!(self.events.len() <= self.limits.outputs as usize + admit::OUTPUTS_PER_TURN);
         let bytes: usize = self.events.iter().map(Event::payload_bytes).sum();
         assert!(self.event_bytes == bytes, "bytes of events miscounted");

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::codec::Writer;
 use crate::crypto::aead::TAG_LEN;
 use crate::drops::Drop;
-use crate::ids::{PeerSlot, Ticket};
+use crate::ids::{LinkId, PeerSlot, Ticket};
 use crate::link::{Intent, frame};
 use crate::node::Node;
 use crate::node::output::{Output, Transmit, UsedNonce};
@@ -33,6 +33,7 @@ impl Node {
             }
             if self.backlog {
                 self.settle(now);
+                self.take_relayed(now);
                 if self.has_output() || self.can_settle() {
                     continue;
                 }
@@ -40,7 +41,7 @@ impl Node {
             if !self.may_transmit {
                 return None;
             }
-            if let Some(transmit) = self.finished_packet(buf) {
+            if let Some(transmit) = self.finished_packet(now, buf) {
                 return Some(Output::Transmit(transmit));
             }
             match self.sealed_packet(now, buf) {
@@ -83,9 +84,15 @@ impl Node {
     }
 
     /// A packet of the handshake or a goodbye.
-    fn finished_packet(&mut self, buf: &mut [u8]) -> Option<Transmit> {
+    fn finished_packet(&mut self, now: Instant, buf: &mut [u8]) -> Option<Transmit> {
         loop {
             let (link, to, packet, nonce) = self.sealed_before.pop_front()?;
+            if link == LinkId::MESH {
+                self.last_nonce = nonce;
+                self.send_by_mesh(now, to, packet);
+                self.settle(now);
+                continue;
+            }
             if let Some(place) = buf.get_mut(..packet.len()) {
                 place.copy_from_slice(&packet);
                 let len = packet.len();
@@ -106,6 +113,15 @@ impl Node {
             let mut cx = super::cx(now, &mut self.links_rng, &self.limits, &mut self.drops, self.zoo);
             let intent = self.links.next_packet(&mut cx)?;
             let Some((len, after)) = self.build_and_seal(now, &intent, buf) else { continue };
+            if intent.link == LinkId::MESH {
+                let packet = Bytes::copy_from_slice(buf.get(..len).unwrap_or(&[]));
+                self.send_by_mesh(now, intent.addr, packet);
+                self.settle(now);
+                if self.has_output() || self.backlog {
+                    return None;
+                }
+                continue;
+            }
             let mut transmit = Transmit {
                 link: intent.link,
                 to: intent.addr,

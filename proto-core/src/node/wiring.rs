@@ -6,11 +6,14 @@
 
 use alloc::vec::Vec;
 
-use crate::ids::{Addr, LinkId, PeerSlot};
+use crate::ids::{Addr, LinkId, PeerSlot, RouterId};
+use crate::limits::Limits;
 use crate::link;
 use crate::node::gate::Waiter;
 use crate::node::output::Event;
 use crate::node::{Node, UsedNonce};
+use crate::params::PeerParams;
+use crate::routing;
 use crate::session;
 use crate::time::Instant;
 
@@ -35,6 +38,8 @@ impl Node {
                 self.route_session(now, action);
             } else if let Some(action) = self.links_poll() {
                 self.route_link(now, action);
+            } else if let Some(action) = self.routing_poll() {
+                self.route_routing(now, action);
             } else {
                 return;
             }
@@ -49,6 +54,9 @@ impl Node {
 
     pub(super) fn route_session(&mut self, now: Instant, action: session::Action) {
         match action {
+            session::Action::Transmit { link: LinkId::MESH, to, packet } => {
+                self.send_by_mesh(now, to, packet)
+            }
             session::Action::Transmit { link, to, packet } => {
                 // Before the start is on disk nothing leaves. Handshakes are repeated: the newest count.
                 if !self.may_transmit && self.sealed_before.len() >= self.limits.outputs as usize {
@@ -82,11 +90,13 @@ impl Node {
                     self.open_other_ways(now, peer, link, addr);
                 }
                 if !rekey {
+                    self.is_router(now, peer, can_route(&params).then(|| RouterId::of(device)));
                     self.events.push_back(Event::PeerUp { node, device, restarted, version });
                 }
             }
             session::Action::Closed { peer, node, reason } => {
                 self.links_handle(now, link::Input::PeerDown { peer });
+                self.is_no_router(now, peer);
                 self.events.push_back(Event::PeerDown { node, reason });
             }
             session::Action::Named { peer, node } => {
@@ -94,6 +104,7 @@ impl Node {
             }
             session::Action::Forgotten { peer, evicted } => {
                 self.links_handle(now, link::Input::PeerRemoved { peer, evicted });
+                self.is_no_router(now, peer);
             }
             session::Action::Incompatible { link, from, theirs, ours } => {
                 let (theirs, ours) = ((theirs.lowest, theirs.highest), (ours.lowest, ours.highest));
@@ -120,11 +131,17 @@ impl Node {
             link::Action::Store { slot, record } => {
                 self.gate.store(record, Waiter::Link(slot));
             }
+            link::Action::ForRouting { peer, payload } => self.for_routing(now, peer, payload),
+            link::Action::Settled { peer, tag, arrived } => {
+                self.routing_handle(now, routing::Input::Settled { peer, tag, arrived });
+            }
             link::Action::Path { peer, link, up } => {
+                self.note_nearness(now, peer);
                 if let Some(node) = self.sessions.node_of(peer) {
                     self.events.push_back(Event::Path { node, link, up });
                 }
             }
+            link::Action::Silent { peer } if self.is_visit_over(peer) => {}
             link::Action::Silent { peer } => self.sessions_handle(now, session::Input::Silent { peer }),
             link::Action::ClosedByPeer { peer } => {
                 let mut cx = super::cx(now, &mut self.sessions_rng, &self.limits, &mut self.drops, self.zoo);
@@ -152,4 +169,9 @@ impl Node {
             }
         }
     }
+}
+
+/// Whether a peer takes part in routing, and what is said there.
+fn can_route(params: &PeerParams) -> bool {
+    params.routing && params.message_bytes >= Limits::LEAST_ROUTING_MESSAGE
 }

@@ -5,12 +5,13 @@
 //! scenarios. Their test `limits` fills, one by one, what waits to be sent, what is put together, the
 //! decoding of symbols, durable messages, handshakes and peers, and holds what each takes to a share of
 //! what is granted for it. Nothing fills outputs that nobody takes, books of nodes without a slot,
-//! revocations, and several paths to a peer: these are counted from sizes alone.
+//! revocations, several paths to a peer, and the map: these are counted from sizes alone.
 
 use crate::identity::Revocations;
 use crate::limits::Limits;
 use crate::link::Links;
 use crate::node::{Event, Node};
+use crate::routing::Routing;
 use crate::session::Sessions;
 use crate::store::record::Record;
 
@@ -39,6 +40,7 @@ impl Limits {
             delivered,
             fixed,
             Revocations::worst_case_bytes(self.revocations),
+            Routing::worst_case_bytes(self),
         ];
         parts.into_iter().fold(0, u64::saturating_add)
     }
@@ -70,6 +72,9 @@ mod tests {
             durable_messages: u32::MAX,
             durable_peers: u32::MAX,
             revocations: u32::MAX,
+            routers: u32::MAX,
+            routing_bytes: u32::MAX,
+            custody_bytes: u32::MAX,
             ..Limits::SERVER
         };
         let one = |field: fn(&mut Limits)| {

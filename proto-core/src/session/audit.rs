@@ -69,7 +69,7 @@ impl Sessions {
         let parts = [
             u64::from(limits.peers).saturating_mul(peer + 2 * (size::<Known>() + 96)),
             u64::from(limits.handshakes).saturating_mul(handshake),
-            u64::from(limits.links).saturating_mul(link),
+            (limits.links_and_mesh() as u64).saturating_mul(link),
             u64::from(limits.outputs).saturating_mul(size::<Action>() + 128),
             4096,
         ];

@@ -60,12 +60,12 @@ use crate::bounded::Deadlines;
 use crate::crypto::hash;
 use crate::crypto::secret::Secret;
 use crate::drops::Drop;
-use crate::identity::{DeviceCertificate, LocalIdentity, Network, Revocations};
+use crate::identity::{Checker, DeviceCertificate, LocalIdentity, Network, Revocations};
 use crate::ids::{Addr, DeviceId, LinkId, NodeId, PeerSlot};
 use crate::machine::{Cx, Machine};
 use crate::node::input::{LinkInfo, PeerSpec};
 use crate::params::PeerParams;
-use crate::time::WallTime;
+use crate::time::{Instant, WallTime};
 use crate::wake::Wake;
 use crate::zoo::Bug;
 
@@ -126,6 +126,17 @@ pub enum Input<'a> {
     Connect {
         /// Who and where.
         spec: PeerSpec,
+    },
+    /// Have a session with this node for as long as it is used.
+    Visit {
+        /// Who.
+        node: NodeId,
+        /// Its device's X25519 key.
+        key: [u8; 32],
+        /// The link by which it is reached.
+        link: LinkId,
+        /// Its address there.
+        addr: Addr,
     },
     /// Call no more at a place that was given; a peer of which nothing but that was known is forgotten.
     Disconnect {
@@ -291,6 +302,12 @@ impl Sessions {
         &self.trust.identity
     }
 
+    /// What it takes to check the papers of others, as of now.
+    #[must_use]
+    pub fn checker(&self, now: Instant) -> Checker<'_> {
+        self.trust.checker(now)
+    }
+
     /// Our network.
     #[must_use]
     pub fn network(&self) -> &Network {
@@ -307,7 +324,7 @@ impl Sessions {
             );
             self.instance = hash.first_chunk().map(|bytes| u64::from_le_bytes(*bytes) | 1);
         }
-        let room = self.links.len() < usize::from(cx.limits.links);
+        let room = self.links.len() < cx.limits.links_and_mesh();
         match self.links.get_mut(&link) {
             Some(known) => known.info = info,
             None if room => {
@@ -491,6 +508,7 @@ impl Machine for Sessions {
                 self.links.remove(&link);
             }
             Input::Connect { spec } => self.connect(cx, spec),
+            Input::Visit { node, key, link, addr } => self.visit(cx, node, key, Place { link, addr }),
             Input::Disconnect { link, addr } => self.disconnect(cx, Place { link, addr }),
             Input::Forget { peer } => self.forget(cx, peer, false),
             Input::Packet { link, from, bytes } => {

@@ -3,7 +3,7 @@
 //! ```text
 //! flags u8 (1 = refused: a second instance of this identity) | lowest version u8 | highest version u8
 //! start count u32 | instance u64 | life u32 | forgot u32 | round u32
-//! capabilities u8 (1 = fountain) | message_bytes u32 | receive_bytes u32 | packet_bytes u32
+//! capabilities u8 (1 = fountain, 2 = routing) | message_bytes u32 | receive_bytes u32 | packet_bytes u32
 //! certificate: varint length, bytes | membership: varint length, bytes | padding and what later versions add
 //! ```
 
@@ -29,6 +29,7 @@ const _: () = assert!(
 
 const REFUSED: u8 = 1;
 const FOUNTAIN: u8 = 1;
+const ROUTING: u8 = 2;
 
 /// One side's claims. Proved by the handshake around them and by the certificate in them.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -63,6 +64,7 @@ impl<'a> Payload<'a> {
         let capabilities = reader.u8()?;
         let params = PeerParams {
             fountain: capabilities & FOUNTAIN != 0,
+            routing: capabilities & ROUTING != 0,
             message_bytes: reader.u32()?,
             receive_bytes: reader.u32()?,
             packet_bytes: reader.u32()?,
@@ -111,7 +113,8 @@ impl<'a> Payload<'a> {
         writer.u32(self.life)?;
         writer.u32(self.forgot)?;
         writer.u32(self.round)?;
-        writer.u8(if self.params.fountain { FOUNTAIN } else { 0 })?;
+        let bit = |set: bool, bit: u8| if set { bit } else { 0 };
+        writer.u8(bit(self.params.fountain, FOUNTAIN) | bit(self.params.routing, ROUTING))?;
         writer.u32(self.params.message_bytes)?;
         writer.u32(self.params.receive_bytes)?;
         writer.u32(self.params.packet_bytes)?;
@@ -126,8 +129,14 @@ mod tests {
     use super::*;
 
     fn encoded(packet_bytes: u32, message_window: u16) -> Vec<u8> {
-        let params =
-            PeerParams { message_bytes: 0, receive_bytes: 0, packet_bytes, message_window, fountain: false };
+        let params = PeerParams {
+            message_bytes: 0,
+            receive_bytes: 0,
+            packet_bytes,
+            message_window,
+            fountain: false,
+            routing: false,
+        };
         Payload {
             refused: false,
             versions: Versions { lowest: 1, highest: 1 },

@@ -10,7 +10,7 @@ use crate::crypto::hash;
 use crate::crypto::noise::{self, Handshake, NoiseError, Pattern};
 use crate::crypto::secret::Secret;
 use crate::drops::Drop;
-use crate::identity::{self, IdentityError, Installed, LocalIdentity, Network, Revocations, Roots};
+use crate::identity::{self, Checker, IdentityError, Installed, LocalIdentity, Network, Revocations, Roots};
 use crate::ids::{DeviceId, NodeId};
 use crate::time::{Instant, WallTime};
 
@@ -53,6 +53,10 @@ impl Trust {
 
     fn wall_at(&self, now: Instant) -> Option<WallTime> {
         self.wall.map(|(wall, told)| wall.after(now.since(told)))
+    }
+
+    pub(super) fn checker(&self, now: Instant) -> Checker<'_> {
+        Checker { network: &self.network, revocations: &self.revocations, wall: self.wall_at(now) }
     }
 
     pub(super) fn membership(&self) -> &[u8] {

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use super::peers::{Peer, Place};
 use super::{Action, Sessions};
 use crate::drops::Drop;
-use crate::ids::{Addr, LinkId, PeerSlot};
+use crate::ids::{Addr, LinkId, NodeId, PeerSlot};
 use crate::limits::Limits;
 use crate::machine::Cx;
 use crate::node::input::PeerSpec;
@@ -87,6 +87,21 @@ impl Sessions {
         }
         self.keep_roots(cx, slot);
         self.encourage(cx, slot, None);
+    }
+
+    /// Calls a node that is needed now; nobody has asked to keep a session with it, and it makes room for others.
+    pub(super) fn visit(&mut self, cx: &mut Cx<'_>, node: NodeId, key: [u8; 32], place: Place) {
+        let slot = match self.slot_for(cx, node, true) {
+            Ok(slot) => slot,
+            Err(reason) => return cx.drops.count(reason),
+        };
+        self.push(Action::Named { peer: slot, node });
+        let Some(peer) = self.peers.get_mut(slot) else { return };
+        peer.key = peer.key.or(Some(key));
+        let limit = usize::from(cx.limits.paths_per_peer);
+        let ended = peer.add_endpoint(cx.now, place, false, limit);
+        self.drop_dial(slot, ended);
+        self.redial(cx, slot);
     }
 
     /// Whether the application gave this place, to whatever peer.

@@ -5,6 +5,7 @@ pub mod clock_runs_wild;
 pub mod cloned_device_wakes_up;
 pub mod crash_and_restart;
 pub mod flood_and_forgery;
+pub mod freifunk;
 pub mod freifunk_neighbours;
 pub mod incompatible_versions;
 pub mod soak_72h;
@@ -21,7 +22,7 @@ use crate::fail::{Usage, nearest};
 use crate::scenario::{Findings, Scenario};
 
 /// All of them.
-pub const ALL: [&Scenario; 11] = [
+pub const ALL: [&Scenario; 12] = [
     &two_nodes_ninety_percent_loss::SCENARIO,
     &bulk_over_bad_links::SCENARIO,
     &soak_72h::SCENARIO,
@@ -32,6 +33,7 @@ pub const ALL: [&Scenario; 11] = [
     &two_links_one_dies::SCENARIO,
     &tiny_meets_server::SCENARIO,
     &freifunk_neighbours::SCENARIO,
+    &freifunk::SCENARIO,
     &incompatible_versions::SCENARIO,
 ];
 

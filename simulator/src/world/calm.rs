@@ -5,11 +5,12 @@
 //! name and never silently green.
 
 use super::host::NEVER;
+use super::reach::can_talk;
 use super::{Event, LOOK_US, World};
 use crate::check::Violation;
 use crate::histogram::Histogram;
 use crate::outcome::{Outcome, Verdict, share_ppm};
-use crate::plan::{Kind, Plan};
+use crate::plan::{FlowPlan, Kind};
 use crate::subject::Subject;
 
 impl<S: Subject> World<S> {
@@ -97,15 +98,20 @@ impl<S: Subject> World<S> {
     }
 
     fn is_exempt_flow(&self, flow: u32) -> bool {
-        let flow = &self.plan.flows[flow as usize];
-        self.is_exempt(flow.from, flow.to)
+        let &FlowPlan { from, to, .. } = &self.plan.flows[flow as usize];
+        self.is_silenced(from, to) || !(can_talk(&self.plan, from, to) || self.mesh.joins(from, to))
     }
 
-    /// Whether nothing can be expected between two nodes.
+    /// Whether no session can be expected between two nodes.
     fn is_exempt(&self, a: u32, b: u32) -> bool {
+        self.is_silenced(a, b) || !can_talk(&self.plan, a, b)
+    }
+
+    /// Whether one of two nodes may have nothing to say any more.
+    fn is_silenced(&self, a: u32, b: u32) -> bool {
         let frozen = |node: u32| self.hosts[node as usize].frozen;
         let rotten = |node: u32| self.ledger.rotten.contains(&node);
-        frozen(a) || frozen(b) || rotten(a) || rotten(b) || !can_talk(&self.plan, a, b)
+        frozen(a) || frozen(b) || rotten(a) || rotten(b)
     }
 
     /// Takes the flows of which nothing can be expected out of the account.
@@ -216,21 +222,6 @@ impl<S: Subject> World<S> {
             }
         }
     }
-}
-
-/// Whether a plan leaves two nodes a way to talk: one network, a common version, and a link that does
-/// not lose everything in either direction.
-fn can_talk(plan: &Plan, a: u32, b: u32) -> bool {
-    let (Some(left), Some(right)) = (plan.node(a), plan.node(b)) else { return false };
-    let own = |versions: Option<(u8, u8)>| versions.unwrap_or((0, u8::MAX));
-    let (low, high) = (own(left.versions), own(right.versions));
-    left.network == right.network
-        && low.0.max(high.0) <= low.1.min(high.1)
-        && plan.links.iter().any(|link| {
-            let whole =
-                link.loss_there_ppm < 1_000_000 && (link.spec().shared || link.loss_back_ppm < 1_000_000);
-            whole && link.members.contains(&a) && link.members.contains(&b)
-        })
 }
 
 /// What the run came to.

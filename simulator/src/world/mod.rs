@@ -8,6 +8,7 @@
 mod calm;
 mod faults;
 mod host;
+mod reach;
 #[cfg(test)]
 mod tests;
 mod turn;
@@ -31,6 +32,7 @@ use crate::subject::Subject;
 use crate::trace::{StepRecord, Trace};
 
 use host::{Host, NEVER};
+use reach::Mesh;
 use work::Work;
 
 /// Attributes memory to nodes. The simulator allocates nothing on a node's behalf: whoever owns the
@@ -112,6 +114,7 @@ pub(super) struct World<S: Subject> {
     buf: Vec<u8>,
     work: Work,
     ledger: Ledger,
+    mesh: Mesh,
     registry: Registry,
     trace: Trace,
     events: u64,
@@ -176,6 +179,7 @@ impl<S: Subject> World<S> {
             buf: vec![0; BUFFER],
             work: Work::new(plan),
             ledger: Ledger::new(plan),
+            mesh: Mesh::of(plan),
             registry,
             trace: Trace::new(options.window.clone()),
             events: 0,
@@ -231,10 +235,8 @@ impl<S: Subject> World<S> {
                 }
             }
         }
-        if self.options.meter.is_some() {
-            for quarter in 1..=4 {
-                self.agenda.push(storm_us / 4 * quarter, Event::Quarter);
-            }
+        for quarter in 1..=4 {
+            self.agenda.push(storm_us / 4 * quarter, Event::Quarter);
         }
         self.agenda.push(storm_us, Event::StormEnds);
         if self.plan.expect.stop_early {

@@ -141,6 +141,8 @@ impl<S: Subject> World<S> {
             let report = &mut self.hosts[host as usize].report;
             report.packets_sent += 1;
             report.bytes_sent += bytes.len() as u64;
+            let (packets, sent) = &mut report.sent_by_quarter[self.quarter];
+            (*packets, *sent) = (*packets + 1, *sent + bytes.len() as u64);
             self.pool.chain = chain;
             let mut out = Outbox { pool: &mut self.pool, agenda: &mut self.agenda, wrap: Event::Arrive };
             self.net.send(self.now_us, at, host, to, bytes, &mut out);

@@ -142,7 +142,8 @@ pub(crate) const LAYERS: &[(&str, &[&str])] = &[
     ("identity", &["crypto", "store"]),
     ("session", &["crypto", "store", "identity"]),
     ("link", &["crypto", "store", "identity"]),
-    ("node", &["crypto", "store", "identity", "session", "link"]),
+    ("routing", &["crypto", "store", "identity"]),
+    ("node", &["crypto", "store", "identity", "session", "link", "routing"]),
 ];
 
 /// The crates of the workspace, each with those that it may depend on, tests not counted.

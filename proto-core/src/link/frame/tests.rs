@@ -95,8 +95,9 @@ fn hex(bytes: &[u8]) -> std::string::String {
 #[test]
 fn golden_vectors() {
     let part = Fragment { total_len: 1_048_576, symbol_size: 1_150, block: 2, symbol: 1_030 };
-    let plain = MessageHeader { space: ORDINARY, seq: 5, back: None, fragment: None };
-    let cases: [(Said, &str); 16] = [
+    let plain =
+        MessageHeader { channel: Channel::Application, space: ORDINARY, seq: 5, back: None, fragment: None };
+    let cases: [(Said, &str); 18] = [
         (Said::Padding(3), "000000"),
         (Said::Ping, "01"),
         (Said::Ack { path: 3, delay_us: 8_000, ranges: vec![(100, 107)] }, "0203406b43e80007"),
@@ -113,7 +114,21 @@ fn golden_vectors() {
         (Said::Close(2), "0902"),
         (Said::Refused(0, 64), "0a004040"),
         (Said::Message(plain, b"hi".to_vec()), "1105026869"),
-        (Said::Message(MessageHeader { space: DURABLE, back: Some(0), ..plain }, vec![]), "17050000"),
+        (Said::Message(MessageHeader { channel: Channel::Routing, ..plain }, b"hi".to_vec()), "2105026869"),
+        (
+            Said::Message(
+                MessageHeader { channel: Channel::Routing, fragment: Some(part), ..plain },
+                vec![1],
+            ),
+            "2905801000 00447e02 4406 0101",
+        ),
+        (
+            Said::Message(
+                MessageHeader { channel: Channel::Application, space: DURABLE, back: Some(0), ..plain },
+                vec![],
+            ),
+            "17050000",
+        ),
         (
             Said::Message(MessageHeader { back: Some(3), fragment: Some(part), ..plain }, vec![1]),
             "1d0503 80100000 447e 02 4406 0101",
@@ -133,9 +148,11 @@ fn golden_vectors() {
 #[test]
 fn unknown_and_out_of_range_are_refused() {
     use FrameError::{Malformed, UnknownKind};
-    let cases: [(&[u8], FrameError, &str); 12] = [
+    let cases: [(&[u8], FrameError, &str); 14] = [
         (&[0x0b], UnknownKind(0x0b), "no such kind"),
-        (&[0x20], UnknownKind(0x20), "no such kind"),
+        (&[0x22, 1], UnknownKind(0x22), "routing has no durable messages"),
+        (&[0x24, 1, 0], UnknownKind(0x24), "nor ordered ones"),
+        (&[0x30], UnknownKind(0x30), "no such kind"),
         (&[0x7f], UnknownKind(0x7f), "the last that cannot be skipped"),
         (&[0x80, 2, 0], Malformed, "a skippable frame longer than the packet"),
         (&[0x02, 8, 0, 0, 0, 0], Malformed, "no such path"),
@@ -189,11 +206,12 @@ fn header() -> impl Strategy<Value = MessageHeader> {
     let fragment = (any::<u32>(), 1..=u16::MAX, any::<u16>(), any::<u16>()).prop_map(
         |(total_len, symbol_size, block, symbol)| Fragment { total_len, symbol_size, block, symbol },
     );
-    (0..=1u8, number(), prop::option::of(any::<u64>()), prop::option::of(fragment)).prop_map(
+    (0..=2u8, number(), prop::option::of(any::<u64>()), prop::option::of(fragment)).prop_map(
         |(space, seq, back, fragment)| MessageHeader {
-            space,
+            channel: if space == 2 { Channel::Routing } else { Channel::Application },
+            space: space % 2,
             seq,
-            back: back.map(|back| back % (seq + 1)),
+            back: back.filter(|_| space < 2).map(|back| back % (seq + 1)),
             fragment,
         },
     )

@@ -1,6 +1,6 @@
 //! Writers of frames. Each writes all of its frame or nothing.
 
-use super::{DURABLE, MessageHeader, kind};
+use super::{Channel, DURABLE, MessageHeader, kind};
 use crate::codec::{NoRoom, Writer, varint_len};
 use crate::ids::PathId;
 
@@ -203,7 +203,11 @@ pub fn write_message_header(
     len: Option<usize>,
 ) -> Result<(), NoRoom> {
     let bit = |set: bool, bit: u8| if set { bit } else { 0 };
-    let kind = kind::MESSAGE
+    let channel = match header.channel {
+        Channel::Application => kind::MESSAGE,
+        Channel::Routing => kind::ROUTING,
+    };
+    let kind = channel
         | bit(len.is_some(), kind::LEN)
         | bit(header.space == DURABLE, kind::DURABLE)
         | bit(header.back.is_some(), kind::ORDERED)

@@ -127,7 +127,7 @@ impl Outbox {
         let (before, orphan) = (entry.before, entry.orphan);
         match entry.manner {
             Manner::Durable => self.ask_later(now, index),
-            Manner::Datagram | Manner::Plain | Manner::Ordered(_) => {
+            Manner::Datagram | Manner::Plain | Manner::Routing | Manner::Ordered(_) => {
                 if before == UNNUMBERED || orphan && before < floor_heard {
                     self.finish(budget, index, Outcome::Delivered);
                 } else if orphan {
@@ -220,19 +220,17 @@ impl Outbox {
         while let Some(index) = next.take() {
             let list = self.queue.get(index).map_or(ListId::OUT, Entry::list);
             let Some(entry) = self.release(budget, index) else { return };
-            if entry.manner != Manner::Datagram {
-                self.receipt(entry.tag, outcome);
-            }
+            self.say_end(&entry, outcome);
             match entry.manner {
                 Manner::Datagram => {}
                 Manner::Durable => self.end_durable(&entry, outcome),
-                Manner::Plain | Manner::Ordered(_) if entry.seq == UNNUMBERED => {
+                Manner::Plain | Manner::Routing | Manner::Ordered(_) if entry.seq == UNNUMBERED => {
                     if let (Manner::Ordered(stream), Some(streams)) = (entry.manner, &mut self.streams) {
                         streams.unqueued(stream);
                     }
                     self.sort_in(list);
                 }
-                Manner::Plain => self.end_number(&entry, outcome),
+                Manner::Plain | Manner::Routing => self.end_number(&entry, outcome),
                 Manner::Ordered(stream) => {
                     self.end_number(&entry, outcome);
                     next =
@@ -241,6 +239,18 @@ impl Outbox {
             }
         }
         self.streams.take_if(|streams| streams.is_empty());
+    }
+
+    fn say_end(&mut self, entry: &Entry, outcome: Outcome) {
+        match entry.manner {
+            Manner::Datagram => {}
+            Manner::Plain | Manner::Ordered(_) | Manner::Durable => self.receipt(entry.tag, outcome),
+            Manner::Routing => {
+                self.routing.remove(&entry.tag);
+                let (tag, arrived) = (entry.tag, outcome == Outcome::Delivered);
+                self.actions.push_back(OutboxAction::Settled { tag, arrived });
+            }
+        }
     }
 
     /// An ordinary number is done with. If it may not have arrived, the peer must not wait for it, and keeps what it has of

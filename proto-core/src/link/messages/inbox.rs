@@ -13,7 +13,7 @@ use crate::bounded::{Seen, Window};
 use crate::codec::Writer;
 use crate::drops::Drop;
 use crate::ids::{DeviceId, NodeId};
-use crate::link::frame::{self, DURABLE, Fragment, MessageHeader, ORDINARY};
+use crate::link::frame::{self, Channel, DURABLE, Fragment, MessageHeader, ORDINARY};
 use crate::link::path::{Fate, Piece};
 use crate::machine::Cx;
 use crate::node::input::Delivery;
@@ -247,7 +247,7 @@ impl Inbox {
         }
         let payload = Bytes::copy_from_slice(data);
         if direct {
-            self.deliver(cx, budget, header.seq, header.back.is_some(), payload);
+            self.deliver(cx, budget, header, payload);
         } else if header.space == DURABLE {
             self.keep_safe(cx, budget, header.seq, payload);
         } else {
@@ -297,7 +297,7 @@ impl Inbox {
         } else if self.is_turn(header) || cx.zoo.has(Bug::OrderIgnored) {
             budget.give(&mut self.usage, payload.len(), false);
             self.ordinary.notice.touch();
-            self.deliver(cx, budget, header.seq, header.back.is_some(), payload);
+            self.deliver(cx, budget, header, payload);
         } else {
             self.hold(header, payload);
         }
@@ -334,9 +334,13 @@ impl Inbox {
     }
 
     /// Delivers a message, then whatever waited for it, and so on.
-    fn deliver(&mut self, cx: &mut Cx<'_>, budget: &mut Budget, seq: u64, ordered: bool, payload: Bytes) {
+    fn deliver(&mut self, cx: &mut Cx<'_>, budget: &mut Budget, header: &MessageHeader, payload: Bytes) {
+        let seq = header.seq;
         self.ordinary.mark(cx.limits.message_window, seq);
-        self.give_out(seq, ordered, payload);
+        match header.channel {
+            Channel::Application => self.give_out(seq, header.back.is_some(), payload),
+            Channel::Routing => self.actions.push_back(InboxAction::ForRouting { payload }),
+        }
         if self.held.is_none() {
             return;
         }

@@ -85,6 +85,13 @@ pub enum OutboxAction {
         /// Its fate.
         outcome: Outcome,
     },
+    /// What became of a message for the peer's routing.
+    Settled {
+        /// Its number.
+        tag: u64,
+        /// Whether it arrived.
+        arrived: bool,
+    },
     /// Make this durable, then call [`Outbox::on_stored`] with `slot`. Order matters.
     Store {
         /// This half's number for the write.
@@ -105,6 +112,11 @@ pub enum InboxAction {
         seq: u64,
         /// It was shown before a restart and never confirmed.
         again: bool,
+        /// The bytes.
+        payload: Bytes,
+    },
+    /// Give this to routing.
+    ForRouting {
         /// The bytes.
         payload: Bytes,
     },

@@ -1,9 +1,11 @@
 //! The sending half towards one peer: what it holds, how messages come in, what it says outward.
 
 use alloc::boxed::Box;
-use alloc::collections::{BinaryHeap, VecDeque};
+use alloc::collections::{BTreeMap, BinaryHeap, VecDeque};
 use alloc::vec::Vec;
 use core::cmp::Reverse;
+
+use bytes::Bytes;
 
 use super::durable::Durable;
 use super::queue::{Entry, Kind, ListId, MOST, Manner, Queue};
@@ -41,6 +43,8 @@ pub struct Outbox {
     pub(super) numbers: Numbers,
     pub(super) streams: Option<Box<Streams>>,
     pub(super) durable: Option<Box<Durable>>,
+    /// Where the messages for the peer's routing are, by their tags.
+    pub(super) routing: BTreeMap<u64, u32>,
     /// The floor of ordinary numbers: told when a number that was sent is given up.
     pub(super) floor: Floor,
     pub(super) timers: BinaryHeap<Timer>,
@@ -67,6 +71,7 @@ impl Outbox {
             numbers: Numbers::new(),
             streams: None,
             durable: None,
+            routing: BTreeMap::new(),
             floor: Floor::default(),
             timers: BinaryHeap::new(),
             schedule: Schedule::default(),
@@ -138,7 +143,9 @@ impl Outbox {
         self.set_timer(index, expires);
         match manner {
             Manner::Datagram => self.queue.push_back(ListId::of(Kind::Small, send.class), index),
-            Manner::Plain => self.queue.push_back(ListId::of(self.kind_of(len), send.class), index),
+            Manner::Plain | Manner::Routing => {
+                self.queue.push_back(ListId::of(self.kind_of(len), send.class), index);
+            }
             Manner::Ordered(stream) => {
                 let wish = self.list_of_ordered(len, send.class);
                 let list = self.streams.get_or_insert_default().queue(stream, wish);
@@ -147,6 +154,40 @@ impl Outbox {
             Manner::Durable => self.reserve_and_store(index, lifetime),
         }
         Ok(())
+    }
+
+    /// Takes in a message for the peer's routing, as [`Outbox::push`] does; [`OutboxAction::Settled`] says what became of it.
+    ///
+    /// # Errors
+    /// [`Refused::Oversize`], [`Refused::QueueFull`]; nothing has changed then.
+    pub fn push_routing(
+        &mut self,
+        cx: &mut Cx<'_>,
+        budget: &mut Budget,
+        (tag, class, payload): (u64, Class, Bytes),
+    ) -> Result<(), Refused> {
+        let limit = self.largest(cx, Delivery::Message, 0);
+        if payload.len() as u64 > limit {
+            cx.drops.count(Drop::Oversize);
+            return Err(Refused::Oversize { limit });
+        }
+        if self.queue.len() >= MOST || !budget.take(&mut self.usage, payload.len(), false) {
+            cx.drops.count(Drop::QueueFull);
+            return Err(Refused::QueueFull);
+        }
+        let (expires, len) = (cx.now + class.lifetime(), payload.len());
+        let index = self.queue.insert(Entry::new(payload, tag, Manner::Routing, class, expires));
+        self.set_timer(index, expires);
+        self.queue.push_back(ListId::of(self.kind_of(len), class), index);
+        self.routing.insert(tag, index);
+        Ok(())
+    }
+
+    /// Gives up a message for the peer's routing, if it is not finished.
+    pub fn withdraw(&mut self, budget: &mut Budget, tag: u64) {
+        if let Some(&index) = self.routing.get(&tag) {
+            self.finish(budget, index, Outcome::Cancelled);
+        }
     }
 
     /// Small messages and those that need symbols wait apart, so neither blocks the other.
@@ -313,6 +354,14 @@ impl Outbox {
                 assert_eq!(self.numbers.find(entry.seq), Some(index), "number {} is lost", entry.seq);
             }
             assert!(!entry.acked || entry.sent);
+            if entry.manner == Manner::Routing {
+                assert_eq!(
+                    self.routing.get(&entry.tag),
+                    Some(&index),
+                    "message {} of routing is lost",
+                    entry.tag
+                );
+            }
             if let Some(fragments) = &entry.fragments {
                 fragments.check(self.path.loss_ppm);
             }
@@ -331,7 +380,7 @@ impl Outbox {
 /// The message space of a manner, as on the wire.
 pub(super) fn space_of(manner: Manner) -> u8 {
     match manner {
-        Manner::Datagram | Manner::Plain | Manner::Ordered(_) => ORDINARY,
+        Manner::Datagram | Manner::Plain | Manner::Routing | Manner::Ordered(_) => ORDINARY,
         Manner::Durable => DURABLE,
     }
 }

@@ -9,7 +9,7 @@ use super::outbox::{Outbox, classes, space_of};
 use super::queue::{Entry, Kind, ListId, Manner, UNNUMBERED};
 use super::{Budget, Filled, PathInfo};
 use crate::codec::{Writer, varint_len};
-use crate::link::frame::{self, DURABLE, MessageHeader, ORDINARY};
+use crate::link::frame::{self, Channel, DURABLE, MessageHeader, ORDINARY};
 use crate::link::path::Piece;
 use crate::machine::Cx;
 use crate::node::input::Class;
@@ -194,7 +194,7 @@ impl Outbox {
         let window = u64::from(params.message_window).max(1);
         match entry.manner {
             Manner::Datagram => true,
-            Manner::Plain | Manner::Ordered(_) => {
+            Manner::Plain | Manner::Routing | Manner::Ordered(_) => {
                 self.numbers.span() + u64::from(self.keeps_number_from(list)) < window
             }
             Manner::Durable => self.durable.as_ref().is_some_and(|durable| durable.within(entry.seq, window)),
@@ -264,7 +264,7 @@ impl Outbox {
         let fresh = entry.seq == UNNUMBERED;
         let seq = if fresh { self.numbers.next() } else { entry.seq };
         let back = match entry.manner {
-            Manner::Datagram | Manner::Plain | Manner::Durable => None,
+            Manner::Datagram | Manner::Plain | Manner::Routing | Manner::Durable => None,
             Manner::Ordered(stream) => {
                 let before = match (&self.streams, fresh) {
                     (Some(streams), true) => streams.last(stream),
@@ -273,7 +273,8 @@ impl Outbox {
                 Some(if before == UNNUMBERED { 0 } else { seq.saturating_sub(before) })
             }
         };
-        MessageHeader { space: space_of(entry.manner), seq, back, fragment: None }
+        let channel = if entry.manner == Manner::Routing { Channel::Routing } else { Channel::Application };
+        MessageHeader { channel, space: space_of(entry.manner), seq, back, fragment: None }
     }
 
     /// Writes the first message of `list` whole, or turns it into symbols.

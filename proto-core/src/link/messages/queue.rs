@@ -89,6 +89,8 @@ pub(super) enum Manner {
     Datagram,
     /// Ordinary number, no order.
     Plain,
+    /// As `Plain`, for the receiver's routing.
+    Routing,
     /// Ordinary number, ordered within a stream.
     Ordered(u16),
     /// Durable number.

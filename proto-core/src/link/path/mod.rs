@@ -47,6 +47,8 @@ use crate::node::input::{LinkInfo, Medium};
 use crate::time::{Duration, Instant};
 use crate::wake::{Reason, Wake};
 
+/// A path over other nodes is not asked whether it works while nobody uses it.
+const NEVER: Duration = Duration::from_secs(1 << 40);
 /// More of the timer's waiting time than this is never added by doubling it.
 const LONGEST_PATIENCE: Duration = Duration::from_secs(1);
 /// Late answers double the patience up to so many times, and up to so long: from 75 ms to over a minute.
@@ -112,7 +114,7 @@ impl Path {
         let mut path = Path {
             most_in_flight: limits.in_flight,
             most_ranges: limits.ack_ranges,
-            keepalive: limits.keepalive,
+            keepalive: if link.medium == Medium::Mesh { NEVER } else { limits.keepalive },
             backoff: 0,
             late: 0,
             patient_from: 0,

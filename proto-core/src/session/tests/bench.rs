@@ -166,6 +166,7 @@ impl Make {
                 packet_bytes: 1400,
                 message_window: 64,
                 fountain: true,
+                routing: false,
             },
             known: self.known.clone(),
         };

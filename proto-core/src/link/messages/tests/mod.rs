@@ -17,6 +17,7 @@ mod devices;
 mod figures;
 mod lives;
 mod once;
+mod routing;
 mod streams;
 
 mod room;
@@ -57,6 +58,7 @@ pub(super) fn params(limits: &Limits, fountain: bool) -> PeerParams {
         packet_bytes: limits.packet_bytes,
         message_window: limits.message_window,
         fountain,
+        routing: true,
     }
 }
 
@@ -108,6 +110,8 @@ pub(super) struct End {
     pub(super) quick_disk: bool,
     pub(super) delivered: Vec<(Delivery, u64, bool, Bytes)>,
     pub(super) receipts: Vec<(u64, Outcome)>,
+    pub(super) settled: Vec<(u64, bool)>,
+    pub(super) for_routing: Vec<Bytes>,
 }
 
 /// The device that the other end is, unless a test says otherwise.
@@ -135,6 +139,8 @@ impl End {
             quick_disk: true,
             delivered: vec![],
             receipts: vec![],
+            settled: vec![],
+            for_routing: vec![],
             limits,
             peer,
         }
@@ -170,6 +176,7 @@ impl End {
             while let Some(action) = self.outbox.poll() {
                 match action {
                     OutboxAction::Receipt { tag, outcome } => self.receipts.push((tag, outcome)),
+                    OutboxAction::Settled { tag, arrived } => self.settled.push((tag, arrived)),
                     OutboxAction::Store { slot, record } => {
                         self.disk.push(record);
                         self.slots.push_back((Half::Out, slot));
@@ -181,6 +188,7 @@ impl End {
                     InboxAction::Deliver { delivery, seq, again, payload } => {
                         self.delivered.push((delivery, seq, again, payload));
                     }
+                    InboxAction::ForRouting { payload } => self.for_routing.push(payload),
                     InboxAction::Store { slot, record } => {
                         self.disk.push(record);
                         self.slots.push_back((Half::In, slot));

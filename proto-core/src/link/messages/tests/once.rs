@@ -253,7 +253,13 @@ fn an_announcement_costs_what_it_brings() {
     let mut w = Writer::new(&mut buf);
     let fragment =
         crate::link::frame::Fragment { total_len: 16 << 20, symbol_size: 1_000, block: 0, symbol: 5 };
-    let header = crate::link::frame::MessageHeader { space: 0, seq: 0, back: None, fragment: Some(fragment) };
+    let header = crate::link::frame::MessageHeader {
+        channel: Default::default(),
+        space: 0,
+        seq: 0,
+        back: None,
+        fragment: Some(fragment),
+    };
     crate::link::frame::write_message(&mut w, &header, true, &[7; 1_000]).unwrap();
     let len = w.len();
     b.receive(&buf[..len]);
@@ -278,7 +284,13 @@ fn contradictions_and_nonsense_are_counted() {
     ];
     let mut violations = vec![];
     for fragment in cases {
-        let header = MessageHeader { space: 0, seq: 3, back: None, fragment: Some(fragment) };
+        let header = MessageHeader {
+            channel: Default::default(),
+            space: 0,
+            seq: 3,
+            back: None,
+            fragment: Some(fragment),
+        };
         assert!(b.inbox.on_message(cx!(b), &mut b.receiving, &header, &[1; 1_000]));
         b.settle();
         violations.push(b.drops.get(Drop::ProtocolViolation));
@@ -298,6 +310,7 @@ fn a_packet_of_empty_messages_does_not_fill_the_memory() {
     let mut w = Writer::new(&mut packet);
     for seq in 0..700 {
         let header = crate::link::frame::MessageHeader {
+            channel: Default::default(),
             space: crate::link::frame::ORDINARY,
             seq,
             back: None,
@@ -325,7 +338,13 @@ fn repair_symbols_are_nothing_to_a_node_without_fountain_code() {
         let (_, mut b) = pair(&limits, true);
         let mut symbol = |symbol: u16, data: &[u8]| {
             let fragment = Fragment { total_len: 2_000, symbol_size: 1_000, block: 0, symbol };
-            let header = MessageHeader { space: 0, seq: 3, back: None, fragment: Some(fragment) };
+            let header = MessageHeader {
+                channel: Default::default(),
+                space: 0,
+                seq: 3,
+                back: None,
+                fragment: Some(fragment),
+            };
             assert!(b.inbox.on_message(cx!(b), &mut b.receiving, &header, data));
             b.settle();
             (b.delivered.len(), b.drops.get(Drop::ProtocolViolation))

@@ -1,0 +1,89 @@
+//! What the links are given to send: by the application, and by routing, which also asks how a neighbour is reached.
+
+use bytes::Bytes;
+
+use crate::ids::{LinkId, PeerSlot};
+use crate::link::Links;
+use crate::machine::Cx;
+use crate::node::input::{Class, Send};
+use crate::node::output::Refused;
+use crate::time::Duration;
+
+/// How a peer is reached now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct WayQuality {
+    /// The smoothed round trip, or the link's word where nothing was measured.
+    pub srtt: Duration,
+    /// Packets lost on the way there, of a million.
+    pub loss_ppm: u32,
+    /// The link's rate in bits a second, where the hardware fixes it.
+    pub rate_bps: Option<u64>,
+}
+
+impl Links {
+    /// Takes something to send.
+    ///
+    /// # Errors
+    /// [`Refused`] says why not; nothing was kept then.
+    pub fn send(&mut self, cx: &mut Cx<'_>, peer: PeerSlot, send: Send) -> Result<(), Refused> {
+        let room = self.room(cx.limits, peer);
+        let Some(entry) = self.peers.get_mut(usize::from(peer.0)).and_then(Option::as_mut) else {
+            return Err(Refused::UnknownPeer);
+        };
+        entry.outbox.push(cx, &mut self.sending, send, room)?;
+        self.has_more_to_send(cx, peer);
+        Ok(())
+    }
+
+    fn has_more_to_send(&mut self, cx: &Cx<'_>, peer: PeerSlot) {
+        let Some(entry) = self.peers.get_mut(usize::from(peer.0)).and_then(Option::as_mut) else { return };
+        if entry.queued {
+            // It is to be asked for a packet already, and states all its deadlines then. Until then only
+            // the outbox's can have come nearer.
+            let wake = entry.outbox.next_wake();
+            if !wake.is_due(cx.now) {
+                self.deadlines.set(peer.0, wake);
+            }
+            self.enlist(peer, true);
+        } else {
+            self.touch(cx, peer);
+        }
+    }
+
+    /// Takes a message for the routing of a peer that takes part in it. [`Action::Settled`] says what became of it.
+    ///
+    /// # Errors
+    /// [`Refused`] says why not; nothing was kept then.
+    pub fn send_routing(
+        &mut self,
+        cx: &mut Cx<'_>,
+        peer: PeerSlot,
+        message: (u64, Class, Bytes),
+    ) -> Result<(), Refused> {
+        let entry = self.peers.get_mut(usize::from(peer.0)).and_then(Option::as_mut);
+        let Some(entry) = entry.filter(|entry| entry.params.routing) else {
+            return Err(Refused::UnknownPeer);
+        };
+        entry.outbox.push_routing(cx, &mut self.sending, message)?;
+        self.has_more_to_send(cx, peer);
+        Ok(())
+    }
+
+    /// Gives up a message for the routing of a peer, if it is not finished.
+    pub fn withdraw(&mut self, cx: &mut Cx<'_>, peer: PeerSlot, tag: u64) {
+        if let Some(entry) = self.peers.get_mut(usize::from(peer.0)).and_then(Option::as_mut) {
+            entry.outbox.withdraw(&mut self.sending, tag);
+            self.touch(cx, peer);
+        }
+    }
+
+    /// How a peer is reached directly: by the fastest way that works, and nothing when none does.
+    #[must_use]
+    pub fn quality(&self, peer: PeerSlot) -> Option<WayQuality> {
+        let entry = self.peers.get(usize::from(peer.0))?.as_ref().filter(|entry| entry.up)?;
+        let direct = entry.ways.iter().filter(|way| way.is_usable() && way.link != LinkId::MESH);
+        let way = direct.min_by_key(|way| way.path.rtt())?;
+        let rate_bps = self.links.get(&way.link)?.info.rate_bps;
+        Some(WayQuality { srtt: way.path.rtt(), loss_ppm: way.path.loss_ppm(), rate_bps })
+    }
+}

@@ -1,0 +1,187 @@
+//! The way over other nodes, as one more link.
+//!
+//! To sessions and links the whole mesh looks like one cable, [`LinkId::MESH`], on which every router has its name as address: a
+//! handshake, a message in parts or a path that dies goes over it as over any other. What leaves by it is handed to routing as
+//! a packet, what routing delivers comes in by it; relays see names and sealed bytes. So what is between two ends is held by the
+//! same code however many hops lie between them. A peer that can be reached directly never uses it: a packet in a packet to
+//! the same neighbour would have no end.
+
+use bytes::Bytes;
+
+use crate::identity::Checker;
+use crate::ids::{Addr, LinkId, NodeId, PeerSlot, RouterId};
+use crate::link;
+use crate::machine::Machine;
+use crate::node::input::{LinkInfo, Medium};
+use crate::node::{Class, Node};
+use crate::routing::metric::Quality;
+use crate::routing::{self, Routing};
+use crate::session;
+use crate::time::{Duration, Instant};
+use crate::wake::Wake;
+
+/// The largest packet between two ends, in bytes: with a relay's head and seal it fits an Ethernet or Wi-Fi frame. Where a hop
+/// takes less the link there sends it in parts.
+const MESH_MTU: u16 = 1_200;
+/// The first guess of how long a packet takes, until it was measured.
+const MESH_DELAY: Duration = Duration::from_millis(50);
+
+impl Node {
+    /// The mesh can be used as soon as there is a link of its own.
+    pub(super) fn mesh_up(&mut self, now: Instant) {
+        let Some(routing) = &self.routing else { return };
+        if self.link_infos.contains_key(&LinkId::MESH) {
+            return;
+        }
+        let info = LinkInfo {
+            medium: Medium::Mesh,
+            mtu: MESH_MTU,
+            rate_bps: None,
+            delay: MESH_DELAY,
+            cost: 0,
+            segments: 1,
+            local: address(routing.router()),
+        };
+        self.link_infos.insert(LinkId::MESH, info.clone());
+        self.links_handle(now, link::Input::LinkUp { link: LinkId::MESH, info: info.clone() });
+        self.sessions_handle(now, session::Input::LinkUp { link: LinkId::MESH, info });
+    }
+
+    pub(super) fn routing_handle(&mut self, now: Instant, input: routing::Input<'_>) {
+        if let Some(routing) = &mut self.routing {
+            let mut cx = super::cx(now, &mut self.routing_rng, &self.limits, &mut self.drops, self.zoo);
+            routing.handle(&mut cx, input);
+        }
+    }
+
+    pub(super) fn routing_poll(&mut self) -> Option<routing::Action> {
+        self.routing.as_mut()?.poll()
+    }
+
+    pub(super) fn routing_wake(&mut self, now: Instant) {
+        if let Some(routing) = &mut self.routing
+            && routing.next_wake().is_due(now)
+        {
+            let mut cx = super::cx(now, &mut self.routing_rng, &self.limits, &mut self.drops, self.zoo);
+            routing.wake(&mut cx);
+        }
+    }
+
+    pub(super) fn routing_next_wake(&self) -> Wake {
+        self.routing.as_ref().map_or(Wake::Idle, |routing| routing.next_wake())
+    }
+
+    /// A message for routing has come from a peer.
+    pub(super) fn for_routing(&mut self, now: Instant, peer: PeerSlot, payload: Bytes) {
+        let Some(routing) = &mut self.routing else { return };
+        let mut cx = super::cx(now, &mut self.routing_rng, &self.limits, &mut self.drops, self.zoo);
+        let checker: Checker<'_> = self.sessions.checker(now);
+        routing.handle(&mut cx, routing::Input::Message { peer, payload, checker });
+    }
+
+    pub(super) fn route_routing(&mut self, now: Instant, action: routing::Action) {
+        match action {
+            routing::Action::Send { peer, tag, class, payload } => {
+                let mut cx = super::cx(now, &mut self.links_rng, &self.limits, &mut self.drops, self.zoo);
+                if self.links.send_routing(&mut cx, peer, (tag, class, payload)).is_err() {
+                    self.routing_handle(now, routing::Input::Settled { peer, tag, arrived: false });
+                }
+            }
+            routing::Action::Withdraw { peer, tag } => {
+                let cx = &mut super::cx(now, &mut self.links_rng, &self.limits, &mut self.drops, self.zoo);
+                self.links.withdraw(cx, peer, tag);
+            }
+            routing::Action::Measure { peer } => {
+                if let Some(link::WayQuality { srtt, loss_ppm, rate_bps }) = self.links.quality(peer) {
+                    let quality = Quality { srtt, loss_ppm, rate_bps };
+                    self.routing_handle(now, routing::Input::Measured { peer, quality });
+                }
+            }
+            routing::Action::Deliver { from, payload } => self.relayed.push_back((from, payload)),
+        }
+    }
+
+    /// What routing has delivered comes in by the mesh.
+    pub(super) fn take_relayed(&mut self, now: Instant) {
+        while !self.backlog && !self.outputs_are_full() {
+            let Some((from, payload)) = self.relayed.pop_front() else { return };
+            self.datagram(now, LinkId::MESH, address(from), &payload);
+            self.settle(now);
+        }
+    }
+
+    /// A packet leaves by the mesh.
+    pub(super) fn send_by_mesh(&mut self, now: Instant, to: Addr, packet: Bytes) {
+        if let Some(to) = router_at(to) {
+            self.routing_handle(now, routing::Input::Send { to, class: Class::Normal, payload: packet });
+        }
+    }
+
+    /// Whether a peer can be reached directly may have changed: then it is a neighbour, or not any more. Who was reached
+    /// directly and is not is looked for over others.
+    pub(super) fn note_nearness(&mut self, now: Instant, peer: PeerSlot) {
+        let Some(&router) = self.routers.get(&peer) else { return };
+        if self.links.quality(peer).is_some() {
+            self.routing_handle(now, routing::Input::NeighbourUp { peer, router });
+        } else {
+            self.routing_handle(now, routing::Input::NeighbourUnusable { peer });
+            self.links_handle(now, link::Input::AddPath { peer, link: LinkId::MESH, addr: address(router) });
+        }
+    }
+
+    /// A peer's session is new.
+    pub(super) fn is_router(&mut self, now: Instant, peer: PeerSlot, router: Option<RouterId>) {
+        self.is_no_router(now, peer);
+        if let Some(router) = router.filter(|_| self.routing.is_some()) {
+            self.routers.insert(peer, router);
+            if self.links.quality(peer).is_some() {
+                self.routing_handle(now, routing::Input::NeighbourUp { peer, router });
+            }
+        }
+    }
+
+    /// A peer's session is over.
+    pub(super) fn is_no_router(&mut self, now: Instant, peer: PeerSlot) {
+        if self.routers.remove(&peer).is_some() {
+            self.routing_handle(now, routing::Input::NeighbourDown { peer });
+        }
+    }
+
+    /// Whether a peer is reached over others and there is nothing for it: its session may end in silence.
+    pub(super) fn is_visit_over(&self, peer: PeerSlot) -> bool {
+        self.routers.contains_key(&peer)
+            && self.links.quality(peer).is_none()
+            && self.links.status(peer).is_none_or(|status| status.unsent_messages == 0)
+    }
+
+    /// The slot of a node to which something is to be sent: one that has none gets one if it is on the map.
+    pub(super) fn reach(&mut self, now: Instant, node: NodeId) -> Option<PeerSlot> {
+        if let Some(peer) = self.sessions.slot_of(&node) {
+            return Some(peer);
+        }
+        let routing = self.routing.as_ref()?;
+        let router = routing.devices(node).find(|&router| router != routing.router())?;
+        let key = routing.known(router)?.dh_key;
+        self.sessions_handle(
+            now,
+            session::Input::Visit { node, key, link: LinkId::MESH, addr: address(router) },
+        );
+        self.settle(now);
+        self.sessions.slot_of(&node)
+    }
+
+    /// The map, for operators and checkers; `None` for a node that takes no part in routing.
+    #[must_use]
+    pub fn routing(&self) -> Option<&Routing> {
+        self.routing.as_deref()
+    }
+}
+
+/// A router's address on the mesh.
+fn address(router: RouterId) -> Addr {
+    Addr::new(&router.0).unwrap_or(Addr::ANY)
+}
+
+fn router_at(addr: Addr) -> Option<RouterId> {
+    addr.as_bytes().try_into().ok().map(RouterId)
+}

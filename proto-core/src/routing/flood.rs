@@ -1,0 +1,258 @@
+//! How the map spreads: what came from one neighbour goes to all others, each part of it once.
+
+use bytes::Bytes;
+use core::cmp::Ordering;
+
+use super::database::Known;
+use super::message::{Entries, Keys, Message, Summary};
+use super::record::{Content, Part, RecordError, RecordKey, SignedRecord};
+use super::{Action, Routing};
+use crate::drops::Drop;
+use crate::identity::Checker;
+use crate::ids::{PeerSlot, RouterId};
+use crate::machine::Cx;
+use crate::node::input::Class;
+use crate::time::Duration;
+
+/// So long after a neighbour was told something it is told more, and as much again by chance: a lone word travels as fast as
+/// the links, and at a cold start one message carries what came from many.
+const GATHER: Duration = Duration::from_millis(3);
+/// So long after a message that the link did not take or gave up.
+const AFTER_FAILURE: Duration = Duration::from_millis(100);
+
+impl Routing {
+    pub(super) fn message(
+        &mut self,
+        cx: &mut Cx<'_>,
+        peer: PeerSlot,
+        payload: &Bytes,
+        checker: &Checker<'_>,
+    ) {
+        if !self.neighbours.contains_key(&peer) {
+            cx.drops.count(Drop::UnknownSession);
+            return;
+        }
+        match Message::decode(payload) {
+            Ok(Message::Records(records)) => self.records(cx, peer, payload, records, checker),
+            Ok(Message::Summary(summary)) => self.summary(cx, peer, summary),
+            Ok(Message::Request(keys)) => self.request(cx, peer, keys),
+            Ok(Message::Data(head, start)) => self.data(cx, peer, head, payload.slice(start..)),
+            Ok(Message::Skipped) => {}
+            Err(_) => cx.drops.count(Drop::ProtocolViolation),
+        }
+    }
+
+    fn records(
+        &mut self,
+        cx: &mut Cx<'_>,
+        peer: PeerSlot,
+        message: &Bytes,
+        records: Entries<'_>,
+        checker: &Checker<'_>,
+    ) {
+        for bytes in records {
+            let record = bytes.map_err(|_| RecordError::Malformed("list of records"));
+            match record.and_then(|bytes| SignedRecord::decode(message.slice_ref(bytes))) {
+                Ok(record) => self.record(cx, peer, &record, checker),
+                Err(RecordError::NewerVersion) => cx.drops.count(Drop::UnknownKind),
+                Err(RecordError::Malformed(_)) => {
+                    cx.drops.count(Drop::ProtocolViolation);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// One record from a neighbour. What is known already is not checked again.
+    fn record(&mut self, cx: &mut Cx<'_>, peer: PeerSlot, record: &SignedRecord, checker: &Checker<'_>) {
+        let (key, sequence) = (record.key, record.sequence);
+        if key.router == self.own.router {
+            self.own_came_back(cx, peer, record);
+            return;
+        }
+        let neighbour = self.neighbours.get_mut(&peer);
+        match self.database.compare(key, sequence) {
+            Ordering::Less => {
+                if let Some(neighbour) = neighbour {
+                    neighbour.owe(key);
+                    self.flood_soon(cx, peer);
+                }
+                return;
+            }
+            Ordering::Equal => {
+                if let Some(neighbour) = neighbour {
+                    neighbour.has(key);
+                }
+                return;
+            }
+            Ordering::Greater => {}
+        }
+        let Some(known) = self.author(cx, peer, record, checker) else { return };
+        self.checks += 1;
+        if !record.is_signed_by(&known.sign_key, self.network) {
+            cx.drops.count(Drop::RecordInvalid);
+            return;
+        }
+        if !self.database.fits(cx.limits, record) {
+            // Who has just come is not taken for one to whom nothing leads.
+            self.look_at_map(cx.now);
+        }
+        if !self.database.insert(cx.limits, record, known, self.own.router) {
+            cx.drops.count(Drop::RoutersFull);
+            return;
+        }
+        self.map = None;
+        self.owe_all(cx, key, Some(peer));
+    }
+
+    /// Whose record it is, if that is somebody whom we may believe.
+    fn author(
+        &mut self,
+        cx: &mut Cx<'_>,
+        peer: PeerSlot,
+        record: &SignedRecord,
+        checker: &Checker<'_>,
+    ) -> Option<Known> {
+        let before = self.database.known(record.key.router).copied();
+        let Content::Papers { certificate, membership } = &record.content else {
+            if before.is_none() {
+                self.ask_for(cx, peer, record.key);
+            }
+            return before;
+        };
+        self.checks += 1;
+        let shown = checker.verify(certificate, (!membership.is_empty()).then_some(membership.as_ref()));
+        let Ok(identity) = shown else {
+            cx.drops.count(Drop::CertificateInvalid);
+            return None;
+        };
+        let is_another = before.is_some_and(|before| before.sign_key != identity.sign_key);
+        if RouterId::of(identity.device) != record.key.router || is_another {
+            cx.drops.count(Drop::RecordInvalid);
+            return None;
+        }
+        let (node, device) = (identity.node, identity.device);
+        Some(Known { node, device, sign_key: identity.sign_key, dh_key: identity.dh_key })
+    }
+
+    /// A page came without papers to check it by: both are asked for, in this order.
+    fn ask_for(&mut self, cx: &mut Cx<'_>, peer: PeerSlot, key: RecordKey) {
+        let Some(neighbour) = self.neighbours.get_mut(&peer) else { return };
+        neighbour.want(RecordKey { part: Part::PAPERS, ..key });
+        neighbour.want(key);
+        self.flood_soon(cx, peer);
+    }
+
+    /// What carries our own name: ours, or the word of an earlier start, or of another instance of this identity.
+    fn own_came_back(&mut self, cx: &mut Cx<'_>, peer: PeerSlot, record: &SignedRecord) {
+        if self.database.sequence(record.key) == Some(record.sequence) {
+            if let Some(neighbour) = self.neighbours.get_mut(&peer) {
+                neighbour.has(record.key);
+            }
+            return;
+        }
+        self.checks += 1;
+        if !record.is_signed_by(&self.own.known.sign_key, self.network) {
+            cx.drops.count(Drop::RecordInvalid);
+            return;
+        }
+        if self.database.compare(record.key, record.sequence) == Ordering::Greater {
+            self.own.contradicted(cx.now, record.key.part, record.sequence);
+        } else if let Some(neighbour) = self.neighbours.get_mut(&peer) {
+            neighbour.owe(record.key);
+            self.flood_soon(cx, peer);
+        }
+    }
+
+    /// What a neighbour has: it is owed whatever it lacks. What it has and we lack it finds in our summary.
+    fn summary(&mut self, cx: &mut Cx<'_>, peer: PeerSlot, summary: Summary<'_>) {
+        let (from, to) = (summary.from, summary.to);
+        let mut theirs = alloc::collections::BTreeMap::new();
+        for entry in summary {
+            let Ok((key, sequence)) = entry else {
+                cx.drops.count(Drop::ProtocolViolation);
+                return;
+            };
+            theirs.insert(key, sequence);
+        }
+        let Some(neighbour) = self.neighbours.get_mut(&peer) else { return };
+        for (key, ours) in self.database.from(from).take_while(|&(key, _)| key <= to) {
+            match theirs.get(&key) {
+                Some(&has) if has >= ours => neighbour.has(key),
+                Some(_) | None => neighbour.owe(key),
+            }
+        }
+        self.flood_soon(cx, peer);
+    }
+
+    fn request(&mut self, cx: &mut Cx<'_>, peer: PeerSlot, keys: Keys<'_>) {
+        let Some(neighbour) = self.neighbours.get_mut(&peer) else { return };
+        for key in keys {
+            match key {
+                Ok(key) if self.database.sequence(key).is_some() => neighbour.owe(key),
+                Ok(_) => {}
+                Err(_) => {
+                    cx.drops.count(Drop::ProtocolViolation);
+                    break;
+                }
+            }
+        }
+        self.flood_soon(cx, peer);
+    }
+
+    /// A record is new: every neighbour needs it but the one that it came from.
+    pub(super) fn owe_all(&mut self, cx: &mut Cx<'_>, key: RecordKey, but: Option<PeerSlot>) {
+        let peers: alloc::vec::Vec<PeerSlot> = self.neighbours.keys().copied().collect();
+        for peer in peers {
+            let Some(neighbour) = self.neighbours.get_mut(&peer) else { continue };
+            if but == Some(peer) {
+                neighbour.has(key);
+            } else {
+                neighbour.owe(key);
+                self.flood_soon(cx, peer);
+            }
+        }
+    }
+
+    /// A neighbour is to be told something: when this turn is over, or a little later if it was told something just now.
+    pub(super) fn flood_soon(&mut self, cx: &mut Cx<'_>, peer: PeerSlot) {
+        let Some(neighbour) = self.neighbours.get_mut(&peer) else { return };
+        if neighbour.flood_at.is_none() && neighbour.has_work() {
+            let jitter = Duration::from_micros(cx.rng.below(GATHER.as_micros()));
+            let gathered = neighbour.flooded_at.map_or(cx.now, |at| at + GATHER + jitter);
+            neighbour.flood_at = Some(gathered.max(cx.now));
+            self.set_deadline(peer);
+        }
+    }
+
+    /// Tells a neighbour as much as may be under way to it.
+    pub(super) fn flood(&mut self, cx: &mut Cx<'_>, peer: PeerSlot) {
+        if let Some(neighbour) = self.neighbours.get_mut(&peer) {
+            neighbour.flooded_at = Some(cx.now);
+        }
+        loop {
+            let tag = self.tag();
+            let Some(neighbour) = self.neighbours.get_mut(&peer) else { return };
+            let Some(payload) = neighbour.next_message(&self.database, tag) else { return };
+            self.actions.push_back(Action::Send { peer, tag, class: Class::High, payload });
+        }
+    }
+
+    pub(super) fn settled(&mut self, cx: &mut Cx<'_>, peer: PeerSlot, tag: u64, arrived: bool) {
+        if let Some(id) = self.carried.remove(&tag) {
+            self.carried_on(cx, id, tag, arrived);
+        } else if let Some(neighbour) = self.neighbours.get_mut(&peer)
+            && neighbour.settled(tag, arrived)
+            && neighbour.has_work()
+        {
+            if arrived {
+                // It has waited for this one already: what is owed goes on at once.
+                neighbour.flood_at = None;
+                self.flood(cx, peer);
+            } else {
+                neighbour.flood_at = Some(cx.now + AFTER_FAILURE);
+            }
+            self.set_deadline(peer);
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! How a packet goes on: by the map, round what is broken, until the next one has it.
+
+use bytes::Bytes;
+
+use super::custody::{Alarm, Sent};
+use super::message::{Head, encode_data};
+use super::{Action, Routing};
+use crate::drops::Drop;
+use crate::ids::{PeerSlot, RouterId};
+use crate::machine::Cx;
+use crate::node::input::Class;
+use crate::time::{Duration, Instant};
+
+/// Routers on the longest way. The diameter of a square grid of 10,000 is 198.
+const MOST_HOPS: u8 = 255;
+/// How long to wait for a neighbour of which nothing was measured.
+const UNMEASURED: Duration = Duration::from_millis(500);
+
+impl Routing {
+    pub(super) fn send(&mut self, cx: &mut Cx<'_>, to: RouterId, class: Class, payload: Bytes) {
+        let from = self.own.router;
+        self.next_id = self.next_id.wrapping_add(1);
+        let head =
+            Head { to, from, id: self.next_id, hops: MOST_HOPS, class, broken: alloc::vec::Vec::new() };
+        self.take_over(cx, None, head, payload);
+    }
+
+    /// A packet from a neighbour: ours, or to be passed on.
+    pub(super) fn data(&mut self, cx: &mut Cx<'_>, peer: PeerSlot, head: Head, payload: Bytes) {
+        if head.to == self.own.router {
+            self.actions.push_back(Action::Deliver { from: head.from, payload });
+            return;
+        }
+        let Some(hops) = head.hops.checked_sub(1) else {
+            cx.drops.count(Drop::HopLimit);
+            return;
+        };
+        self.take_over(cx, Some(peer), Head { hops, ..head }, payload);
+    }
+
+    fn take_over(&mut self, cx: &mut Cx<'_>, from: Option<PeerSlot>, head: Head, payload: Bytes) {
+        match self.custody.take(cx.now, cx.limits, head, payload, from) {
+            Some(id) => self.dispatch(cx, id),
+            None => cx.drops.count(Drop::CustodyFull),
+        }
+    }
+
+    /// Gives a packet to the next router, if there is one that it was not given to.
+    fn dispatch(&mut self, cx: &mut Cx<'_>, id: u64) {
+        match self.exit(cx.now, id) {
+            Some((peer, router)) => self.give(cx, id, peer, router),
+            None => self.custody.wait(cx.now, id),
+        }
+    }
+
+    fn give(&mut self, cx: &mut Cx<'_>, id: u64, peer: PeerSlot, router: RouterId) {
+        let tag = self.tag();
+        let patience = self.patience(peer);
+        let Some(packet) = self.custody.get(id) else { return };
+        let (class, payload) = (packet.head.class, encode_data(&packet.head, &packet.payload));
+        self.custody.give(cx.now, cx.limits, id, Sent { peer, router, tag }, patience);
+        self.carried.insert(tag, id);
+        self.actions.push_back(Action::Send { peer, tag, class, payload });
+    }
+
+    fn patience(&self, peer: PeerSlot) -> Duration {
+        let quality = self.neighbours.get(&peer).and_then(|neighbour| neighbour.quality);
+        quality.map_or(UNMEASURED, |quality| quality.patience())
+    }
+
+    /// The neighbour by which a packet leaves: the first on the shortest way without what is broken and what was tried.
+    fn exit(&mut self, now: Instant, id: u64) -> Option<(PeerSlot, RouterId)> {
+        self.look_at_map(now);
+        let packet = self.custody.get(id)?;
+        let (graph, tree) = self.map.as_ref()?;
+        let (to, broken, tried) = (packet.head.to, &packet.head.broken, self.custody.tried(id));
+        let next = if broken.is_empty() && tried.is_empty() {
+            graph.first_hop(tree, to)?
+        } else {
+            graph.first_hop(&graph.tree(broken, tried), to)?
+        };
+        Some((*self.by_router.get(&next)?, next))
+    }
+
+    /// What became of the message with a packet.
+    pub(super) fn carried_on(&mut self, cx: &mut Cx<'_>, id: u64, tag: u64, arrived: bool) {
+        if arrived {
+            self.custody.drop(id);
+        } else if let Some(sent) = self.custody.get(id).and_then(|packet| packet.sent)
+            && sent.tag == tag
+        {
+            self.custody.mark_broken(self.own.router, id, sent.router);
+            self.dispatch(cx, id);
+        }
+    }
+
+    /// A neighbour cannot be reached: what it was given and has not taken goes another way.
+    pub(super) fn take_back(&mut self, cx: &mut Cx<'_>, peer: PeerSlot) {
+        for id in self.custody.given_to(peer) {
+            let Some(sent) = self.custody.get(id).and_then(|packet| packet.sent) else { continue };
+            self.withdraw(sent);
+            self.custody.mark_broken(self.own.router, id, sent.router);
+            self.dispatch(cx, id);
+        }
+    }
+
+    fn withdraw(&mut self, sent: Sent) {
+        self.carried.remove(&sent.tag);
+        self.actions.push_back(Action::Withdraw { peer: sent.peer, tag: sent.tag });
+    }
+
+    pub(super) fn custody_wake(&mut self, cx: &mut Cx<'_>) {
+        // Every arm moves the alarm into the future or drops the packet.
+        while let Some((id, alarm)) = self.custody.due(cx.now) {
+            match alarm {
+                Alarm::Expired => {
+                    if let Some(sent) = self.custody.get(id).and_then(|packet| packet.sent) {
+                        self.withdraw(sent);
+                    }
+                    self.custody.drop(id);
+                    cx.drops.count(Drop::Expired);
+                }
+                Alarm::Waiting => {
+                    self.custody.new_round(id);
+                    self.dispatch(cx, id);
+                }
+                Alarm::Slow(sent) => self.go_round(cx, id, sent),
+            }
+        }
+    }
+
+    /// A neighbour takes its time. If there is another way the packet takes it; otherwise it waits on.
+    fn go_round(&mut self, cx: &mut Cx<'_>, id: u64, sent: Sent) {
+        match self.exit(cx.now, id) {
+            Some((peer, router)) => {
+                self.withdraw(sent);
+                self.custody.mark_broken(self.own.router, id, sent.router);
+                self.give(cx, id, peer, router);
+            }
+            None => {
+                let patience = self.patience(sent.peer);
+                self.custody.be_patient(cx.now, id, patience);
+            }
+        }
+    }
+}

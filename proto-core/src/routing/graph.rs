@@ -1,0 +1,166 @@
+//! The shortest ways over the map (Dijkstra, "A note on two problems in connexion with graphs", 1959).
+//!
+//! A link counts only if both its ends list it: so nobody can be drawn to a router that does not know of it. Every hop costs
+//! something, and each router goes to the neighbour that is nearer by exactly the cost of the hop; with equal maps no way
+//! leads in a circle.
+
+use alloc::collections::BinaryHeap;
+use alloc::vec::Vec;
+use core::cmp::Reverse;
+
+use super::database::Database;
+use super::message::Broken;
+use super::metric::Cost;
+use crate::ids::RouterId;
+
+/// The distance of what cannot be reached.
+const NOWHERE: u64 = u64::MAX;
+/// No neighbour.
+const NOBODY: u32 = u32::MAX;
+
+/// A link to one of the routers, by its place.
+#[derive(Clone, Copy, Debug)]
+struct Edge {
+    to: u32,
+    cost: Cost,
+}
+
+/// All links that both ends list, and those of our own neighbours.
+#[derive(Debug, Default)]
+pub struct Graph {
+    /// Every router on the map, in ascending order; its place is its number here.
+    routers: Vec<RouterId>,
+    /// Where the links of each begin in `edges`; one more at the end.
+    starts: Vec<u32>,
+    edges: Vec<Edge>,
+    own: u32,
+}
+
+/// The shortest ways from here to everywhere.
+#[derive(Debug, Default)]
+pub struct Tree {
+    distance: Vec<u64>,
+    /// By which of our neighbours, by its place.
+    first_hop: Vec<u32>,
+}
+
+impl Graph {
+    /// The map of what is known. Our own neighbours are those that answer now, whatever was told of them; they count before they
+    /// list us.
+    #[must_use]
+    pub fn new(database: &Database, own: RouterId, neighbours: &[(RouterId, Cost)]) -> Graph {
+        let mut routers: Vec<RouterId> = database.routers().collect();
+        if let Err(at) = routers.binary_search(&own) {
+            routers.insert(at, own);
+        }
+        for &(neighbour, _) in neighbours {
+            if let Err(at) = routers.binary_search(&neighbour) {
+                routers.insert(at, neighbour);
+            }
+        }
+        let place = |router: RouterId| routers.binary_search(&router).ok().map(|place| place as u32);
+        let mut listed: Vec<(u32, Edge)> = Vec::new();
+        for (from, &router) in (0..).zip(&routers) {
+            let links = database.links(router);
+            listed
+                .extend(links.filter_map(|link| Some((from, Edge { to: place(link.to)?, cost: link.cost }))));
+        }
+        listed.sort_unstable_by_key(|&(from, edge)| (from, edge.to, edge.cost));
+        listed.dedup_by_key(|&mut (from, edge)| (from, edge.to));
+        let own = place(own).unwrap_or(NOBODY);
+        let both = |from: u32, to: u32| listed.binary_search_by_key(&(to, from), |&(f, e)| (f, e.to)).is_ok();
+        let near =
+            neighbours.iter().filter_map(|&(router, cost)| Some((own, Edge { to: place(router)?, cost })));
+        let mut kept: Vec<(u32, Edge)> = listed
+            .iter()
+            .filter(|(from, edge)| *from != own && both(*from, edge.to))
+            .copied()
+            .chain(near)
+            .collect();
+        kept.sort_unstable_by_key(|&(from, edge)| (from, edge.to));
+        let mut starts = Vec::with_capacity(routers.len() + 1);
+        let mut edges = Vec::with_capacity(kept.len());
+        for from in 0..=routers.len() as u32 {
+            starts.push(edges.len() as u32);
+            edges.extend(
+                kept.iter().skip(edges.len()).take_while(|&&(f, _)| f == from).map(|&(_, edge)| edge),
+            );
+        }
+        Graph { routers, starts, edges, own }
+    }
+
+    fn place(&self, router: RouterId) -> Option<usize> {
+        self.routers.binary_search(&router).ok()
+    }
+
+    fn edges(&self, from: u32) -> &[Edge] {
+        let bound = |place: usize| self.starts.get(place).map_or(0, |&start| start as usize);
+        self.edges.get(bound(from as usize)..bound(from as usize + 1)).unwrap_or(&[])
+    }
+
+    fn router(&self, place: u32) -> RouterId {
+        self.routers.get(place as usize).copied().unwrap_or(RouterId([0; 8]))
+    }
+
+    /// The shortest ways, without some links that are broken, and without some of our own neighbours.
+    #[must_use]
+    pub fn tree(&self, broken: &[Broken], without: &[RouterId]) -> Tree {
+        let mut tree = Tree {
+            distance: alloc::vec![NOWHERE; self.routers.len()],
+            first_hop: alloc::vec![NOBODY; self.routers.len()],
+        };
+        let mut open = BinaryHeap::new();
+        tree.reach(&mut open, self.own, 0, NOBODY);
+        while let Some(Reverse((distance, place))) = open.pop() {
+            if tree.distance.get(place as usize) != Some(&distance) {
+                continue;
+            }
+            let here = self.router(place);
+            let by = tree.first_hop.get(place as usize).copied().unwrap_or(NOBODY);
+            for edge in self.edges(place) {
+                let there = self.router(edge.to);
+                let excluded = place == self.own && without.contains(&there)
+                    || !broken.is_empty() && broken.contains(&Broken::between(here, there));
+                if !excluded {
+                    let first = if place == self.own { edge.to } else { by };
+                    tree.reach(&mut open, edge.to, distance + edge.cost.eighths(), first);
+                }
+            }
+        }
+        tree
+    }
+
+    /// Every router with whether the tree reaches it.
+    pub fn reached<'a>(&'a self, tree: &'a Tree) -> impl Iterator<Item = (RouterId, bool)> + 'a {
+        self.routers.iter().copied().zip(tree.distance.iter().map(|&distance| distance != NOWHERE))
+    }
+
+    /// Which of our neighbours is the first on the way to a router.
+    #[must_use]
+    pub fn first_hop(&self, tree: &Tree, to: RouterId) -> Option<RouterId> {
+        let first = *tree.first_hop.get(self.place(to)?)?;
+        (first != NOBODY).then(|| self.router(first))
+    }
+
+    /// How far a router is, in eighths of a microsecond.
+    #[must_use]
+    pub fn distance(&self, tree: &Tree, to: RouterId) -> Option<u64> {
+        tree.distance.get(self.place(to)?).copied().filter(|&distance| distance != NOWHERE)
+    }
+}
+
+impl Tree {
+    /// A way to `place` of this length. Of two that are equally long the one by the first neighbour counts.
+    fn reach(&mut self, open: &mut BinaryHeap<Reverse<(u64, u32)>>, place: u32, distance: u64, first: u32) {
+        let at = place as usize;
+        let (Some(known), Some(by)) = (self.distance.get_mut(at), self.first_hop.get_mut(at)) else { return };
+        if distance < *known {
+            *known = distance;
+            *by = first;
+            open.push(Reverse((distance, place)));
+        } else if distance == *known && first < *by {
+            *by = first;
+            open.push(Reverse((distance, place)));
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! What neighbours say to each other about the map, and the packets that they carry for others.
+//!
+//! Each is one message of the link between them, which delivers it once and says whether it arrived. Two routers that meet
+//! compare what they know as two librarians compare catalogues: "of the shelves from A to F I have these editions"; whatever
+//! the other has in a later edition, or at all, he sends.
+
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use super::record::{Part, RecordKey};
+use crate::codec::{Malformed, NoRoom, Reader, Writer, varint_len};
+use crate::ids::RouterId;
+use crate::node::input::Class;
+
+mod kind {
+    pub(super) const RECORDS: u8 = 0x01;
+    pub(super) const SUMMARY: u8 = 0x02;
+    pub(super) const REQUEST: u8 = 0x03;
+    pub(super) const DATA: u8 = 0x04;
+    pub(super) const SKIPPABLE: u8 = 0x80;
+}
+
+/// Broken links that a packet can name.
+pub const MOST_BROKEN: usize = 4;
+/// Bytes of a record's key.
+const KEY_BYTES: usize = 9;
+/// The longest head of a relayed packet.
+pub const MAX_HEAD: usize = 1 + 8 + 8 + 4 + 1 + 1 + MOST_BROKEN * 8;
+
+/// One message between neighbours.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Message<'a> {
+    /// Records, each as it was signed.
+    Records(Entries<'a>),
+    /// All that the sender has between two keys.
+    Summary(Summary<'a>),
+    /// Records that the sender needs.
+    Request(Keys<'a>),
+    /// A packet on its way to another router: its head, and where in the message the rest begins.
+    Data(Head, usize),
+    /// A kind that this version does not know and may ignore.
+    Skipped,
+}
+
+/// What a relay reads of a packet.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Head {
+    /// Where it goes.
+    pub to: RouterId,
+    /// Where it came from, as it says.
+    pub from: RouterId,
+    /// Numbered by its source, so that relays know it when it comes by again.
+    pub id: u32,
+    /// How many more hops it may take.
+    pub hops: u8,
+    /// How urgent it is.
+    pub class: Class,
+    /// Links that are broken though the map may still show them, on its way so far.
+    pub broken: Vec<Broken>,
+}
+
+/// A link that does not work in this direction now, by the first four bytes of both names.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Broken {
+    from: [u8; 4],
+    to: [u8; 4],
+}
+
+impl Broken {
+    /// The link from one router to another.
+    #[must_use]
+    pub fn between(from: RouterId, to: RouterId) -> Broken {
+        Broken { from: short(from), to: short(to) }
+    }
+}
+
+fn short(router: RouterId) -> [u8; 4] {
+    let [a, b, c, d, ..] = router.0;
+    [a, b, c, d]
+}
+
+impl<'a> Message<'a> {
+    /// Reads one message. Lists in it are checked as they are read.
+    ///
+    /// # Errors
+    /// When it is cut short, or of an unknown kind that may not be skipped.
+    pub fn decode(bytes: &'a [u8]) -> Result<Message<'a>, Malformed> {
+        let mut reader = Reader::new(bytes);
+        Ok(match reader.u8()? {
+            kind::RECORDS => Message::Records(Entries { reader }),
+            kind::SUMMARY => {
+                let (from, to) = (read_key(&mut reader)?, read_key(&mut reader)?);
+                Message::Summary(Summary { from, to, reader })
+            }
+            kind::REQUEST => Message::Request(Keys { reader }),
+            kind::DATA => {
+                let head = read_head(&mut reader)?;
+                Message::Data(head, bytes.len() - reader.rest().len())
+            }
+            kind::SKIPPABLE.. => Message::Skipped,
+            _ => return Err(Malformed),
+        })
+    }
+}
+
+/// The records in a message.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Entries<'a> {
+    reader: Reader<'a>,
+}
+
+impl<'a> Iterator for Entries<'a> {
+    type Item = Result<&'a [u8], Malformed>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        next_of(&mut self.reader, Reader::prefixed)
+    }
+}
+
+/// What a neighbour has of the records from one key to another, both included; of one that is not named it has none.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Summary<'a> {
+    /// The first key that it speaks of.
+    pub from: RecordKey,
+    /// The last.
+    pub to: RecordKey,
+    reader: Reader<'a>,
+}
+
+impl Iterator for Summary<'_> {
+    type Item = Result<(RecordKey, u64), Malformed>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        next_of(&mut self.reader, |reader| Ok((read_key(reader)?, reader.varint()?)))
+    }
+}
+
+/// Keys of records.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Keys<'a> {
+    reader: Reader<'a>,
+}
+
+impl Iterator for Keys<'_> {
+    type Item = Result<RecordKey, Malformed>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        next_of(&mut self.reader, read_key)
+    }
+}
+
+/// The next entry of a list that runs to the end of the message; nothing after an error.
+fn next_of<'a, T>(
+    reader: &mut Reader<'a>,
+    read: impl FnOnce(&mut Reader<'a>) -> Result<T, Malformed>,
+) -> Option<Result<T, Malformed>> {
+    if reader.is_empty() {
+        return None;
+    }
+    let entry = read(reader);
+    if entry.is_err() {
+        reader.take_rest();
+    }
+    Some(entry)
+}
+
+fn read_router(reader: &mut Reader<'_>) -> Result<RouterId, Malformed> {
+    Ok(RouterId(reader.array()?))
+}
+
+fn read_key(reader: &mut Reader<'_>) -> Result<RecordKey, Malformed> {
+    let router = read_router(reader)?;
+    let part = Part::from_u8(reader.u8()?).ok_or(Malformed)?;
+    Ok(RecordKey { router, part })
+}
+
+fn read_head(reader: &mut Reader<'_>) -> Result<Head, Malformed> {
+    let (to, from) = (read_router(reader)?, read_router(reader)?);
+    let (id, hops, counts) = (reader.u32()?, reader.u8()?, reader.u8()?);
+    let class = Class::ALL.get(usize::from(counts >> 4)).copied().ok_or(Malformed)?;
+    let count = usize::from(counts & 0x0f);
+    if count > MOST_BROKEN {
+        return Err(Malformed);
+    }
+    let mut broken = Vec::with_capacity(count);
+    for _ in 0..count {
+        broken.push(Broken { from: reader.array()?, to: reader.array()? });
+    }
+    Ok(Head { to, from, id, hops, class, broken })
+}
+
+/// A message being written, up to a number of bytes.
+#[derive(Debug)]
+pub struct Builder {
+    bytes: Vec<u8>,
+    most: usize,
+    empty_len: usize,
+}
+
+impl Builder {
+    fn new(kind: u8, most: usize) -> Builder {
+        Builder { bytes: alloc::vec![kind], most, empty_len: 1 }
+    }
+
+    /// A message of records.
+    #[must_use]
+    pub fn records(most: usize) -> Builder {
+        Builder::new(kind::RECORDS, most)
+    }
+
+    /// A message that asks for records.
+    #[must_use]
+    pub fn request(most: usize) -> Builder {
+        Builder::new(kind::REQUEST, most)
+    }
+
+    /// A summary that begins with this key; [`Builder::end_summary`] says where it ends.
+    #[must_use]
+    pub fn summary(most: usize, from: RecordKey) -> Builder {
+        let mut builder = Builder::new(kind::SUMMARY, most);
+        builder.push_key(from);
+        builder.push_key(from);
+        builder.empty_len = builder.bytes.len();
+        builder
+    }
+
+    /// Says up to which key a summary speaks.
+    pub fn end_summary(&mut self, to: RecordKey) {
+        let at = 1 + KEY_BYTES;
+        if let Some(place) = self.bytes.get_mut(at..at + KEY_BYTES) {
+            let (router, part) = place.split_at_mut(KEY_BYTES - 1);
+            router.copy_from_slice(&to.router.0);
+            part.fill(to.part.as_u8());
+        }
+    }
+
+    fn push_key(&mut self, key: RecordKey) {
+        self.bytes.extend_from_slice(&key.router.0);
+        self.bytes.push(key.part.as_u8());
+    }
+
+    /// Bytes so far.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether it says nothing yet.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.bytes.len() == self.empty_len
+    }
+
+    fn has_room(&self, len: usize) -> bool {
+        self.bytes.len() + len <= self.most
+    }
+
+    /// Adds a record to a message of records.
+    ///
+    /// # Errors
+    /// When there is no room left; nothing has changed then.
+    pub fn record(&mut self, record: &[u8]) -> Result<(), NoRoom> {
+        let len = varint_len(record.len() as u64) + record.len();
+        if !self.has_room(len) {
+            return Err(NoRoom);
+        }
+        let start = self.bytes.len();
+        self.bytes.resize(start + len, 0);
+        Writer::new(self.bytes.get_mut(start..).unwrap_or(&mut [])).prefixed(record)
+    }
+
+    /// Adds a key to a message that asks.
+    ///
+    /// # Errors
+    /// When there is no room left; nothing has changed then.
+    pub fn key(&mut self, key: RecordKey) -> Result<(), NoRoom> {
+        if !self.has_room(KEY_BYTES) {
+            return Err(NoRoom);
+        }
+        self.push_key(key);
+        Ok(())
+    }
+
+    /// Adds to a summary what its sender has.
+    ///
+    /// # Errors
+    /// When there is no room left; nothing has changed then.
+    pub fn version(&mut self, key: RecordKey, sequence: u64) -> Result<(), NoRoom> {
+        let len = KEY_BYTES + varint_len(sequence);
+        if !self.has_room(len) {
+            return Err(NoRoom);
+        }
+        self.push_key(key);
+        let start = self.bytes.len();
+        self.bytes.resize(start + varint_len(sequence), 0);
+        Writer::new(self.bytes.get_mut(start..).unwrap_or(&mut [])).varint(sequence)
+    }
+
+    /// The message.
+    #[must_use]
+    pub fn finish(self) -> Bytes {
+        Bytes::from(self.bytes)
+    }
+}
+
+/// A packet to be relayed, as a message.
+#[must_use]
+pub fn encode_data(head: &Head, payload: &[u8]) -> Bytes {
+    let mut bytes = Vec::with_capacity(MAX_HEAD + payload.len());
+    bytes.push(kind::DATA);
+    bytes.extend_from_slice(&head.to.0);
+    bytes.extend_from_slice(&head.from.0);
+    bytes.extend_from_slice(&head.id.to_le_bytes());
+    let broken = head.broken.get(..MOST_BROKEN).unwrap_or(&head.broken);
+    bytes.extend_from_slice(&[head.hops, (head.class as u8) << 4 | broken.len() as u8]);
+    for link in broken {
+        bytes.extend_from_slice(&link.from);
+        bytes.extend_from_slice(&link.to);
+    }
+    bytes.extend_from_slice(payload);
+    Bytes::from(bytes)
+}

@@ -1,0 +1,436 @@
+//! Ways over many hops: every router knows the whole map, and each packet takes the shortest way over it.
+//!
+//! Villages in the hills. Each sends out, when a bridge of its own is built or falls, a signed note: "I am I, and these are
+//! my neighbours". Who gets a note that he has not seen passes it on to all his neighbours but the one who brought it; so
+//! everybody draws the same map. A road counts only if both villages at its ends speak of it: nobody can draw one to a village
+//! that does not know him. A carrier walks by the map, hands his letter to the next one and waits until that one has it in his
+//! hand; where a bridge has just fallen he takes another and says so on the letter, for the note is slower than he.
+//!
+//! Machine `Routing`. Link state (McQuillan, Richer and Rosen, "The New Routing Algorithm for the ARPANET", 1980; flooding
+//! and sequence numbers as in OSPF, RFC 2328, section 13) with three departures. Nothing is repeated by a clock: every message between
+//! neighbours is acknowledged by the link, and two that meet compare all they have. A record is signed and comes in pages. And
+//! a packet carries the broken links that it met (`custody`), so that it need not wait for the map.
+//!
+//! Invariants: a record is on the board only if its papers were checked and its signature is right; a link counts only if both
+//! ends list it; a packet is in one pair of hands, or, while an acknowledgement is lost, in two; whoever is a neighbour gets
+//! each record once in each edition, or a later one. Messages: [`message`]. Durable records: none: the map is told anew after a start, and
+//! numbers go on by the count of starts. Assumed of the others: `link` delivers a message once and says so, `identity` knows
+//! whom to trust. At its limits routers are refused to which nothing leads ([`database`]), and packets that find no place.
+
+pub mod custody;
+pub mod database;
+mod flood;
+mod forward;
+pub mod graph;
+pub mod message;
+pub mod metric;
+mod neighbour;
+mod own;
+pub mod record;
+#[allow(clippy::all, missing_docs, unreachable_pub)]
+#[rustfmt::skip]
+mod wire;
+
+#[cfg(test)]
+mod tests;
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use crate::bounded::Deadlines;
+use crate::drops::Drop;
+use crate::identity::{Checker, LocalIdentity};
+use crate::ids::{NetworkId, NodeId, PeerSlot, RouterId};
+use crate::limits::Limits;
+use crate::machine::{Cx, Machine};
+use crate::node::input::Class;
+use crate::time::{Duration, Instant};
+use crate::wake::{Reason, Wake};
+use custody::Custody;
+use database::{Database, Known};
+use graph::{Graph, Tree};
+use metric::{Cost, Quality};
+use neighbour::Neighbour;
+use own::Own;
+use record::SignedRecord;
+
+/// How often those are looked for to whom nothing leads.
+const TIDY: Duration = Duration::from_secs(600);
+/// The longest time between two measurements of a link.
+const MEASURE_MOST: Duration = Duration::from_secs(30);
+
+/// What can happen to routing.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// A router can be reached directly: a session with it is up, over a link. Said again when that was in doubt.
+    NeighbourUp {
+        /// Its slot.
+        peer: PeerSlot,
+        /// Its name.
+        router: RouterId,
+    },
+    /// The session is over.
+    NeighbourDown {
+        /// Its slot.
+        peer: PeerSlot,
+    },
+    /// All direct ways to it stopped to work; its session goes on.
+    NeighbourUnusable {
+        /// Its slot.
+        peer: PeerSlot,
+    },
+    /// The answer to `Action::Measure`.
+    Measured {
+        /// Its slot.
+        peer: PeerSlot,
+        /// How the link is.
+        quality: Quality,
+    },
+    /// A message from a neighbour.
+    Message {
+        /// Its slot.
+        peer: PeerSlot,
+        /// The message.
+        payload: Bytes,
+        /// Who is trusted now.
+        checker: Checker<'a>,
+    },
+    /// What became of `Action::Send`.
+    Settled {
+        /// The neighbour.
+        peer: PeerSlot,
+        /// The number of the message.
+        tag: u64,
+        /// Whether the neighbour has it.
+        arrived: bool,
+    },
+    /// A packet for a router, however far.
+    Send {
+        /// Which.
+        to: RouterId,
+        /// How urgent it is.
+        class: Class,
+        /// The packet, sealed.
+        payload: Bytes,
+    },
+}
+
+/// What routing wants done.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Action {
+    /// Give this message to a neighbour, once, and answer `Input::Settled`.
+    Send {
+        /// The neighbour.
+        peer: PeerSlot,
+        /// The number of the message.
+        tag: u64,
+        /// How urgent it is.
+        class: Class,
+        /// The message.
+        payload: Bytes,
+    },
+    /// A message need not be sent any more, if the neighbour does not have it yet.
+    Withdraw {
+        /// The neighbour.
+        peer: PeerSlot,
+        /// The number of the message.
+        tag: u64,
+    },
+    /// Say how the link to a neighbour is.
+    Measure {
+        /// The neighbour.
+        peer: PeerSlot,
+    },
+    /// A packet for this router has come.
+    Deliver {
+        /// From whom, as it says.
+        from: RouterId,
+        /// The packet.
+        payload: Bytes,
+    },
+}
+
+/// The map, and the packets on their way over it.
+#[derive(Debug)]
+pub struct Routing {
+    own: Own,
+    network: NetworkId,
+    database: Database,
+    neighbours: BTreeMap<PeerSlot, Neighbour>,
+    by_router: BTreeMap<RouterId, PeerSlot>,
+    deadlines: Deadlines,
+    custody: Custody,
+    /// Which packet each message carries.
+    carried: BTreeMap<u64, u64>,
+    /// The map as it was when it was last looked at; `None` when it has changed since.
+    map: Option<(Graph, Tree)>,
+    next_tag: u64,
+    next_id: u32,
+    checks: u64,
+    tidy_at: Instant,
+    actions: VecDeque<Action>,
+}
+
+impl Machine for Routing {
+    type Input<'a> = Input<'a>;
+    type Action = Action;
+
+    fn handle(&mut self, cx: &mut Cx<'_>, input: Input<'_>) {
+        match input {
+            Input::NeighbourUp { peer, router } => self.neighbour_up(cx, peer, router),
+            Input::NeighbourDown { peer } => self.neighbour_down(cx, peer),
+            Input::NeighbourUnusable { peer } => self.neighbour_usable(cx, peer, false),
+            Input::Measured { peer, quality } => self.measured(cx, peer, quality),
+            Input::Message { peer, payload, checker } => self.message(cx, peer, &payload, &checker),
+            Input::Settled { peer, tag, arrived } => self.settled(cx, peer, tag, arrived),
+            Input::Send { to, class, payload } => self.send(cx, to, class, payload),
+        }
+    }
+
+    fn wake(&mut self, cx: &mut Cx<'_>) {
+        while let Some(slot) = self.deadlines.pop_due(cx.now) {
+            self.neighbour_wake(cx, PeerSlot(slot));
+        }
+        if self.own.say_at().is_some_and(|at| at <= cx.now) {
+            self.say(cx);
+        }
+        self.custody_wake(cx);
+        if self.tidy_at <= cx.now {
+            self.tidy_at = cx.now + TIDY;
+            self.look_at_map(cx.now);
+            self.database.forget_lost(cx.now);
+            self.map = None;
+        }
+    }
+
+    fn next_wake(&self) -> Wake {
+        let at = |at: Option<Instant>, reason| at.map_or(Wake::Idle, |at| Wake::At(at, reason));
+        self.deadlines
+            .next()
+            .min(at(self.own.say_at(), Reason::LinkState))
+            .min(at(self.custody.next_alarm(), Reason::Custody))
+            .min(Wake::At(self.tidy_at, Reason::Forget))
+    }
+
+    fn poll(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+}
+
+impl Routing {
+    /// Nobody is known yet but this device, which has started so often.
+    #[must_use]
+    pub fn new(cx: &mut Cx<'_>, identity: &LocalIdentity, network: NetworkId, boot: u32) -> Routing {
+        let mut routing = Routing {
+            own: Own::new(identity, network, boot, cx.now),
+            network,
+            database: Database::default(),
+            neighbours: BTreeMap::new(),
+            by_router: BTreeMap::new(),
+            deadlines: Deadlines::new(),
+            custody: Custody::default(),
+            carried: BTreeMap::new(),
+            map: None,
+            next_tag: 0,
+            next_id: cx.rng.next_u32(),
+            checks: 0,
+            tidy_at: cx.now + TIDY,
+            actions: VecDeque::new(),
+        };
+        routing.say(cx);
+        routing
+    }
+
+    /// This device's name on the map.
+    #[must_use]
+    pub fn router(&self) -> RouterId {
+        self.own.router
+    }
+
+    /// Who a router is.
+    #[must_use]
+    pub fn known(&self, router: RouterId) -> Option<&Known> {
+        self.database.known(router)
+    }
+
+    /// The devices of a node that are on the map.
+    pub fn devices(&self, node: NodeId) -> impl Iterator<Item = RouterId> + '_ {
+        self.database.devices(node)
+    }
+
+    /// The first hop on the way to a router, if there is a way.
+    pub fn next_hop(&mut self, now: Instant, to: RouterId) -> Option<RouterId> {
+        self.look_at_map(now);
+        self.map.as_ref().and_then(|(graph, tree)| graph.first_hop(tree, to))
+    }
+
+    /// How many routers are on the map, and bytes of their records.
+    #[must_use]
+    pub fn size(&self) -> (usize, usize) {
+        (self.database.len(), self.database.bytes())
+    }
+
+    /// Signatures checked since the start.
+    #[must_use]
+    pub fn checks(&self) -> u64 {
+        self.checks
+    }
+
+    fn neighbour_up(&mut self, cx: &mut Cx<'_>, peer: PeerSlot, router: RouterId) {
+        if self.neighbours.get(&peer).is_some_and(|neighbour| neighbour.router == router) {
+            self.neighbour_usable(cx, peer, true);
+            return;
+        }
+        self.neighbour_down(cx, peer);
+        if router == self.own.router || self.by_router.contains_key(&router) {
+            return;
+        }
+        self.neighbours.insert(peer, Neighbour::new(router, cx.now));
+        self.by_router.insert(router, peer);
+        self.map = None;
+        self.own.gained(cx.now);
+        self.neighbour_wake(cx, peer);
+        self.flood_soon(cx, peer);
+    }
+
+    fn neighbour_down(&mut self, cx: &mut Cx<'_>, peer: PeerSlot) {
+        let Some(neighbour) = self.neighbours.remove(&peer) else { return };
+        self.by_router.remove(&neighbour.router);
+        self.map = None;
+        self.own.lost(cx.now);
+        self.take_back(cx, peer);
+    }
+
+    fn neighbour_usable(&mut self, cx: &mut Cx<'_>, peer: PeerSlot, usable: bool) {
+        let Some(neighbour) = self.neighbours.get_mut(&peer) else { return };
+        if core::mem::replace(&mut neighbour.usable, usable) == usable {
+            return;
+        }
+        self.map = None;
+        if usable {
+            self.own.gained(cx.now);
+            self.flood_soon(cx, peer);
+        } else {
+            self.own.lost(cx.now);
+            self.take_back(cx, peer);
+        }
+    }
+
+    fn measured(&mut self, cx: &mut Cx<'_>, peer: PeerSlot, quality: Quality) {
+        let Some(neighbour) = self.neighbours.get_mut(&peer) else { return };
+        let before = neighbour.cost();
+        neighbour.quality = Some(quality);
+        let cost = neighbour.cost();
+        if cost != before {
+            self.own.cost_changed(cx.now, neighbour.router, cost);
+            self.map = None;
+        }
+    }
+
+    fn neighbour_wake(&mut self, cx: &mut Cx<'_>, peer: PeerSlot) {
+        let Some(neighbour) = self.neighbours.get_mut(&peer) else { return };
+        let (at, gap) = neighbour.measure;
+        if at <= cx.now {
+            neighbour.measure = (cx.now + gap, gap.mul_ratio(2, 1).min(MEASURE_MOST));
+            self.actions.push_back(Action::Measure { peer });
+        }
+        if neighbour.flood_at.is_some_and(|at| at <= cx.now) {
+            neighbour.flood_at = None;
+            self.flood(cx, peer);
+        }
+        self.set_deadline(peer);
+    }
+
+    fn set_deadline(&mut self, peer: PeerSlot) {
+        let Some(neighbour) = self.neighbours.get(&peer) else { return };
+        let flood = neighbour.flood_at.map_or(Wake::Idle, |at| Wake::At(at, Reason::Flood));
+        self.deadlines.set(peer.0, flood.min(Wake::At(neighbour.measure.0, Reason::Measure)));
+    }
+
+    /// The neighbours that answer now, and what it costs to reach them.
+    fn reachable_neighbours(&self) -> Vec<(RouterId, Cost)> {
+        let usable = self.neighbours.values().filter(|neighbour| neighbour.usable);
+        usable.map(|neighbour| (neighbour.router, neighbour.cost())).collect()
+    }
+
+    fn look_at_map(&mut self, now: Instant) {
+        if self.map.is_some() {
+            return;
+        }
+        let graph = Graph::new(&self.database, self.own.router, &self.reachable_neighbours());
+        let tree = graph.tree(&[], &[]);
+        for (router, reached) in graph.reached(&tree) {
+            self.database.note_reachable(now, router, reached);
+        }
+        self.map = Some((graph, tree));
+    }
+
+    fn tag(&mut self) -> u64 {
+        self.next_tag += 1;
+        self.next_tag
+    }
+
+    /// Says who we are and who our neighbours, as far as that has changed.
+    fn say(&mut self, cx: &mut Cx<'_>) {
+        for page in self.own.say(cx.now, &self.reachable_neighbours()) {
+            self.take_own(cx, &page);
+        }
+    }
+
+    fn take_own(&mut self, cx: &mut Cx<'_>, record: &SignedRecord) {
+        let (known, router) = (self.own.known, self.own.router);
+        if !self.database.insert(cx.limits, record, known, router) {
+            cx.drops.count(Drop::RoutersFull);
+        }
+        self.map = None;
+        self.owe_all(cx, record.key, None);
+    }
+
+    /// The most bytes that routing takes under `limits`: records, the graph made of them, packets that wait, and for each
+    /// neighbour the names of what it is owed.
+    #[must_use]
+    pub fn worst_case_bytes(limits: &Limits) -> u64 {
+        // A name in a set of names, with its share of the tree's nodes.
+        const NAME: u64 = 3 * size_of::<record::RecordKey>() as u64;
+        // A router in the table, its name by its node, its place in the graph and in two trees.
+        const ROUTER: u64 = 2 * (size_of::<database::Known>() as u64 + 64) + 64;
+        // A trail: its name twice, and where it led.
+        const TRAIL: u64 = 160;
+        if !limits.routes() {
+            return 0;
+        }
+        let records = u64::from(limits.routing_bytes);
+        // No record is smaller than its signature and name, and each counts with what it takes beside its bytes.
+        let names = records / 192 + 1;
+        let parts = [
+            size_of::<Routing>() as u64,
+            // While one takes another's place both are there; a link stands in the graph twice while it is made.
+            records.saturating_mul(4),
+            u64::from(limits.routers).saturating_mul(ROUTER),
+            u64::from(limits.custody_bytes).saturating_mul(2),
+            (limits.trails() as u64).saturating_mul(TRAIL),
+            u64::from(limits.peers)
+                .saturating_mul(names.saturating_mul(NAME) + size_of::<Neighbour>() as u64 + 1_024),
+        ];
+        parts.into_iter().fold(0, u64::saturating_add)
+    }
+
+    /// Panics when an invariant does not hold.
+    pub fn check(&self, limits: &Limits) {
+        self.database.check();
+        self.custody.check(limits);
+        assert_eq!(self.by_router.len(), self.neighbours.len(), "a name for each neighbour");
+        for (router, peer) in &self.by_router {
+            assert!(self.neighbours.get(peer).is_some_and(|neighbour| neighbour.router == *router));
+        }
+        for (&tag, &id) in &self.carried {
+            let sent = self.custody.get(id).and_then(|packet| packet.sent);
+            assert!(
+                sent.is_some_and(|sent| sent.tag == tag),
+                "message {tag} carries a packet that it does not"
+            );
+        }
+    }
+}

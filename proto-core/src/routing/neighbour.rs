@@ -1,0 +1,187 @@
+//! One neighbour: what it is owed of the map, what is under way to it, and what the link to it costs.
+//!
+//! Nothing waits as bytes. What a neighbour is owed is a set of names; the records are taken from the board when a message to
+//! it is made, in the edition that hangs there then. However often a router far away changes its word while a link is bad,
+//! what that link has to carry does not grow.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use super::database::Database;
+use super::message::Builder;
+use super::metric::{Cost, Quality};
+use super::record::{MAX_RECORD_BYTES, Part, RecordKey};
+use crate::ids::RouterId;
+use crate::limits::Limits;
+use crate::time::{Duration, Instant};
+
+/// Messages about the map that may be under way to one neighbour: enough to fill a link of 10 Mbit/s and 5 ms.
+const MOST_UNDER_WAY: usize = 8;
+/// Bytes of one such message: with the packet's header it fits the smallest path of IPv6.
+const MESSAGE_BYTES: usize = 1_100;
+/// Bytes of the largest: one record that is as long as can be.
+const LARGEST_MESSAGE: usize = MAX_RECORD_BYTES + 8;
+/// Whoever takes part in routing takes such a message, and any packet with its head.
+const _: () = assert!(LARGEST_MESSAGE <= Limits::LEAST_ROUTING_MESSAGE as usize);
+/// Keys that may be asked for at once.
+const MOST_WANTED: usize = 256;
+/// The first key of all, and the last.
+const FIRST: RecordKey = RecordKey { router: RouterId([0; 8]), part: Part::PAPERS };
+const LAST: RecordKey = RecordKey { router: RouterId([u8::MAX; 8]), part: Part::LAST };
+
+/// A router that we have a session with.
+#[derive(Debug)]
+pub(super) struct Neighbour {
+    /// Its name.
+    pub(super) router: RouterId,
+    /// Some way to it works.
+    pub(super) usable: bool,
+    /// How the link was when it was last measured.
+    pub(super) quality: Option<Quality>,
+    /// When to measure next, and how long after that.
+    pub(super) measure: (Instant, Duration),
+    /// When to tell it what it is owed; `None` when nothing is.
+    pub(super) flood_at: Option<Instant>,
+    /// When it was last told something.
+    pub(super) flooded_at: Option<Instant>,
+    owed: BTreeSet<RecordKey>,
+    wanted: BTreeSet<RecordKey>,
+    /// From which key on it has not been told what we have.
+    summary_from: Option<RecordKey>,
+    under_way: BTreeMap<u64, Vec<RecordKey>>,
+}
+
+impl Neighbour {
+    /// One that has just come: it is told all that we have, so that it can say what that lacks.
+    #[must_use]
+    pub(super) fn new(router: RouterId, now: Instant) -> Neighbour {
+        Neighbour {
+            router,
+            usable: true,
+            quality: None,
+            measure: (now, Duration::from_secs(1)),
+            flood_at: None,
+            flooded_at: None,
+            owed: BTreeSet::new(),
+            wanted: BTreeSet::new(),
+            summary_from: Some(FIRST),
+            under_way: BTreeMap::new(),
+        }
+    }
+
+    /// What the link to it costs.
+    #[must_use]
+    pub(super) fn cost(&self) -> Cost {
+        self.quality.map_or(Cost::MOST, |quality| quality.cost())
+    }
+
+    /// It needs this record, as it is when the next message is made.
+    pub(super) fn owe(&mut self, key: RecordKey) {
+        self.owed.insert(key);
+    }
+
+    /// It has this record as we do.
+    pub(super) fn has(&mut self, key: RecordKey) {
+        self.owed.remove(&key);
+    }
+
+    /// We need this record of it.
+    pub(super) fn want(&mut self, key: RecordKey) {
+        if self.wanted.len() < MOST_WANTED {
+            self.wanted.insert(key);
+        }
+    }
+
+    /// Whether there is something that may be sent now.
+    #[must_use]
+    pub(super) fn has_work(&self) -> bool {
+        self.usable
+            && self.under_way.len() < MOST_UNDER_WAY
+            && (self.summary_from.is_some() || !self.wanted.is_empty() || !self.owed.is_empty())
+    }
+
+    /// The next message to it: what we have, what we need, then what it needs.
+    pub(super) fn next_message(&mut self, database: &Database, tag: u64) -> Option<Bytes> {
+        if !self.usable || self.under_way.len() >= MOST_UNDER_WAY {
+            return None;
+        }
+        if let Some(from) = self.summary_from {
+            self.under_way.insert(tag, Vec::new());
+            return Some(self.summary(database, from, MESSAGE_BYTES));
+        }
+        if !self.wanted.is_empty() {
+            let mut builder = Builder::request(MESSAGE_BYTES);
+            while let Some(&key) = self.wanted.first() {
+                if builder.key(key).is_err() {
+                    break;
+                }
+                self.wanted.remove(&key);
+            }
+            self.under_way.insert(tag, Vec::new());
+            return Some(builder.finish());
+        }
+        self.records(database, tag)
+    }
+
+    fn summary(&mut self, database: &Database, from: RecordKey, most: usize) -> Bytes {
+        let mut builder = Builder::summary(most, from);
+        let mut last = from;
+        self.summary_from = None;
+        for (key, sequence) in database.from(from) {
+            if builder.version(key, sequence).is_err() {
+                self.summary_from = Some(key);
+                break;
+            }
+            last = key;
+        }
+        // What lies between this message's last key and the next one's first is spoken of by neither.
+        builder.end_summary(if self.summary_from.is_some() { last } else { LAST });
+        builder.finish()
+    }
+
+    /// Records that it is owed, those of one router together as far as they fit: no page is of use without the papers.
+    fn records(&mut self, database: &Database, tag: u64) -> Option<Bytes> {
+        let mut builder = Builder::records(MESSAGE_BYTES);
+        let mut keys = Vec::new();
+        while let Some(&key) = self.owed.first() {
+            let Some(record) = database.record(key) else {
+                self.owed.remove(&key);
+                continue;
+            };
+            if builder.record(record).is_err() {
+                if !keys.is_empty() {
+                    break;
+                }
+                // Longer than a message should be: it goes alone.
+                builder = Builder::records(LARGEST_MESSAGE);
+                if builder.record(record).is_ok() {
+                    keys.push(key);
+                }
+                self.owed.remove(&key);
+                break;
+            }
+            self.owed.remove(&key);
+            keys.push(key);
+        }
+        if keys.is_empty() {
+            return None;
+        }
+        self.under_way.insert(tag, keys);
+        Some(builder.finish())
+    }
+
+    /// What became of a message to it; whether it was one of these. What did not arrive is owed again.
+    pub(super) fn settled(&mut self, tag: u64, arrived: bool) -> bool {
+        let Some(keys) = self.under_way.remove(&tag) else { return false };
+        if arrived {
+            return true;
+        }
+        if keys.is_empty() {
+            self.summary_from = Some(FIRST);
+        }
+        self.owed.extend(keys);
+        true
+    }
+}

@@ -1,0 +1,77 @@
+//! Who can hear of whom, as the plan has it.
+
+use crate::plan::Plan;
+
+/// Whether a plan leaves two nodes a way to talk directly: one network, a common version, and a link that does
+/// not lose everything in either direction.
+pub(super) fn can_talk(plan: &Plan, a: u32, b: u32) -> bool {
+    let (Some(left), Some(right)) = (plan.node(a), plan.node(b)) else { return false };
+    let own = |versions: Option<(u8, u8)>| versions.unwrap_or((0, u8::MAX));
+    let (low, high) = (own(left.versions), own(right.versions));
+    left.network == right.network
+        && low.0.max(high.0) <= low.1.min(high.1)
+        && plan.links.iter().any(|link| {
+            let whole =
+                link.loss_there_ppm < 1_000_000 && (link.spec().shared || link.loss_back_ppm < 1_000_000);
+            whole && link.members.contains(&a) && link.members.contains(&b)
+        })
+}
+
+/// Which nodes can reach each other over others that take part in routing.
+#[derive(Debug)]
+pub(super) struct Mesh {
+    /// A number for each part that hangs together; `None` for who takes no part in routing.
+    parts: Vec<Option<u32>>,
+}
+
+impl Mesh {
+    /// The parts of a plan: routers are joined where one is told of the other and can talk to it.
+    pub(super) fn of(plan: &Plan) -> Mesh {
+        let count = plan.node_count();
+        let mut parts: Vec<Option<u32>> =
+            (0..count).map(|node| (plan.limits(node).routes()).then_some(node)).collect();
+        let pairs = plan.peers.iter().filter(|peer| can_talk(plan, peer.node, peer.to));
+        let pairs: Vec<(usize, usize)> = pairs.map(|peer| (peer.node as usize, peer.to as usize)).collect();
+        // The smallest number wins; so often as it takes for it to come everywhere.
+        let mut changed = true;
+        while core::mem::take(&mut changed) {
+            for &(a, b) in &pairs {
+                if let (Some(left), Some(right)) = (parts[a], parts[b])
+                    && left != right
+                {
+                    let least = Some(left.min(right));
+                    (parts[a], parts[b], changed) = (least, least, true);
+                }
+            }
+        }
+        Mesh { parts }
+    }
+
+    /// Whether two nodes are in one part.
+    pub(super) fn joins(&self, a: u32, b: u32) -> bool {
+        let part = |node: u32| self.parts.get(node as usize).copied().flatten();
+        part(a).is_some() && part(a) == part(b)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{LinkKind, LinkPlan, NodePlan};
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn parts_hang_together_by_those_who_route() {
+        let limits = BTreeMap::from([("routers".to_owned(), 10)]);
+        let routes = NodePlan { limits, ..NodePlan::default() };
+        let mut plan = Plan::new("parts", 1, 1);
+        plan.nodes = vec![routes.clone(), routes.clone(), routes.clone(), NodePlan::default(), routes];
+        for (node, to) in [(0, 1), (1, 2), (2, 3), (3, 4)] {
+            plan.links.push(LinkPlan::new(LinkKind::Ethernet, &[node, to]));
+            plan.add_peer(node, to);
+        }
+        let mesh = Mesh::of(&plan);
+        assert!(mesh.joins(0, 2) && mesh.joins(2, 1));
+        assert!(!mesh.joins(0, 3) && !mesh.joins(0, 4) && !mesh.joins(3, 3));
+    }
+}
