@@ -84,6 +84,6 @@ impl Links {
         let direct = entry.ways.iter().filter(|way| way.is_usable() && way.link != LinkId::MESH);
         let way = direct.min_by_key(|way| way.path.rtt())?;
         let rate_bps = self.links.get(&way.link)?.info.rate_bps;
-        Some(WayQuality { srtt: way.path.rtt(), loss_ppm: way.path.loss_ppm(), rate_bps })
+        Some(WayQuality { srtt: way.path.rtt(), loss_ppm: way.path.hopeful_loss_ppm(), rate_bps })
     }
 }

@@ -149,25 +149,32 @@ impl Node {
 
     /// Whether a peer is reached over others and there is nothing for it: its session may end in silence.
     pub(super) fn is_visit_over(&self, peer: PeerSlot) -> bool {
-        self.routers.contains_key(&peer)
+        self.routing.is_some()
+            && !self.sessions.is_wanted(peer)
             && self.links.quality(peer).is_none()
             && self.links.status(peer).is_none_or(|status| status.unsent_messages == 0)
     }
 
-    /// The slot of a node to which something is to be sent: one that has none gets one if it is on the map.
+    /// The slot of a node to which something is to be sent. One that we are not in touch with is visited if it is on the map.
     pub(super) fn reach(&mut self, now: Instant, node: NodeId) -> Option<PeerSlot> {
-        if let Some(peer) = self.sessions.slot_of(&node) {
-            return Some(peer);
+        let known = self.sessions.slot_of(&node);
+        if known.is_some_and(|peer| self.sessions.is_wanted(peer) || self.sessions.is_in_touch(peer)) {
+            return known;
         }
-        let routing = self.routing.as_ref()?;
-        let router = routing.devices(node).find(|&router| router != routing.router())?;
-        let key = routing.known(router)?.dh_key;
+        let Some((router, key)) = self.address_of(node) else { return known };
         self.sessions_handle(
             now,
             session::Input::Visit { node, key, link: LinkId::MESH, addr: address(router) },
         );
         self.settle(now);
         self.sessions.slot_of(&node)
+    }
+
+    /// Where on the map a node is, with its key.
+    fn address_of(&self, node: NodeId) -> Option<(RouterId, [u8; 32])> {
+        let routing = self.routing.as_ref()?;
+        let router = routing.devices(node).find(|&router| router != routing.router())?;
+        Some((router, routing.known(router)?.dh_key))
     }
 
     /// The map, for operators and checkers; `None` for a node that takes no part in routing.

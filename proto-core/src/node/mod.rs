@@ -198,6 +198,9 @@ impl Node {
     /// Only commands and links can be refused, and then nothing has changed. What a peer sends is
     /// never an error: it is acted on, or counted in [`Status::drops`].
     pub fn handle(&mut self, now: Instant, input: Input<'_>) -> Result<(), Refused> {
+        if let Some(routing) = &mut self.routing {
+            routing.forget_moved();
+        }
         let result = match input {
             Input::Datagram { link, from, bytes } => {
                 self.datagram(now, link, from, bytes);

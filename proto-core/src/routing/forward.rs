@@ -4,7 +4,8 @@ use bytes::Bytes;
 
 use super::custody::{Alarm, Sent};
 use super::message::{Head, encode_data};
-use super::{Action, Routing};
+use super::neighbour::Neighbour;
+use super::{Action, Moved, Routing};
 use crate::drops::Drop;
 use crate::ids::{PeerSlot, RouterId};
 use crate::machine::Cx;
@@ -15,6 +16,13 @@ use crate::time::{Duration, Instant};
 const MOST_HOPS: u8 = 255;
 /// How long to wait for a neighbour of which nothing was measured.
 const UNMEASURED: Duration = Duration::from_millis(500);
+
+impl Moved {
+    fn of(head: &Head, next: Option<RouterId>) -> Moved {
+        let hops = (MOST_HOPS - head.hops).saturating_add(u8::from(next.is_none()));
+        Moved { from: head.from, to: head.to, id: head.id, hops, next }
+    }
+}
 
 impl Routing {
     pub(super) fn send(&mut self, cx: &mut Cx<'_>, to: RouterId, class: Class, payload: Bytes) {
@@ -28,6 +36,7 @@ impl Routing {
     /// A packet from a neighbour: ours, or to be passed on.
     pub(super) fn data(&mut self, cx: &mut Cx<'_>, peer: PeerSlot, head: Head, payload: Bytes) {
         if head.to == self.own.router {
+            self.moved.push(Moved::of(&head, None));
             self.actions.push_back(Action::Deliver { from: head.from, payload });
             return;
         }
@@ -58,13 +67,15 @@ impl Routing {
         let patience = self.patience(peer);
         let Some(packet) = self.custody.get(id) else { return };
         let (class, payload) = (packet.head.class, encode_data(&packet.head, &packet.payload));
+        let moved = Moved::of(&packet.head, Some(router));
+        self.moved.push(moved);
         self.custody.give(cx.now, cx.limits, id, Sent { peer, router, tag }, patience);
         self.carried.insert(tag, id);
         self.actions.push_back(Action::Send { peer, tag, class, payload });
     }
 
     fn patience(&self, peer: PeerSlot) -> Duration {
-        let quality = self.neighbours.get(&peer).and_then(|neighbour| neighbour.quality);
+        let quality = self.neighbours.get(&peer).and_then(Neighbour::quality);
         quality.map_or(UNMEASURED, |quality| quality.patience())
     }
 

@@ -53,10 +53,10 @@ impl Cost {
         Cost((exponent as u8) << 3 | mantissa as u8)
     }
 
-    /// Whether it is so far from the other that everybody should hear of it: a third more, or a quarter less.
+    /// How far it is from the other, in steps: 4 are half as much again or a third less, 8 are twice or half.
     #[must_use]
-    pub fn differs_from(self, other: Cost) -> bool {
-        self.0.abs_diff(other.0) >= 3
+    pub fn steps_from(self, other: Cost) -> u8 {
+        self.0.abs_diff(other.0)
     }
 }
 
@@ -79,6 +79,16 @@ impl Quality {
         let once_us = airtime_us + self.srtt.as_micros() + HOP_US;
         let arrive_ppm = u64::from(1_000_000 - self.loss_ppm.min(MOST_LOSS_PPM));
         Cost::of(Duration::from_micros(once_us.saturating_mul(1_000_000) / arrive_ppm))
+    }
+
+    /// The price of a hop that was measured so lately, the last time last: by the shortest round trip of these. One that was
+    /// long now and then was so by chance, or because the link was busy; a way that leads round what is busy makes that idle
+    /// and something else busy, and everybody speaks of it.
+    #[must_use]
+    pub fn steady_cost(lately: &[Quality]) -> Option<Cost> {
+        let last = lately.last()?;
+        let srtt = lately.iter().map(|quality| quality.srtt).min()?;
+        Some(Quality { srtt, ..*last }.cost())
     }
 
     /// How long a message may take until its arrival is known, in ninety-nine of a hundred cases: after that another way

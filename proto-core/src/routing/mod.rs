@@ -152,6 +152,21 @@ pub enum Action {
     },
 }
 
+/// A step of a packet: given to a neighbour, or delivered. For simulators and operators; nothing depends on it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Moved {
+    /// Its source.
+    pub from: RouterId,
+    /// Its destination.
+    pub to: RouterId,
+    /// Its number at the source.
+    pub id: u32,
+    /// Hops that it has made.
+    pub hops: u8,
+    /// The neighbour that it was given to; `None` when this is its destination.
+    pub next: Option<RouterId>,
+}
+
 /// The map, and the packets on their way over it.
 #[derive(Debug)]
 pub struct Routing {
@@ -171,6 +186,7 @@ pub struct Routing {
     checks: u64,
     tidy_at: Instant,
     actions: VecDeque<Action>,
+    moved: Vec<Moved>,
 }
 
 impl Machine for Routing {
@@ -238,6 +254,7 @@ impl Routing {
             checks: 0,
             tidy_at: cx.now + TIDY,
             actions: VecDeque::new(),
+            moved: Vec::new(),
         };
         routing.say(cx);
         routing
@@ -264,6 +281,17 @@ impl Routing {
     pub fn next_hop(&mut self, now: Instant, to: RouterId) -> Option<RouterId> {
         self.look_at_map(now);
         self.map.as_ref().and_then(|(graph, tree)| graph.first_hop(tree, to))
+    }
+
+    /// What packets did since [`Routing::forget_moved`].
+    #[must_use]
+    pub fn moved(&self) -> &[Moved] {
+        &self.moved
+    }
+
+    /// A new turn begins: what packets did before is forgotten.
+    pub fn forget_moved(&mut self) {
+        self.moved.clear();
     }
 
     /// How many routers are on the map, and bytes of their records.
@@ -321,11 +349,13 @@ impl Routing {
     fn measured(&mut self, cx: &mut Cx<'_>, peer: PeerSlot, quality: Quality) {
         let Some(neighbour) = self.neighbours.get_mut(&peer) else { return };
         let before = neighbour.cost();
-        neighbour.quality = Some(quality);
+        neighbour.measured(quality);
         let cost = neighbour.cost();
         if cost != before {
             self.own.cost_changed(cx.now, neighbour.router, cost);
-            self.map = None;
+            if self.own.said_cost(neighbour.router).is_none() {
+                self.map = None;
+            }
         }
     }
 
@@ -359,7 +389,12 @@ impl Routing {
         if self.map.is_some() {
             return;
         }
-        let graph = Graph::new(&self.database, self.own.router, &self.reachable_neighbours());
+        // By the costs that others know: two routers that reckon with two maps could send a packet to and fro.
+        let mut neighbours = self.reachable_neighbours();
+        for (router, cost) in &mut neighbours {
+            *cost = self.own.said_cost(*router).unwrap_or(*cost);
+        }
+        let graph = Graph::new(&self.database, self.own.router, &neighbours);
         let tree = graph.tree(&[], &[]);
         for (router, reached) in graph.reached(&tree) {
             self.database.note_reachable(now, router, reached);
@@ -420,6 +455,8 @@ impl Routing {
     /// Panics when an invariant does not hold.
     pub fn check(&self, limits: &Limits) {
         self.database.check();
+        #[cfg(test)]
+        self.database.check_all();
         self.custody.check(limits);
         assert_eq!(self.by_router.len(), self.neighbours.len(), "a name for each neighbour");
         for (router, peer) in &self.by_router {

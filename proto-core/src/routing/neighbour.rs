@@ -27,6 +27,9 @@ const LARGEST_MESSAGE: usize = MAX_RECORD_BYTES + 8;
 const _: () = assert!(LARGEST_MESSAGE <= Limits::LEAST_ROUTING_MESSAGE as usize);
 /// Keys that may be asked for at once.
 const MOST_WANTED: usize = 256;
+/// Measurements from which the price of a link is made (guess): three of 30 s, and a link that has become slow for good costs
+/// more after a minute and a half.
+const MEASURED_LATELY: usize = 3;
 /// The first key of all, and the last.
 const FIRST: RecordKey = RecordKey { router: RouterId([0; 8]), part: Part::PAPERS };
 const LAST: RecordKey = RecordKey { router: RouterId([u8::MAX; 8]), part: Part::LAST };
@@ -38,8 +41,8 @@ pub(super) struct Neighbour {
     pub(super) router: RouterId,
     /// Some way to it works.
     pub(super) usable: bool,
-    /// How the link was when it was last measured.
-    pub(super) quality: Option<Quality>,
+    /// How the link was the last times that it was measured, the latest last.
+    lately: Vec<Quality>,
     /// When to measure next, and how long after that.
     pub(super) measure: (Instant, Duration),
     /// When to tell it what it is owed; `None` when nothing is.
@@ -60,7 +63,7 @@ impl Neighbour {
         Neighbour {
             router,
             usable: true,
-            quality: None,
+            lately: Vec::new(),
             measure: (now, Duration::from_secs(1)),
             flood_at: None,
             flooded_at: None,
@@ -74,7 +77,21 @@ impl Neighbour {
     /// What the link to it costs.
     #[must_use]
     pub(super) fn cost(&self) -> Cost {
-        self.quality.map_or(Cost::MOST, |quality| quality.cost())
+        Quality::steady_cost(&self.lately).unwrap_or(Cost::MOST)
+    }
+
+    /// The link to it was measured.
+    pub(super) fn measured(&mut self, quality: Quality) {
+        if self.lately.len() >= MEASURED_LATELY {
+            self.lately.remove(0);
+        }
+        self.lately.push(quality);
+    }
+
+    /// How the link to it is.
+    #[must_use]
+    pub(super) fn quality(&self) -> Option<Quality> {
+        self.lately.last().copied()
     }
 
     /// It needs this record, as it is when the next message is made.

@@ -23,8 +23,15 @@ const AFTER_GAIN: Duration = Duration::from_millis(100);
 const AFTER_LOSS: Duration = Duration::from_millis(20);
 /// Between two words, however much happens.
 const LEAST_GAP: Duration = Duration::from_millis(200);
-/// Between two words that say only that costs have changed.
-const COST_GAP: Duration = Duration::from_secs(120);
+/// A cost that has changed by so many steps is said, however long that may take: by half as much again, or a third less.
+const CHANGED: u8 = 4;
+/// A cost that has changed by so many is said sooner: it has doubled, or halved.
+const CHANGED_MUCH: u8 = 8;
+/// Between two words that say only that costs have changed, and one of them much. On links that lose, what is measured goes up and
+/// down by chance, and everybody hears of each word.
+const MUCH_GAP: Duration = Duration::from_secs(120);
+/// Between two of which none has changed much.
+const COST_GAP: Duration = Duration::from_secs(900);
 /// Bits of a sequence number that count within one start.
 const COUNTER_BITS: u32 = 30;
 
@@ -105,11 +112,18 @@ impl Own {
 
     /// A link costs something else.
     pub(super) fn cost_changed(&mut self, now: Instant, router: RouterId, cost: Cost) {
-        let said = self.said.values().flatten().find(|link| link.to == router);
-        if said.is_some_and(|link| link.cost.differs_from(cost)) {
-            let at = (self.last_costs + COST_GAP).max(now);
+        let steps = self.said_cost(router).map_or(0, |said| said.steps_from(cost));
+        if steps >= CHANGED {
+            let gap = if steps >= CHANGED_MUCH { MUCH_GAP } else { COST_GAP };
+            let at = (self.last_costs + gap).max(now);
             self.say_at = Some(self.say_at.map_or(at, |before| before.min(at)));
         }
+    }
+
+    /// What we said last that it costs to reach a neighbour; `None` if we did not speak of it.
+    #[must_use]
+    pub(super) fn said_cost(&self, router: RouterId) -> Option<Cost> {
+        self.said.values().flatten().find(|link| link.to == router).map(|link| link.cost)
     }
 
     fn sooner(&mut self, now: Instant, after: Duration) {
@@ -179,5 +193,5 @@ impl Own {
 /// Whether the neighbours are others, or the cost of one is far from what was said.
 fn is_news(before: &[Link], links: &[Link]) -> bool {
     before.len() != links.len()
-        || before.iter().zip(links).any(|(a, b)| a.to != b.to || a.cost.differs_from(b.cost))
+        || before.iter().zip(links).any(|(a, b)| a.to != b.to || a.cost.steps_from(b.cost) >= CHANGED)
 }

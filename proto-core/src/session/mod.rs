@@ -278,6 +278,18 @@ impl Sessions {
         self.peers.slot_of(node)
     }
 
+    /// Whether the application asked to keep a session with whoever has this slot.
+    #[must_use]
+    pub fn is_wanted(&self, peer: PeerSlot) -> bool {
+        self.peers.get(peer).is_some_and(|peer| peer.wanted)
+    }
+
+    /// Whether there is a session in this slot, or one is tried for.
+    #[must_use]
+    pub fn is_in_touch(&self, peer: PeerSlot) -> bool {
+        self.peers.get(peer).is_some_and(|peer| peer.is_up() || peer.dialing.is_some())
+    }
+
     /// The node in a slot, once it is known.
     #[must_use]
     pub fn node_of(&self, peer: PeerSlot) -> Option<NodeId> {

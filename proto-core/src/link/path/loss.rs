@@ -8,6 +8,9 @@
 pub(super) const ONE: u64 = 1_000_000;
 /// What is assumed before anything is known: the worst that the protocol is designed for.
 const PRIOR_PPM: u64 = 900_000;
+/// What is assumed by who compares paths, and of a path over relays, each of which keeps a packet until the next one has it
+/// (guess).
+pub(super) const HOPEFUL_PPM: u64 = 50_000;
 /// The prior weighs as much as this many packets (guess).
 const PRIOR_WEIGHT: u32 = 4;
 /// The estimate remembers about this many packets (guess: two round trips at a thousand a second).
@@ -24,13 +27,20 @@ const IMPROBABLE_PPM: u64 = 1;
 #[derive(Clone, Debug)]
 pub(super) struct Loss {
     ppm: u64,
+    /// What of the estimate is the prior, of which ever less is left.
+    prior_ppm: u64,
     weight: u32,
     known: bool,
 }
 
 impl Loss {
     pub(super) const fn new() -> Loss {
-        Loss { ppm: PRIOR_PPM, weight: PRIOR_WEIGHT, known: false }
+        Loss::expecting(PRIOR_PPM)
+    }
+
+    /// On a path of which something is expected, in millionths lost.
+    pub(super) const fn expecting(ppm: u64) -> Loss {
+        Loss { ppm, prior_ppm: ppm, weight: PRIOR_WEIGHT, known: false }
     }
 
     /// So many packets more were acknowledged, so many lost.
@@ -42,6 +52,7 @@ impl Loss {
         self.known = true;
         let total = u64::from(self.weight) + u64::from(count);
         self.ppm = (self.ppm * u64::from(self.weight) + ONE * u64::from(lost)) / total;
+        self.prior_ppm = self.prior_ppm * u64::from(self.weight) / total;
         self.weight = self.weight.saturating_add(count).min(MEMORY);
     }
 
@@ -53,6 +64,13 @@ impl Loss {
     /// The share lost in millionths; 900,000 before anything is known.
     pub(super) fn ppm(&self) -> u32 {
         self.ppm as u32
+    }
+
+    /// The share lost, in millionths, as somebody sees it who expects a good path: whoever compares paths by an estimate that
+    /// expects the worst takes the one that was used most for the best.
+    pub(super) fn hopeful_ppm(&self) -> u32 {
+        let fear_ppm = self.prior_ppm.min(self.ppm) * (PRIOR_PPM - HOPEFUL_PPM) / PRIOR_PPM;
+        (self.ppm - fear_ppm) as u32
     }
 
     /// Whether any packet's fate is known.
@@ -130,6 +148,23 @@ mod tests {
         }
         assert_eq!(copies(0, 1), 1);
         assert_eq!(copies(1_000_000, 1), 65_535);
+    }
+
+    #[test]
+    fn paths_are_compared_without_the_fear_of_the_worst() {
+        let after = |acked, lost| {
+            let mut loss = Loss::new();
+            for _ in 0..acked {
+                loss.update(1, 0);
+            }
+            loss.update(0, lost);
+            loss.hopeful_ppm()
+        };
+        assert_eq!(after(0, 0), 50_000);
+        assert!((30_000..40_000).contains(&after(2, 0)), "{}", after(2, 0));
+        assert!(after(16, 0) < 10_100 && after(1_000, 0) < 100, "{}", after(16, 0));
+        assert!((850_000..900_000).contains(&after(10, 90)), "{}", after(10, 90));
+        assert!(after(0, 100) > 960_000);
     }
 
     #[test]

@@ -110,11 +110,12 @@ impl Path {
         let half_duplex = link.medium == Medium::Shared { half_duplex: true };
         let wire = known_rate.map_or(Duration::ZERO, |rate| time_of(u64::from(mtu), rate));
         let rtt = Rtt::new(times(link.delay + wire, 2));
-        let loss = Loss::new();
+        let is_relayed = link.medium == Medium::Mesh;
+        let loss = if is_relayed { Loss::expecting(loss::HOPEFUL_PPM) } else { Loss::new() };
         let mut path = Path {
             most_in_flight: limits.in_flight,
             most_ranges: limits.ack_ranges,
-            keepalive: if link.medium == Medium::Mesh { NEVER } else { limits.keepalive },
+            keepalive: if is_relayed { NEVER } else { limits.keepalive },
             backoff: 0,
             late: 0,
             patient_from: 0,
@@ -457,6 +458,12 @@ impl Path {
     #[must_use]
     pub fn loss_ppm(&self) -> u32 {
         if self.loss.is_known() { self.loss.ppm() } else { 0 }
+    }
+
+    /// The same, expecting a good path while little is known: for who compares paths.
+    #[must_use]
+    pub fn hopeful_loss_ppm(&self) -> u32 {
+        self.loss.hopeful_ppm()
     }
 
     /// The sending rate in bits a second.
