@@ -13,6 +13,7 @@ use std::cell::RefCell;
 use bytes::Bytes;
 use proto_core::ids::NodeId;
 use proto_core::node::{Command, Event, Input, Output, Refused, Send, UsedNonce};
+use proto_core::routing::Moved;
 use proto_core::store::record::Record;
 use proto_core::time::Instant;
 use proto_core::wake::Wake;
@@ -247,6 +248,10 @@ impl<S: Subject> Subject for Metered<S> {
 
     fn last_nonce(&self) -> UsedNonce {
         self.inner.as_ref().map(S::last_nonce).unwrap_or_default()
+    }
+
+    fn moved(&self) -> &[Moved] {
+        self.inner.as_ref().map_or(&[], S::moved)
     }
 
     fn next_wake(&self) -> Wake {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use simulator::plan::units::{parse_ratio, parse_span, show_span};
 
-use crate::fail::Usage;
+use crate::fail::{Usage, nearest};
 use crate::topology::Topology;
 
 /// A key that `--set` knows for one scenario.
@@ -58,6 +58,23 @@ impl Params {
     /// The text of a key, or its default.
     fn text<'a>(&'a self, key: &Key) -> &'a str {
         self.set.get(key.name).map_or(key.default, String::as_str)
+    }
+
+    /// A key that is one of these words.
+    ///
+    /// # Errors
+    /// When it is another; offers the nearest.
+    pub fn one_of<'a>(&self, key: &Key, words: &[&'a str]) -> Result<&'a str, Usage> {
+        let text = self.text(key);
+        words.iter().copied().find(|&word| word == text).ok_or_else(|| {
+            let near = nearest(text, words.iter().copied());
+            let offer = near.map_or_else(String::new, |near| format!("did you mean `{near}`? "));
+            Usage::new(
+                format!("`{text}` is none of {}", words.join(", ")),
+                format!("--set {}={text}", key.name),
+                format!("{offer}{}", key.help),
+            )
+        })
     }
 
     /// A key that is a whole number within `range`.

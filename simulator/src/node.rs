@@ -9,6 +9,7 @@ use proto_core::crypto::secret::Secret;
 use proto_core::identity::{DeviceSecrets, Genesis, LocalIdentity, Network, RootKey, Validity};
 use proto_core::ids::NodeId;
 use proto_core::node::{Boot, Input, Node, Output, Refused, UsedNonce, VERSIONS};
+use proto_core::routing::Moved;
 use proto_core::store::record::Record;
 use proto_core::time::Instant;
 use proto_core::wake::Wake;
@@ -131,6 +132,10 @@ impl Subject for Node {
 
     fn last_nonce(&self) -> UsedNonce {
         Node::last_nonce(self)
+    }
+
+    fn moved(&self) -> &[Moved] {
+        self.routing().map_or(&[], |routing| routing.moved())
     }
 
     fn next_wake(&self) -> Wake {

@@ -142,6 +142,19 @@ pub struct FlowReport {
     pub latency: Histogram,
 }
 
+/// The ways that packets took over the mesh, all that came to their ends counted together.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct RouteReport {
+    /// Packets.
+    pub packets: u64,
+    /// Hops that they made.
+    pub hops: u64,
+    /// Hops of the shortest ways between their ends, by the links of the plan, whatever these lose.
+    pub shortest_hops: u64,
+    /// How often a packet came back to a node where it had been.
+    pub returned: u64,
+}
+
 /// Something worth telling that happened in the run.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Note {
@@ -213,6 +226,8 @@ pub struct Outcome {
     pub link_reports: Vec<LinkReport>,
     /// The flows.
     pub flow_reports: Vec<FlowReport>,
+    /// The ways of packets over the mesh.
+    pub routes: RouteReport,
     /// For each peer of the plan: when both sides first had the session, in virtual microseconds.
     pub session_up_us: Vec<Option<u64>>,
     /// Events of nodes other than messages and receipts, the first 1,000 of them.

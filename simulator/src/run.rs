@@ -61,6 +61,7 @@ fn unusable(plan: &Plan, reason: String) -> Outcome {
         node_reports: Vec::new(),
         link_reports: Vec::new(),
         flow_reports: Vec::new(),
+        routes: crate::outcome::RouteReport::default(),
         session_up_us: Vec::new(),
         notes: Vec::new(),
     }

@@ -7,6 +7,7 @@ use proto_core::drops::Drops;
 use proto_core::ids::NodeId;
 use proto_core::limits::Limits;
 use proto_core::node::{Input, Output, Refused, UsedNonce};
+use proto_core::routing::Moved;
 use proto_core::store::record::Record;
 use proto_core::time::Instant;
 use proto_core::wake::Wake;
@@ -77,6 +78,10 @@ pub trait Subject: Sized {
     fn poll(&mut self, now: Instant, buf: &mut [u8]) -> Option<Output>;
     /// What the last data packet that `poll` gave was sealed under; of several in one, the last.
     fn last_nonce(&self) -> UsedNonce;
+    /// What packets over the mesh did since `handle` was last called.
+    fn moved(&self) -> &[Moved] {
+        &[]
+    }
     /// When to call `handle` with `Input::Wake`.
     fn next_wake(&self) -> Wake;
     /// How it is doing.

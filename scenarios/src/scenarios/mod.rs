@@ -8,6 +8,7 @@ pub mod flood_and_forgery;
 pub mod freifunk;
 pub mod freifunk_neighbours;
 pub mod incompatible_versions;
+mod mesh;
 pub mod soak_72h;
 pub mod tiny_meets_server;
 pub mod two_links_one_dies;

@@ -1,12 +1,14 @@
 //! The watchmen. They see what a node is given and what it does, never its private fields.
 //!
 //! Each checker says which sights it wants, and says nothing until something happened that must not.
-//! Whether messages arrive once and in order is checked by [`link`], which the applications keep.
+//! Whether messages arrive once and in order is checked by [`link`], which the applications keep, and which ways packets take
+//! over the mesh by [`routes`].
 
 mod amplification;
 mod gate;
 pub mod link;
 mod resources;
+pub mod routes;
 mod session;
 
 use proto_core::ids::{Addr, Ticket};

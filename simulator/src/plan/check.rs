@@ -127,6 +127,7 @@ impl Plan {
         self.links.iter().enumerate().try_for_each(|(at, link)| check_link(at, link, count))?;
         self.peers.iter().enumerate().try_for_each(|(at, _)| self.check_peer(at))?;
         self.flows.iter().enumerate().try_for_each(|(at, flow)| check_flow(at, flow, count))?;
+        self.check_answers()?;
         (0..self.faults.len()).try_for_each(|at| self.check_fault(at))?;
         if let Some(node) = self.expect.core.iter().find(|&&node| node >= count) {
             return wrong(
@@ -135,6 +136,27 @@ impl Plan {
                 "core",
                 format!("there is no node {node}; the last is {}", count - 1),
             );
+        }
+        Ok(())
+    }
+
+    fn check_answers(&self) -> Checked {
+        for (at, flow) in self.flows.iter().enumerate() {
+            let Some(number) = flow.answers else { continue };
+            let Some(question) = self.flows.get(number as usize) else {
+                return wrong("flow", at, "answers", format!("there is no flow {number}"));
+            };
+            if (question.from, question.to) != (flow.to, flow.from) {
+                return wrong(
+                    "flow",
+                    at,
+                    "answers",
+                    format!("flow {number} is not between these two, the other way"),
+                );
+            }
+            if question.answers.is_some() {
+                return wrong("flow", at, "answers", format!("flow {number} is itself an answer"));
+            }
         }
         Ok(())
     }

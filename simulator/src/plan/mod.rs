@@ -271,6 +271,10 @@ pub struct FlowPlan {
     /// How long the receiving application thinks before it confirms a durable message, at most.
     #[serde(rename = "consume_after", default, with = "units::span")]
     pub consume_after_us: u64,
+    /// The number of a flow the other way whose messages these answer, each as soon as it arrives; `start` and `every` say
+    /// nothing then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answers: Option<u32>,
 }
 
 impl FlowPlan {
@@ -291,7 +295,14 @@ impl FlowPlan {
             class: Urgency::default(),
             lifetime_us: None,
             consume_after_us: 0,
+            answers: None,
         }
+    }
+
+    /// An answer of `bytes` bytes to each message of this flow, which has this number.
+    #[must_use]
+    pub fn answer(&self, number: u32, bytes: u32) -> FlowPlan {
+        FlowPlan { answers: Some(number), ..FlowPlan::new(self.to, self.from, self.count, bytes) }
     }
 }
 

@@ -284,6 +284,7 @@ pub(super) fn outcome<S: Subject>(world: &mut World<S>) -> Outcome {
         node_reports: world.hosts.iter().map(|host| host.report.clone()).collect(),
         link_reports: world.net.reports(),
         flow_reports,
+        routes: *world.routes.report(),
         session_up_us: world.session_up_us.clone(),
         notes: world.notes.clone(),
     }

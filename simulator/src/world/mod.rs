@@ -8,6 +8,8 @@
 mod calm;
 mod faults;
 mod host;
+#[cfg(test)]
+mod mesh_tests;
 mod reach;
 #[cfg(test)]
 mod tests;
@@ -21,6 +23,7 @@ use proto_core::ids::{LinkId, NodeId};
 
 use crate::agenda::Agenda;
 use crate::check::link::Ledger;
+use crate::check::routes::Routes;
 use crate::check::{Checker, Registry, Violation};
 use crate::clock::Clock;
 use crate::disk::Disk;
@@ -115,6 +118,7 @@ pub(super) struct World<S: Subject> {
     work: Work,
     ledger: Ledger,
     mesh: Mesh,
+    routes: Routes,
     registry: Registry,
     trace: Trace,
     events: u64,
@@ -180,6 +184,7 @@ impl<S: Subject> World<S> {
             work: Work::new(plan),
             ledger: Ledger::new(plan),
             mesh: Mesh::of(plan),
+            routes: Routes::new(plan),
             registry,
             trace: Trace::new(options.window.clone()),
             events: 0,

@@ -40,6 +40,10 @@ impl<S: Subject> World<S> {
         let mut done = Digest::default();
         done.word(u64::from(result.is_err()));
         let (outputs, bytes) = self.drain(host, now, &mut subject, &mut done);
+        for moved in subject.moved() {
+            let complaint = self.routes.moved(host, moved);
+            self.complain(complaint);
+        }
         if self.options.check_nodes {
             subject.check();
         }

@@ -14,7 +14,7 @@ use crate::check::{Sight, Violation};
 use crate::draw::{Lot, Purpose};
 use crate::net::address::address_of;
 use crate::outcome::Note;
-use crate::plan::{Kind, Plan};
+use crate::plan::{FlowPlan, Kind, Plan};
 use crate::subject::Subject;
 
 /// One flow's sender.
@@ -22,6 +22,8 @@ use crate::subject::Subject;
 struct Sender {
     /// Messages that the node has taken (or refused for good).
     given: u64,
+    /// Messages that it may give: for answers, as many as questions have come.
+    allowed: u64,
     /// When the next one is due.
     due_us: u64,
     /// When the next attempt is arranged; attempts arranged for another time are void.
@@ -45,6 +47,8 @@ pub(super) struct Work {
     senders: Vec<Sender>,
     /// Flows of each node.
     flows_of: Vec<Vec<u32>>,
+    /// By which flow the messages of a flow are answered.
+    answered_by: BTreeMap<u32, u32>,
     /// Planned peers by both ends.
     peers_of: BTreeMap<(u32, u32), Vec<u32>>,
     thinking: Vec<Option<Thinking>>,
@@ -71,10 +75,18 @@ impl Work {
         for (peer, number) in plan.peers.iter().zip(0..) {
             peers_of.entry((peer.node.min(peer.to), peer.node.max(peer.to))).or_default().push(number);
         }
-        let sender = |start_us| Sender { given: 0, due_us: start_us, arranged_us: start_us, blocked: false };
+        let answers = plan.flows.iter().zip(0..).filter_map(|(flow, number)| Some((flow.answers?, number)));
+        let sender = |flow: &FlowPlan| Sender {
+            given: 0,
+            allowed: if flow.answers.is_some() { 0 } else { u64::MAX },
+            due_us: if flow.answers.is_some() { 0 } else { flow.start_us },
+            arranged_us: flow.start_us,
+            blocked: false,
+        };
         Work {
-            senders: plan.flows.iter().map(|flow| sender(flow.start_us)).collect(),
+            senders: plan.flows.iter().map(sender).collect(),
             flows_of,
+            answered_by: answers.collect(),
             peers_of,
             thinking: Vec::new(),
             free: Vec::new(),
@@ -89,7 +101,8 @@ impl Work {
         if storm_over && planned.every_us > 0 {
             return 0;
         }
-        planned.count - self.senders[flow as usize].given
+        let sender = &self.senders[flow as usize];
+        planned.count.min(sender.allowed) - sender.given
     }
 }
 
@@ -111,7 +124,7 @@ impl<S: Subject> World<S> {
             let flow = &self.plan.flows[number as usize];
             let (host, every_us) = (flow.from, flow.every_us);
             let sender = &mut self.work.senders[number as usize];
-            if sender.given >= flow.count || (self.storm_over && every_us > 0) {
+            if sender.given >= flow.count.min(sender.allowed) || (self.storm_over && every_us > 0) {
                 return;
             }
             if sender.due_us > self.now_us {
@@ -252,8 +265,12 @@ impl<S: Subject> World<S> {
                 };
                 let arrived = Arrived { host, node, from: sender, kind, again, bytes: &payload };
                 match self.ledger.arrived(self.now_us, &arrived) {
-                    Ok(flow) if kind == Kind::Durable => self.think(host, flow, from, seq),
-                    Ok(_) => {}
+                    Ok(flow) => {
+                        if kind == Kind::Durable {
+                            self.think(host, flow, from, seq);
+                        }
+                        self.answer(flow);
+                    }
                     Err(_)
                         if kind == Kind::Durable
                             && (self.ledger.rotten.contains(&node)
@@ -291,6 +308,13 @@ impl<S: Subject> World<S> {
             }
         }
         self.busy_or_idle();
+    }
+
+    /// A message of a flow has come: if it is a question it is answered.
+    fn answer(&mut self, question: u32) {
+        let Some(&answer) = self.work.answered_by.get(&question) else { return };
+        self.work.senders[answer as usize].allowed += 1;
+        self.arrange_send(answer, self.now_us);
     }
 
     fn session_is_up(&mut self, node: u32, peer: u32) {
