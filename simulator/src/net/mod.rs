@@ -89,7 +89,7 @@ struct Link {
 pub struct Net {
     seed: u64,
     links: Vec<Link>,
-    partitions: Vec<(u32, Vec<Option<u8>>)>,
+    partitions: Vec<(u32, Vec<Option<u32>>)>,
     /// Translators that stand now. Of several at one place the newest counts.
     nats: Vec<Nat>,
     /// The node that each host runs: a clone stands on its original's side of a partition.
@@ -308,7 +308,7 @@ impl Net {
             let mut side_of = vec![None; self.node_of.len()];
             for (side, nodes) in sides.iter().enumerate() {
                 for node in nodes {
-                    side_of[*node as usize] = Some(side as u8);
+                    side_of[*node as usize] = Some(side as u32);
                 }
             }
             self.partitions.push((id, side_of));
@@ -407,7 +407,7 @@ struct Trip {
     apart: bool,
 }
 
-fn apart(partitions: &[(u32, Vec<Option<u8>>)], node_of: &[u32], a: u32, b: u32) -> bool {
+fn apart(partitions: &[(u32, Vec<Option<u32>>)], node_of: &[u32], a: u32, b: u32) -> bool {
     let node = |host: u32| node_of[host as usize] as usize;
     partitions.iter().any(|(_, side_of)| match (side_of[node(a)], side_of[node(b)]) {
         (Some(a), Some(b)) => a != b,

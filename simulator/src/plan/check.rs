@@ -1,5 +1,7 @@
 //! Whether a plan makes sense: every number in range, every name pointing at something.
 
+use std::collections::BTreeSet;
+
 use proto_core::limits::Limits;
 use proto_core::zoo::Bug;
 
@@ -128,6 +130,7 @@ impl Plan {
         self.peers.iter().enumerate().try_for_each(|(at, _)| self.check_peer(at))?;
         self.flows.iter().enumerate().try_for_each(|(at, flow)| check_flow(at, flow, count))?;
         (0..self.faults.len()).try_for_each(|at| self.check_fault(at))?;
+        self.check_ids()?;
         if let Some(node) = self.expect.core.iter().find(|&&node| node >= count) {
             return wrong(
                 "expect",
@@ -161,8 +164,22 @@ impl Plan {
                 Some(_) => {}
             }
         }
+        if peer.until_us.is_some_and(|until_us| until_us <= peer.at_us) {
+            return wrong("peer", at, "until", "must be after `at`");
+        }
         if !self.links.iter().any(both) {
             return wrong("peer", at, "", format!("no link joins nodes {} and {}", peer.node, peer.to));
+        }
+        Ok(())
+    }
+
+    /// Each fault has a number of its own; 0 is for those that nobody has numbered.
+    fn check_ids(&self) -> Checked {
+        let mut taken = BTreeSet::new();
+        for (fault, at) in self.faults.iter().zip(0..).filter(|(fault, _)| fault.id != 0) {
+            if !taken.insert(fault.id) {
+                return wrong("fault", at, "id", format!("id {} is taken by an earlier fault", fault.id));
+            }
         }
         Ok(())
     }
@@ -172,9 +189,6 @@ impl Plan {
         let name = format!("what.{}", fault.what.name());
         if fault.end_us < fault.start_us {
             return wrong("fault", at, "end", "must not be before `start`");
-        }
-        if self.faults[..at].iter().any(|other| other.id == fault.id && fault.id != 0) {
-            return wrong("fault", at, "id", format!("id {} is taken by an earlier fault", fault.id));
         }
         if let Some(node) = fault.what.node().filter(|&node| node >= self.node_count()) {
             return wrong(
@@ -289,14 +303,13 @@ impl Plan {
     }
 
     fn partition_trouble(&self, sides: &[Vec<u32>]) -> Option<String> {
-        let all: Vec<u32> = sides.iter().flatten().copied().collect();
-        let unknown = all.iter().find(|&&node| node >= self.node_count());
-        let twice = all.iter().enumerate().find(|(at, node)| all[..*at].contains(node));
-        match (unknown, twice) {
-            (Some(node), _) => Some(format!("there is no node {node}")),
-            (None, Some((_, node))) => Some(format!("node {node} is on two sides")),
-            (None, None) => None,
+        let mut seen = BTreeSet::new();
+        let count = self.node_count();
+        if let Some(node) = sides.iter().flatten().find(|&&node| node >= count) {
+            return Some(format!("there is no node {node}"));
         }
+        let twice = sides.iter().flatten().find(|&&node| !seen.insert(node));
+        twice.map(|node| format!("node {node} is on two sides"))
     }
 }
 

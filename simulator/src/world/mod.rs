@@ -84,6 +84,8 @@ pub(super) enum Event {
     Consume { slot: u32 },
     /// A node is told to keep a session.
     Connect { peer: u32 },
+    /// A node is told that a peer is not there any more.
+    Part { peer: u32 },
     /// Power on.
     Boot { host: u32, life: u32 },
     /// A fault of the plan, by position.
@@ -179,7 +181,7 @@ impl<S: Subject> World<S> {
             buf: vec![0; BUFFER],
             work: Work::new(plan),
             ledger: Ledger::new(plan),
-            mesh: Mesh::of(plan),
+            mesh: Mesh::of(plan, |_| true),
             registry,
             trace: Trace::new(options.window.clone()),
             events: 0,
@@ -215,6 +217,9 @@ impl<S: Subject> World<S> {
         for (peer, number) in self.plan.peers.iter().zip(0..) {
             if peer.at_us > 0 {
                 self.agenda.push(peer.at_us, Event::Connect { peer: number });
+            }
+            if let Some(until_us) = peer.until_us {
+                self.agenda.push(until_us, Event::Part { peer: number });
             }
         }
         for (flow, number) in self.plan.flows.iter().zip(0..) {
@@ -292,6 +297,7 @@ impl<S: Subject> World<S> {
             Event::Send { flow } => self.send(flow),
             Event::Consume { slot } => self.consume(slot),
             Event::Connect { peer } => self.connect(peer),
+            Event::Part { peer } => self.part(peer),
             Event::Boot { host, life } => self.boot(host, life),
             Event::Begin { fault } => self.begin(fault),
             Event::End { fault } => self.end(fault),

@@ -391,7 +391,7 @@ impl<S: Subject> World<S> {
         self.tell_links(host);
         for peer in 0..self.plan.peers.len() as u32 {
             let planned = &self.plan.peers[peer as usize];
-            if planned.node == node && planned.at_us <= now_us {
+            if planned.node == node && planned.is_told(now_us) {
                 self.connect_host(host, peer);
             }
         }
