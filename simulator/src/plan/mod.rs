@@ -6,6 +6,7 @@
 //! [`run`](crate::run) needs nothing else. The text form is TOML ([`Plan::from_toml`]).
 
 mod check;
+mod churn;
 mod faults;
 mod kinds;
 mod random;
@@ -18,6 +19,7 @@ use proto_core::limits::Limits;
 use serde::{Deserialize, Serialize};
 
 pub use check::Place;
+pub use churn::{Lasting, Spread};
 pub use faults::{Dependence, Fault, Flood, What};
 pub use kinds::{LinkKind, LinkSpec, lora_airtime_us};
 pub use text::PlanError;
