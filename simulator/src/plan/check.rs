@@ -368,7 +368,18 @@ fn check_link(at: usize, link: &LinkPlan, count: u32) -> Checked {
     if link.shared == Some(false) && link.members.len() > 2 {
         return wrong("link", at, "shared", "more than two members share the medium");
     }
+    if let Some((key, message)) = link.radio_trouble() {
+        return wrong("link", at, key, message);
+    }
     let spec = link.spec();
+    if link.radio.is_some() && spec.mtu < 64 && link.mtu.is_none_or(|mtu| mtu >= 64) {
+        return wrong(
+            "link",
+            at,
+            "radio",
+            "no packet of 64 bytes is short enough for the law of this region",
+        );
+    }
     if !(64..=65_507).contains(&spec.mtu) {
         return wrong("link", at, "mtu", "must be 64 to 65507");
     }

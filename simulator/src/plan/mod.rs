@@ -9,6 +9,7 @@ mod check;
 mod churn;
 mod faults;
 mod kinds;
+pub mod radio;
 mod random;
 mod text;
 pub mod units;
@@ -22,6 +23,7 @@ pub use check::Place;
 pub use churn::{Lasting, Spread};
 pub use faults::{Dependence, Fault, Flood, What};
 pub use kinds::{LinkKind, LinkSpec, lora_airtime_us};
+pub use radio::RadioPlan;
 pub use text::PlanError;
 
 /// A whole run. Nodes and links are named by their position, counted from 0.
@@ -205,6 +207,9 @@ pub struct LinkPlan {
     /// How many datagrams of equal size one transmission may carry, 1 to 64.
     #[serde(default = "one")]
     pub segments: u8,
+    /// The medium, where places, collisions and the law count. Last, since it is a table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub radio: Option<RadioPlan>,
 }
 
 const fn one() -> u8 {

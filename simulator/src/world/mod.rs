@@ -8,6 +8,7 @@
 mod calm;
 mod faults;
 mod host;
+mod radio;
 mod reach;
 #[cfg(test)]
 mod tests;
@@ -24,7 +25,7 @@ use crate::check::link::Ledger;
 use crate::check::{Checker, Registry, Violation};
 use crate::clock::Clock;
 use crate::disk::Disk;
-use crate::net::{Arrival, Net};
+use crate::net::{Arrival, Net, Tick};
 use crate::outcome::{Note, Outcome, Verdict};
 use crate::plan::{Plan, What};
 use crate::pool::Pool;
@@ -100,6 +101,10 @@ pub(super) enum Event {
     Look,
     /// A quarter of the storm is over: memory is read.
     Quarter,
+    /// Something becomes due at a radio.
+    Air(Tick),
+    /// The members of a radio link take the places of this move.
+    Move { link: u32, number: u32 },
 }
 
 /// See the module's header.
@@ -240,6 +245,7 @@ impl<S: Subject> World<S> {
                 }
             }
         }
+        self.arrange_moves();
         for quarter in 1..=4 {
             self.agenda.push(storm_us / 4 * quarter, Event::Quarter);
         }
@@ -305,6 +311,8 @@ impl<S: Subject> World<S> {
             Event::StormEnds => self.storm_ends(),
             Event::Look => self.look(),
             Event::Quarter => self.quarter_over(),
+            Event::Air(tick) => self.air(tick),
+            Event::Move { link, number } => self.stand(link, number),
         }
     }
 

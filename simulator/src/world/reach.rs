@@ -3,17 +3,20 @@
 use crate::plan::{PeerPlan, Plan};
 
 /// Whether a plan leaves two nodes a way to talk directly: one network, a common version, and a link that does
-/// not lose everything in either direction.
+/// not lose everything in either direction. Radios are taken where they stand in the end.
 pub(super) fn can_talk(plan: &Plan, a: u32, b: u32) -> bool {
     let (Some(left), Some(right)) = (plan.node(a), plan.node(b)) else { return false };
     let own = |versions: Option<(u8, u8)>| versions.unwrap_or((0, u8::MAX));
     let (low, high) = (own(left.versions), own(right.versions));
     left.network == right.network
         && low.0.max(high.0) <= low.1.min(high.1)
-        && plan.links.iter().any(|link| {
+        && plan.links.iter().zip(0..).any(|(link, number)| {
             let whole =
                 link.loss_there_ppm < 1_000_000 && (link.spec().shared || link.loss_back_ppm < 1_000_000);
-            whole && link.members.contains(&a) && link.members.contains(&b)
+            whole
+                && link.members.contains(&a)
+                && link.members.contains(&b)
+                && link.hears(plan.seed, number, (a, b))
         })
 }
 

@@ -146,6 +146,7 @@ impl<S: Subject> World<S> {
             self.pool.chain = chain;
             let mut out = Outbox { pool: &mut self.pool, agenda: &mut self.agenda, wrap: Event::Arrive };
             self.net.send(self.now_us, at, host, to, bytes, &mut out);
+            self.watch_air();
             self.pool.chain = cause;
         }
         if self.idle_since_us.is_some() {
