@@ -62,6 +62,14 @@ pub enum Purpose {
     Identity = 22,
     /// By which port a translator shows a node.
     NatPort = 23,
+    /// A drawn network: who hangs on whom, who stands where.
+    Shape = 24,
+    /// How long a node stays, and how long it is away.
+    Churn = 25,
+    /// How long a radio waits before it listens again.
+    Backoff = 26,
+    /// What stands between two radios.
+    Shadow = 27,
 }
 
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;

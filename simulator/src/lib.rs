@@ -7,7 +7,7 @@
 //! | module | does |
 //! |---|---|
 //! | [`plan`] | what happens in a run, and its text form |
-//! | [`draw`] | chance as a function of four numbers |
+//! | [`draw`], [`fixed`] | chance as a function of four numbers; logarithms in integers |
 //! | [`clock`], [`agenda`], [`pool`] | a node's time; what happens next; packets under way |
 //! | [`net`], [`disk`] | links and disks with everything that goes wrong with them |
 //! | [`app`] | what the applications send |
@@ -24,6 +24,7 @@ pub mod check;
 pub mod clock;
 pub mod disk;
 pub mod draw;
+pub mod fixed;
 pub mod histogram;
 pub mod net;
 pub mod node;

@@ -78,6 +78,8 @@ pub struct NodeReport {
     pub drops: BTreeMap<String, u64>,
     /// Sessions up at the end.
     pub sessions: u32,
+    /// Time on air of its radios, in microseconds.
+    pub airtime_us: u64,
 }
 
 /// One link's part in a run.
@@ -103,6 +105,20 @@ pub struct LinkReport {
     pub tampered: u64,
     /// Packets an attacker put on it.
     pub forged: u64,
+    /// On a radio: time on air of all members, in microseconds.
+    pub airtime_us: u64,
+    /// Receptions in which another packet on air was too strong.
+    pub collided: u64,
+    /// Receptions missed because the receiver was sending.
+    pub deaf: u64,
+    /// Receptions too weak to be understood.
+    pub weak: u64,
+    /// Packets given up because the medium was never free.
+    pub no_access: u64,
+    /// Packets thrown away because the law did not allow them.
+    pub unlawful: u64,
+    /// Packets that were lost with the power of their sender.
+    pub cut_off: u64,
 }
 
 /// One flow's part in a run.

@@ -11,11 +11,12 @@ use simulator::Plan;
 const NOBODY: &str = "zzzzzzzz";
 
 /// The tables of the page: the heading over each, and a plan that asks for an unknown key of what it describes.
-const TABLES: [(&str, &str); 10] = [
+const TABLES: [(&str, &str); 11] = [
     ("### Top level", "zzzzzzzz = 1"),
     ("### Node", "[[node]]\nzzzzzzzz = 1"),
     ("### Disk", "[[node]]\ndisk.zzzzzzzz = 1"),
     ("### Link", "[[link]]\nzzzzzzzz = 1"),
+    ("### Radio", "[[link]]\nradio.zzzzzzzz = 1"),
     ("### Kinds of link", "[[link]]\nkind = \"zzzzzzzz\""),
     ("### Peer", "[[peer]]\nzzzzzzzz = 1"),
     ("### Flow", "[[flow]]\nzzzzzzzz = 1"),
@@ -25,10 +26,13 @@ const TABLES: [(&str, &str); 10] = [
 ];
 
 /// Keys that take one of several words: the heading under which the words stand, and a plan with none of them.
-const WORDS: [(&str, &str); 6] = [
+const WORDS: [(&str, &str); 9] = [
     ("### Node", "[[node]]\nprofile = \"zzzzzzzz\""),
     ("### Flow", "[[flow]]\ndelivery = \"zzzzzzzz\""),
     ("### Flow", "[[flow]]\nclass = \"zzzzzzzz\""),
+    ("### Radio", "[[link]]\nradio.region = \"zzzzzzzz\""),
+    ("### Radio", "[[link]]\nradio.duty = \"zzzzzzzz\""),
+    ("### Radio", "[[link]]\nradio.access = \"zzzzzzzz\""),
     ("### Kinds of fault", "[[fault]]\nwhat.flood.kind = \"zzzzzzzz\""),
     ("## Links", "[[fault]]\nwhat.nat.mapping = \"zzzzzzzz\""),
     ("## Links", "[[fault]]\nwhat.nat.filtering = \"zzzzzzzz\""),

@@ -19,6 +19,8 @@
 //!   nodes become one, in each direction with the best quality of them. Both are counted.
 
 mod counting;
+pub mod mobility;
+pub mod shapes;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};

@@ -293,7 +293,8 @@ impl Checker for Amplification {
             | Sight::Store { .. }
             | Sight::Durable { .. }
             | Sight::Event { .. }
-            | Sight::Turn { .. } => {}
+            | Sight::Turn { .. }
+            | Sight::Air(_) => {}
         }
         None
     }

@@ -65,7 +65,8 @@ impl Checker for Gate {
             | Sight::Endpoint { .. }
             | Sight::Packet { .. }
             | Sight::Event { .. }
-            | Sight::Turn { .. } => {}
+            | Sight::Turn { .. }
+            | Sight::Air(_) => {}
         }
         None
     }

@@ -4,6 +4,7 @@
 //! Whether messages arrive once and in order is checked by [`link`], which the applications keep, and which ways packets take
 //! over the mesh by [`routes`].
 
+mod airtime;
 mod amplification;
 mod gate;
 pub mod link;
@@ -16,9 +17,11 @@ use proto_core::node::{Event, UsedNonce};
 use proto_core::store::record::Key;
 use proto_core::wake::Wake;
 
+use crate::net::OnAir;
 use crate::outcome::Verdict;
 use crate::plan::Plan;
 
+pub use airtime::Airtime;
 pub use amplification::Amplification;
 pub use gate::Gate;
 pub use resources::Resources;
@@ -59,6 +62,8 @@ pub enum Sight<'a> {
     Event { host: u32, event: &'a Event },
     /// A turn is over. `now_us` is the node's own time, `woken` whether it was given `Input::Wake`.
     Turn { host: u32, now_us: u64, woken: bool, outputs: u32, bytes: u64, wake: Wake },
+    /// A host's radio begins to send.
+    Air(OnAir),
 }
 
 /// The kinds of sight, for the mask that a checker gives.
@@ -73,8 +78,9 @@ pub mod want {
     pub const DURABLE: u16 = 64;
     pub const EVENT: u16 = 128;
     pub const TURN: u16 = 256;
+    pub const AIR: u16 = 512;
     /// How many there are.
-    pub const KINDS: usize = 9;
+    pub const KINDS: usize = 10;
 }
 
 impl Sight<'_> {
@@ -90,6 +96,7 @@ impl Sight<'_> {
             Sight::Durable { .. } => 6,
             Sight::Event { .. } => 7,
             Sight::Turn { .. } => 8,
+            Sight::Air(_) => 9,
         }
     }
 }
@@ -144,6 +151,7 @@ impl Registry {
         registry.add(Box::new(Session::new(plan)));
         registry.add(Box::new(Amplification::new(plan)));
         registry.add(Box::new(Resources::new(plan)));
+        registry.add(Box::new(Airtime::new(plan)));
         registry
     }
 

@@ -5,8 +5,10 @@
 //! luck depends on nothing that happens to others.
 
 pub mod address;
+mod air;
 mod fate;
 mod nat;
+mod radio;
 #[cfg(test)]
 mod tests;
 
@@ -21,7 +23,10 @@ use crate::outcome::LinkReport;
 use crate::plan::{LinkSpec, Plan, What, lora_airtime_us};
 use crate::pool::{PacketRef, Pool};
 
+pub use air::{OnAir, Tick};
+
 use address::{address_of, host_of, owner_of};
+use air::Medium;
 use nat::Nat;
 
 /// A packet on its way to a host: the link's number and the member it goes to.
@@ -82,6 +87,8 @@ struct Link {
     calls: VecDeque<Vec<u8>>,
     listening: bool,
     report: LinkReport,
+    /// The channel, of those that have one.
+    air: Option<Box<Medium>>,
 }
 
 /// All links.
@@ -89,11 +96,14 @@ struct Link {
 pub struct Net {
     seed: u64,
     links: Vec<Link>,
-    partitions: Vec<(u32, Vec<Option<u8>>)>,
+    partitions: Vec<(u32, Vec<Option<u32>>)>,
     /// Translators that stand now. Of several at one place the newest counts.
     nats: Vec<Nat>,
     /// The node that each host runs: a clone stands on its original's side of a partition.
     node_of: Vec<u32>,
+    /// What radios have arranged, and their transmissions, until the world takes them.
+    arranged: Vec<(u64, Tick)>,
+    began: Vec<OnAir>,
 }
 
 /// How many old packets a replay can choose from.
@@ -157,10 +167,19 @@ impl Net {
                 calls: VecDeque::new(),
                 listening: false,
                 report: LinkReport::default(),
+                air: radio::medium(plan.seed, number, link),
             }
         });
         let node_of = (0..plan.node_count()).collect();
-        Net { seed: plan.seed, links: links.collect(), partitions: Vec::new(), nats: Vec::new(), node_of }
+        Net {
+            seed: plan.seed,
+            links: links.collect(),
+            partitions: Vec::new(),
+            nats: Vec::new(),
+            node_of,
+            arranged: Vec::new(),
+            began: Vec::new(),
+        }
     }
 
     /// A clone of the host `like` joins every link that one is on.
@@ -174,6 +193,9 @@ impl Net {
                 link.ways[other * width + joined].loss_ppm = link.ways[other * width + model].loss_ppm;
             }
             link.hosts.push(host);
+            if let Some(air) = &mut link.air {
+                air.join(model);
+            }
         }
     }
 
@@ -204,6 +226,7 @@ impl Net {
             (Some(_), _) => None,
         };
         let (members, mut reached) = (link.hosts.len(), false);
+        let mut receivers = Vec::new();
         for receiver in 0..members {
             let other = link.hosts[receiver];
             if receiver == from || to != Addr::ANY && owner_of(&to) != Some(other) {
@@ -220,6 +243,10 @@ impl Net {
                 continue;
             }
             reached = true;
+            if link.air.is_some() {
+                receivers.push((receiver, n));
+                continue;
+            }
             let apart = apart(&self.partitions, &self.node_of, host, other);
             let trip =
                 Trip { seed: self.seed, link: number, from, receiver, n, source, to, departs_us, apart };
@@ -227,6 +254,10 @@ impl Net {
         }
         if departs_us.is_some() && !reached {
             link.report.nowhere += 1;
+        }
+        if let Some(source) = source.filter(|_| link.air.is_some() && departs_us.is_some()) {
+            let frame = air::Frame { bytes: bytes.to_vec(), source, to, receivers, chain: out.pool.chain };
+            self.offer(now_us, number, from, frame, out);
         }
     }
 
@@ -308,7 +339,7 @@ impl Net {
             let mut side_of = vec![None; self.node_of.len()];
             for (side, nodes) in sides.iter().enumerate() {
                 for node in nodes {
-                    side_of[*node as usize] = Some(side as u8);
+                    side_of[*node as usize] = Some(side as u32);
                 }
             }
             self.partitions.push((id, side_of));
@@ -407,7 +438,7 @@ struct Trip {
     apart: bool,
 }
 
-fn apart(partitions: &[(u32, Vec<Option<u8>>)], node_of: &[u32], a: u32, b: u32) -> bool {
+fn apart(partitions: &[(u32, Vec<Option<u32>>)], node_of: &[u32], a: u32, b: u32) -> bool {
     let node = |host: u32| node_of[host as usize] as usize;
     partitions.iter().any(|(_, side_of)| match (side_of[node(a)], side_of[node(b)]) {
         (Some(a), Some(b)) => a != b,
@@ -472,6 +503,10 @@ impl Link {
 
     /// When the last bit of a packet leaves, in world microseconds; `None` when the queue is full.
     fn depart(&mut self, now_us: u64, from: usize, bytes: u64) -> Option<u64> {
+        if let Some(air) = &self.air {
+            // When, the radio decides.
+            return air.has_room(from, bytes, self.spec.queue_bytes).then_some(now_us);
+        }
         let (mut rate_bps, mut queue_bytes) = (self.spec.rate_bps, self.spec.queue_bytes);
         for fault in &self.faults {
             if let What::Rate { rate_bps: slower, queue_bytes: shorter, .. } = fault.what {

@@ -224,6 +224,12 @@ fn a_partition_holds_between_its_sides_and_nowhere_else() {
     assert_eq!(heard(&mut net, 3, Addr::ANY), [0, 1, 2]);
     assert_eq!(heard(&mut net, 0, address_of(2)), [0; 0]);
     net.end(5, &what);
+    let mut sides = vec![Vec::new(); 257];
+    (sides[0], sides[256]) = (vec![0], vec![1]);
+    let many = What::Partition { sides };
+    net.begin(6, &many);
+    assert_eq!(heard(&mut net, 0, Addr::ANY), [2, 3], "however many sides there are");
+    net.end(6, &many);
     assert_eq!(heard(&mut net, 0, Addr::ANY), [1, 2, 3]);
     assert_eq!(heard(&mut net, 0, address_of(2)), [2]);
     assert_eq!(heard(&mut net, 0, address_of(9)), [0; 0]);

@@ -1,5 +1,7 @@
 //! Whether a plan makes sense: every number in range, every name pointing at something.
 
+use std::collections::BTreeSet;
+
 use proto_core::limits::Limits;
 use proto_core::zoo::Bug;
 
@@ -129,6 +131,7 @@ impl Plan {
         self.flows.iter().enumerate().try_for_each(|(at, flow)| check_flow(at, flow, count))?;
         self.check_answers()?;
         (0..self.faults.len()).try_for_each(|at| self.check_fault(at))?;
+        self.check_ids()?;
         if let Some(node) = self.expect.core.iter().find(|&&node| node >= count) {
             return wrong(
                 "expect",
@@ -183,8 +186,22 @@ impl Plan {
                 Some(_) => {}
             }
         }
+        if peer.until_us.is_some_and(|until_us| until_us <= peer.at_us) {
+            return wrong("peer", at, "until", "must be after `at`");
+        }
         if !self.links.iter().any(both) {
             return wrong("peer", at, "", format!("no link joins nodes {} and {}", peer.node, peer.to));
+        }
+        Ok(())
+    }
+
+    /// Each fault has a number of its own; 0 is for those that nobody has numbered.
+    fn check_ids(&self) -> Checked {
+        let mut taken = BTreeSet::new();
+        for (fault, at) in self.faults.iter().zip(0..).filter(|(fault, _)| fault.id != 0) {
+            if !taken.insert(fault.id) {
+                return wrong("fault", at, "id", format!("id {} is taken by an earlier fault", fault.id));
+            }
         }
         Ok(())
     }
@@ -194,9 +211,6 @@ impl Plan {
         let name = format!("what.{}", fault.what.name());
         if fault.end_us < fault.start_us {
             return wrong("fault", at, "end", "must not be before `start`");
-        }
-        if self.faults[..at].iter().any(|other| other.id == fault.id && fault.id != 0) {
-            return wrong("fault", at, "id", format!("id {} is taken by an earlier fault", fault.id));
         }
         if let Some(node) = fault.what.node().filter(|&node| node >= self.node_count()) {
             return wrong(
@@ -311,14 +325,13 @@ impl Plan {
     }
 
     fn partition_trouble(&self, sides: &[Vec<u32>]) -> Option<String> {
-        let all: Vec<u32> = sides.iter().flatten().copied().collect();
-        let unknown = all.iter().find(|&&node| node >= self.node_count());
-        let twice = all.iter().enumerate().find(|(at, node)| all[..*at].contains(node));
-        match (unknown, twice) {
-            (Some(node), _) => Some(format!("there is no node {node}")),
-            (None, Some((_, node))) => Some(format!("node {node} is on two sides")),
-            (None, None) => None,
+        let mut seen = BTreeSet::new();
+        let count = self.node_count();
+        if let Some(node) = sides.iter().flatten().find(|&&node| node >= count) {
+            return Some(format!("there is no node {node}"));
         }
+        let twice = sides.iter().flatten().find(|&&node| !seen.insert(node));
+        twice.map(|node| format!("node {node} is on two sides"))
     }
 }
 
@@ -377,7 +390,18 @@ fn check_link(at: usize, link: &LinkPlan, count: u32) -> Checked {
     if link.shared == Some(false) && link.members.len() > 2 {
         return wrong("link", at, "shared", "more than two members share the medium");
     }
+    if let Some((key, message)) = link.radio_trouble() {
+        return wrong("link", at, key, message);
+    }
     let spec = link.spec();
+    if link.radio.is_some() && spec.mtu < 64 && link.mtu.is_none_or(|mtu| mtu >= 64) {
+        return wrong(
+            "link",
+            at,
+            "radio",
+            "no packet of 64 bytes is short enough for the law of this region",
+        );
+    }
     if !(64..=65_507).contains(&spec.mtu) {
         return wrong("link", at, "mtu", "must be 64 to 65507");
     }

@@ -177,18 +177,24 @@ impl LinkPlan {
     pub fn spec(&self) -> LinkSpec {
         let base = self.kind.spec();
         let shared = self.members.len() > 2 || self.shared.unwrap_or(base.shared);
+        let radio = self.radio_spec();
         LinkSpec {
-            mtu: self.mtu.unwrap_or(base.mtu),
+            mtu: self.lawful_mtu(self.mtu.unwrap_or(base.mtu)),
             rate_bps: self.rate_bps.unwrap_or(base.rate_bps),
             rate_known: self.rate_known.unwrap_or(base.rate_known),
-            delay_us: self.delay_us.unwrap_or(base.delay_us),
+            // With its medium modelled, a radio's delay is the time on air and what one waits for it.
+            delay_us: self.delay_us.unwrap_or(if radio.is_some() { 0 } else { base.delay_us }),
             jitter_us: self.jitter_us.unwrap_or(base.jitter_us),
             queue_bytes: self.queue_bytes.unwrap_or(base.queue_bytes),
             shared,
             half_duplex: shared && base.half_duplex,
             // A plan that sets a rate means it: the airtime formula is for those that do not.
             spreading: if self.rate_bps.is_some() { 0 } else { base.spreading },
-            duty_ppm: if self.rate_bps.is_some() { 1_000_000 } else { base.duty_ppm },
+            duty_ppm: match radio {
+                Some(radio) => radio.law.share_ppm,
+                None if self.rate_bps.is_some() => 1_000_000,
+                None => base.duty_ppm,
+            },
         }
     }
 }

@@ -6,8 +6,10 @@
 //! [`run`](crate::run) needs nothing else. The text form is TOML ([`Plan::from_toml`]).
 
 mod check;
+mod churn;
 mod faults;
 mod kinds;
+pub mod radio;
 mod random;
 mod text;
 pub mod units;
@@ -18,8 +20,10 @@ use proto_core::limits::Limits;
 use serde::{Deserialize, Serialize};
 
 pub use check::Place;
+pub use churn::{Lasting, Spread};
 pub use faults::{Dependence, Fault, Flood, What};
 pub use kinds::{LinkKind, LinkSpec, lora_airtime_us};
+pub use radio::RadioPlan;
 pub use text::PlanError;
 
 /// A whole run. Nodes and links are named by their position, counted from 0.
@@ -203,6 +207,9 @@ pub struct LinkPlan {
     /// How many datagrams of equal size one transmission may carry, 1 to 64.
     #[serde(default = "one")]
     pub segments: u8,
+    /// The medium, where places, collisions and the law count. Last, since it is a table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub radio: Option<RadioPlan>,
 }
 
 const fn one() -> u8 {
@@ -226,6 +233,24 @@ pub struct PeerPlan {
     /// When it is told.
     #[serde(rename = "at", default, with = "units::span")]
     pub at_us: u64,
+    /// When it is told that the other is not there any more: its places are taken back, nobody calls there, and a
+    /// session that is up dies of silence. Absent: never. A peer that comes back is another entry.
+    #[serde(rename = "until", default, skip_serializing_if = "Option::is_none", with = "units::span_opt")]
+    pub until_us: Option<u64>,
+}
+
+impl PeerPlan {
+    /// `node` keeps a session with `to`, whose key it knows, over every link they share, from the start.
+    #[must_use]
+    pub fn new(node: u32, to: u32) -> PeerPlan {
+        PeerPlan { node, to, links: Vec::new(), key_known: true, at_us: 0, until_us: None }
+    }
+
+    /// Whether it is told of the other at this time.
+    #[must_use]
+    pub fn is_told(&self, at_us: u64) -> bool {
+        self.at_us <= at_us && self.until_us.is_none_or(|until_us| at_us < until_us)
+    }
 }
 
 const fn yes() -> bool {
@@ -428,7 +453,7 @@ impl Plan {
 
     /// Has `node` keep a session with `to` over every link they share, from the start.
     pub fn add_peer(&mut self, node: u32, to: u32) {
-        self.peers.push(PeerPlan { node, to, links: Vec::new(), key_known: true, at_us: 0 });
+        self.peers.push(PeerPlan::new(node, to));
     }
 
     /// Adds a fault and returns the number by which its draws are keyed. The number stays with the

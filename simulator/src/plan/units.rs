@@ -199,6 +199,59 @@ pub(crate) mod signed_span {
     }
 }
 
+/// Reads decibels such as `-127.41dB` into thousandths. A bare number has no meaning: nobody writes thousandths.
+fn read_decibels(text: &str, unit: &'static str) -> Result<i32, String> {
+    let (negative, number) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
+    // Exactly this unit: `read` would take any that it is given.
+    let value = read(number, &[(unit, 1_000)])?;
+    let value = i32::try_from(value).map_err(|_| format!("`{text}` is too large"))?;
+    Ok(if negative { -value } else { value })
+}
+
+/// Writes thousandths of decibels as they are read.
+fn show_decibels(thousandths: i32, unit: &str) -> String {
+    let (sign, size) = (if thousandths < 0 { "-" } else { "" }, thousandths.unsigned_abs());
+    let number = format!("{}.{:03}", size / 1_000, size % 1_000);
+    format!("{sign}{}{unit}", number.trim_end_matches('0').trim_end_matches('.'))
+}
+
+macro_rules! decibels {
+    ($(#[$doc:meta])* $name:ident, $unit:literal, $help:literal) => {
+        $(#[$doc])*
+        pub(crate) mod $name {
+            use super::*;
+            pub(crate) fn serialize<S: Serializer>(value: &Option<i32>, ser: S) -> Result<S::Ok, S::Error> {
+                match value {
+                    Some(value) => ser.serialize_str(&show_decibels(*value, $unit)),
+                    None => ser.serialize_none(),
+                }
+            }
+            pub(crate) fn deserialize<'de, D: Deserializer<'de>>(de: D) -> Result<Option<i32>, D::Error> {
+                struct Text;
+                impl Visitor<'_> for Text {
+                    type Value = i32;
+                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                        f.write_str($help)
+                    }
+                    fn visit_str<E: de::Error>(self, text: &str) -> Result<i32, E> {
+                        read_decibels(text, $unit).map_err(E::custom)
+                    }
+                }
+                de.deserialize_any(Text).map(Some)
+            }
+        }
+    };
+}
+
+decibels!(
+    /// Thousandths of a decibel, if set.
+    decibel_opt, "dB", "decibels such as \"20.8dB\""
+);
+decibels!(
+    /// Thousandths of a decibel above a milliwatt, if set.
+    level_opt, "dBm", "a level such as \"-123dBm\""
+);
+
 /// A seed: an integer where TOML can hold it, else its decimal digits in quotes.
 pub(crate) mod seed {
     use super::*;
@@ -255,6 +308,13 @@ mod tests {
         assert_eq!(parse_ratio("0.0001%"), Ok(1));
         assert_eq!(parse_rate("5.5kbit"), Ok(5_500));
         assert_eq!(show_span(0), "0s");
+        for (text, thousandths) in [("127.41dB", 127_410), ("-0.5dB", -500), ("0dB", 0), ("20dB", 20_000)] {
+            assert_eq!(read_decibels(text, "dB"), Ok(thousandths));
+            assert_eq!(show_decibels(thousandths, "dB"), text);
+        }
+        for bad in ["20", "20dBm", "0.0001dB", "dB", "--1dB", "3000000dB"] {
+            assert!(read_decibels(bad, "dB").is_err(), "{bad}");
+        }
         assert_eq!(show_span(90_000_000), "90s");
     }
 

@@ -5,7 +5,7 @@
 //! name and never silently green.
 
 use super::host::NEVER;
-use super::reach::can_talk;
+use super::reach::{Mesh, can_talk};
 use super::{Event, LOOK_US, World};
 use crate::check::Violation;
 use crate::histogram::Histogram;
@@ -21,6 +21,12 @@ impl<S: Subject> World<S> {
         }
         self.storm_over = true;
         self.calm_at_us = Some(self.now_us);
+        if self.plan.peers.iter().any(|peer| peer.until_us.is_some()) {
+            // Whoever has gone is not expected to be reached any more.
+            let now_us = self.now_us;
+            self.mesh = Mesh::of(&self.plan, |peer| peer.until_us.is_none_or(|until_us| until_us > now_us));
+            self.settle_exemptions();
+        }
         let nodes = self.ids.len() as u32;
         if !self.plan.expect.core.is_empty() {
             for node in (0..nodes).filter(|node| !self.plan.expect.core.contains(node)) {
@@ -99,12 +105,13 @@ impl<S: Subject> World<S> {
 
     fn is_exempt_flow(&self, flow: u32) -> bool {
         let &FlowPlan { from, to, .. } = &self.plan.flows[flow as usize];
-        self.is_silenced(from, to) || !(can_talk(&self.plan, from, to) || self.mesh.joins(from, to))
+        let direct = || can_talk(&self.plan, from, to) && self.is_kept(from, to);
+        self.is_silenced(from, to) || !(direct() || self.mesh.joins(from, to))
     }
 
     /// Whether no session can be expected between two nodes.
     fn is_exempt(&self, a: u32, b: u32) -> bool {
-        self.is_silenced(a, b) || !can_talk(&self.plan, a, b)
+        self.is_silenced(a, b) || !can_talk(&self.plan, a, b) || !self.is_kept(a, b)
     }
 
     /// Whether one of two nodes may have nothing to say any more.

@@ -273,6 +273,7 @@ impl<S: Subject> World<S> {
             self.ledger.lost_memory(host, self.now_us);
             self.busy_or_idle();
         }
+        self.net.switch_off(self.now_us, host);
         self.sessions.retain(|(owner, _)| *owner != host);
         let complaint = self.registry.show(self.now_us, &Sight::Off { host });
         self.complain(complaint);

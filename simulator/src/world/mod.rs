@@ -10,6 +10,7 @@ mod faults;
 mod host;
 #[cfg(test)]
 mod mesh_tests;
+mod radio;
 mod reach;
 #[cfg(test)]
 mod tests;
@@ -27,7 +28,7 @@ use crate::check::routes::Routes;
 use crate::check::{Checker, Registry, Violation};
 use crate::clock::Clock;
 use crate::disk::Disk;
-use crate::net::{Arrival, Net};
+use crate::net::{Arrival, Net, Tick};
 use crate::outcome::{Note, Outcome, Verdict};
 use crate::plan::{Plan, What};
 use crate::pool::Pool;
@@ -87,6 +88,8 @@ pub(super) enum Event {
     Consume { slot: u32 },
     /// A node is told to keep a session.
     Connect { peer: u32 },
+    /// A node is told that a peer is not there any more.
+    Part { peer: u32 },
     /// Power on.
     Boot { host: u32, life: u32 },
     /// A fault of the plan, by position.
@@ -101,6 +104,10 @@ pub(super) enum Event {
     Look,
     /// A quarter of the storm is over: memory is read.
     Quarter,
+    /// Something becomes due at a radio.
+    Air(Tick),
+    /// The members of a radio link take the places of this move.
+    Move { link: u32, number: u32 },
 }
 
 /// See the module's header.
@@ -183,8 +190,8 @@ impl<S: Subject> World<S> {
             buf: vec![0; BUFFER],
             work: Work::new(plan),
             ledger: Ledger::new(plan),
-            mesh: Mesh::of(plan),
             routes: Routes::new(plan),
+            mesh: Mesh::of(plan, |_| true),
             registry,
             trace: Trace::new(options.window.clone()),
             events: 0,
@@ -221,6 +228,9 @@ impl<S: Subject> World<S> {
             if peer.at_us > 0 {
                 self.agenda.push(peer.at_us, Event::Connect { peer: number });
             }
+            if let Some(until_us) = peer.until_us {
+                self.agenda.push(until_us, Event::Part { peer: number });
+            }
         }
         for (flow, number) in self.plan.flows.iter().zip(0..) {
             if flow.count > 0 {
@@ -240,6 +250,7 @@ impl<S: Subject> World<S> {
                 }
             }
         }
+        self.arrange_moves();
         for quarter in 1..=4 {
             self.agenda.push(storm_us / 4 * quarter, Event::Quarter);
         }
@@ -297,6 +308,7 @@ impl<S: Subject> World<S> {
             Event::Send { flow } => self.send(flow),
             Event::Consume { slot } => self.consume(slot),
             Event::Connect { peer } => self.connect(peer),
+            Event::Part { peer } => self.part(peer),
             Event::Boot { host, life } => self.boot(host, life),
             Event::Begin { fault } => self.begin(fault),
             Event::End { fault } => self.end(fault),
@@ -304,6 +316,8 @@ impl<S: Subject> World<S> {
             Event::StormEnds => self.storm_ends(),
             Event::Look => self.look(),
             Event::Quarter => self.quarter_over(),
+            Event::Air(tick) => self.air(tick),
+            Event::Move { link, number } => self.stand(link, number),
         }
     }
 

@@ -1,19 +1,22 @@
 //! Who can hear of whom, as the plan has it.
 
-use crate::plan::Plan;
+use crate::plan::{PeerPlan, Plan};
 
 /// Whether a plan leaves two nodes a way to talk directly: one network, a common version, and a link that does
-/// not lose everything in either direction.
+/// not lose everything in either direction. Radios are taken where they stand in the end.
 pub(super) fn can_talk(plan: &Plan, a: u32, b: u32) -> bool {
     let (Some(left), Some(right)) = (plan.node(a), plan.node(b)) else { return false };
     let own = |versions: Option<(u8, u8)>| versions.unwrap_or((0, u8::MAX));
     let (low, high) = (own(left.versions), own(right.versions));
     left.network == right.network
         && low.0.max(high.0) <= low.1.min(high.1)
-        && plan.links.iter().any(|link| {
+        && plan.links.iter().zip(0..).any(|(link, number)| {
             let whole =
                 link.loss_there_ppm < 1_000_000 && (link.spec().shared || link.loss_back_ppm < 1_000_000);
-            whole && link.members.contains(&a) && link.members.contains(&b)
+            whole
+                && link.members.contains(&a)
+                && link.members.contains(&b)
+                && link.hears(plan.seed, number, (a, b))
         })
 }
 
@@ -25,12 +28,12 @@ pub(super) struct Mesh {
 }
 
 impl Mesh {
-    /// The parts of a plan: routers are joined where one is told of the other and can talk to it.
-    pub(super) fn of(plan: &Plan) -> Mesh {
+    /// The parts of a plan: routers are joined where one is told of the other by an entry that counts, and can talk to it.
+    pub(super) fn of(plan: &Plan, counts: impl Fn(&PeerPlan) -> bool) -> Mesh {
         let count = plan.node_count();
         let mut parts: Vec<Option<u32>> =
             (0..count).map(|node| (plan.limits(node).routes()).then_some(node)).collect();
-        let pairs = plan.peers.iter().filter(|peer| can_talk(plan, peer.node, peer.to));
+        let pairs = plan.peers.iter().filter(|peer| counts(peer) && can_talk(plan, peer.node, peer.to));
         let pairs: Vec<(usize, usize)> = pairs.map(|peer| (peer.node as usize, peer.to as usize)).collect();
         // The smallest number wins; so often as it takes for it to come everywhere.
         let mut changed = true;
@@ -70,8 +73,10 @@ mod tests {
             plan.links.push(LinkPlan::new(LinkKind::Ethernet, &[node, to]));
             plan.add_peer(node, to);
         }
-        let mesh = Mesh::of(&plan);
+        let mesh = Mesh::of(&plan, |_| true);
         assert!(mesh.joins(0, 2) && mesh.joins(2, 1));
         assert!(!mesh.joins(0, 3) && !mesh.joins(0, 4) && !mesh.joins(3, 3));
+        let mesh = Mesh::of(&plan, |peer| peer.node != 1);
+        assert!(mesh.joins(0, 1) && !mesh.joins(1, 2), "what does not count joins nobody");
     }
 }

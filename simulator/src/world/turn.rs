@@ -150,6 +150,7 @@ impl<S: Subject> World<S> {
             self.pool.chain = chain;
             let mut out = Outbox { pool: &mut self.pool, agenda: &mut self.agenda, wrap: Event::Arrive };
             self.net.send(self.now_us, at, host, to, bytes, &mut out);
+            self.watch_air();
             self.pool.chain = cause;
         }
         if self.idle_since_us.is_some() {
@@ -395,7 +396,7 @@ impl<S: Subject> World<S> {
         self.tell_links(host);
         for peer in 0..self.plan.peers.len() as u32 {
             let planned = &self.plan.peers[peer as usize];
-            if planned.node == node && planned.at_us <= now_us {
+            if planned.node == node && planned.is_told(now_us) {
                 self.connect_host(host, peer);
             }
         }

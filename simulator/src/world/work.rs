@@ -14,7 +14,7 @@ use crate::check::{Sight, Violation};
 use crate::draw::{Lot, Purpose};
 use crate::net::address::address_of;
 use crate::outcome::Note;
-use crate::plan::{FlowPlan, Kind, Plan};
+use crate::plan::{FlowPlan, Kind, PeerPlan, Plan};
 use crate::subject::Subject;
 
 /// One flow's sender.
@@ -214,8 +214,53 @@ impl<S: Subject> World<S> {
 
     /// A node is told to keep a session that the plan asks for.
     pub(super) fn connect(&mut self, peer: u32) {
-        let node = self.plan.peers[peer as usize].node;
+        let &PeerPlan { node, to, .. } = &self.plan.peers[peer as usize];
         self.connect_host(node, peer);
+        // Of one that comes back the session may never have ended.
+        self.session_is_up(node, to);
+    }
+
+    /// A node is told that a peer is gone: places at which no other entry of the plan has it are taken back.
+    pub(super) fn part(&mut self, peer: u32) {
+        let planned = &self.plan.peers[peer as usize];
+        let (host, node, to) = (planned.node, planned.node, planned.to);
+        let known = &self.hosts[host as usize];
+        if known.subject.is_none() || known.frozen {
+            return;
+        }
+        let told = |link: &u32| {
+            let entries = self.work.peers_of.get(&(node.min(to), node.max(to)));
+            entries.into_iter().flatten().map(|number| &self.plan.peers[*number as usize]).any(|other| {
+                other.node == node && other.is_told(self.now_us) && self.links_of(other).contains(link)
+            })
+        };
+        let gone: Vec<u32> = self.links_of(planned).into_iter().filter(|link| !told(link)).collect();
+        for link in gone {
+            let command = Command::RemoveEndpoint { link: self.local(host, link), addr: address_of(to) };
+            if let Some(Err(refused)) = self.turn(host, Input::Command(command)) {
+                self.note(host, format!("peer {to} not taken back: {refused}"));
+            }
+        }
+    }
+
+    /// The links over which a peer of the plan is called.
+    fn links_of(&self, planned: &PeerPlan) -> Vec<u32> {
+        let common = |number: &u32| self.plan.links[*number as usize].members.contains(&planned.to);
+        if planned.links.is_empty() {
+            self.hosts[planned.node as usize].interfaces.iter().copied().filter(common).collect()
+        } else {
+            planned.links.clone()
+        }
+    }
+
+    /// Whether some entry of the plan still has one of two nodes keep a session with the other, or none ever had.
+    pub(super) fn is_kept(&self, a: u32, b: u32) -> bool {
+        let entries = self.work.peers_of.get(&(a.min(b), a.max(b)));
+        entries.is_none_or(|numbers| {
+            numbers
+                .iter()
+                .any(|number| self.plan.peers[*number as usize].until_us.is_none_or(|us| us > self.now_us))
+        })
     }
 
     pub(super) fn connect_host(&mut self, host: u32, peer: u32) {
@@ -223,12 +268,7 @@ impl<S: Subject> World<S> {
             return;
         }
         let planned = self.plan.peers[peer as usize].clone();
-        let common = |number: &u32| self.plan.links[*number as usize].members.contains(&planned.to);
-        let links: Vec<u32> = if planned.links.is_empty() {
-            self.hosts[host as usize].interfaces.iter().copied().filter(common).collect()
-        } else {
-            planned.links.clone()
-        };
+        let links = self.links_of(&planned);
         let to = address_of(planned.to);
         for &link in &links {
             let complaint = self.registry.show(self.now_us, &Sight::Endpoint { host, link, to });
@@ -322,7 +362,9 @@ impl<S: Subject> World<S> {
             return;
         }
         for number in self.work.peers_of.get(&(node.min(peer), node.max(peer))).into_iter().flatten() {
-            self.session_up_us[*number as usize].get_or_insert(self.now_us);
+            if self.plan.peers[*number as usize].at_us <= self.now_us {
+                self.session_up_us[*number as usize].get_or_insert(self.now_us);
+            }
         }
     }
 
