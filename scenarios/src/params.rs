@@ -60,6 +60,22 @@ impl Params {
         self.set.get(key.name).map_or(key.default, String::as_str)
     }
 
+    /// How many nodes, within `range`; `usual` when nobody says.
+    ///
+    /// # Errors
+    /// When it is outside.
+    pub fn nodes_within(&self, usual: u32, range: std::ops::RangeInclusive<u32>) -> Result<u32, Usage> {
+        let nodes = self.nodes.unwrap_or(usual);
+        if range.contains(&nodes) {
+            return Ok(nodes);
+        }
+        Err(Usage::new(
+            format!("{nodes} nodes; {} to {} make sense here", range.start(), range.end()),
+            format!("--nodes {nodes}"),
+            format!("leave it out for {usual}"),
+        ))
+    }
+
     /// A key that is one of these words.
     ///
     /// # Errors

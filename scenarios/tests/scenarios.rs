@@ -78,6 +78,11 @@ scenario_tests! {
     tiny_meets_server: "tiny-meets-server",
     freifunk_neighbours: "freifunk-neighbours",
     freifunk: "freifunk",
+    convergence: "convergence",
+    mobility: "mobility",
+    links_cut: "links-cut",
+    node_dies_under_traffic: "node-dies-under-traffic",
+    ninety_percent_loss_mesh: "ninety-percent-loss-mesh",
     incompatible_versions: "incompatible-versions",
 }
 

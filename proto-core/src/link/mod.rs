@@ -19,6 +19,7 @@ pub mod messages;
 pub mod path;
 mod paths;
 mod peer;
+mod places;
 mod receive;
 mod schedule;
 mod send;
@@ -130,6 +131,15 @@ pub enum Input<'a> {
         /// The link.
         link: LinkId,
         /// The address on it.
+        addr: Addr,
+    },
+    /// The application says that the peer is there now: if that place did not answer, it is asked again at once.
+    LookThere {
+        /// Who.
+        peer: PeerSlot,
+        /// The link.
+        link: LinkId,
+        /// The address.
         addr: Addr,
     },
     /// An authenticated packet.
@@ -290,6 +300,10 @@ impl Machine for Links {
             Input::PeerDown { peer } => self.peer_down(cx, peer),
             Input::PeerRemoved { peer, evicted } => self.peer_removed(peer, evicted),
             Input::AddPath { peer, link, addr } => self.add_path(cx, peer, link, addr),
+            Input::LookThere { peer, link, addr } => {
+                self.add_path(cx, peer, link, addr);
+                self.look_there(cx, peer, (link, addr));
+            }
             Input::Received { peer, path, packet_number, link, from, packet_bytes, payload } => {
                 let packet = receive::Packet { path, packet_number, link, from, packet_bytes, payload };
                 self.received(cx, peer, &packet);
@@ -392,59 +406,11 @@ impl Links {
         self.touch(cx, peer);
     }
 
-    fn proved(&mut self, cx: &mut Cx<'_>, peer: PeerSlot, link: LinkId, addr: Addr) {
-        // The link may be gone by now.
-        let Some(info) = self.links.get(&link).map(|entry| entry.info.clone()) else { return };
-        if let Some(entry) = self.peer_mut(peer) {
-            entry.proved(cx, link, addr, &info);
-            self.touch(cx, peer);
-        }
-    }
-
-    fn speak(&mut self, cx: &mut Cx<'_>, peer: PeerSlot, place: (LinkId, Addr)) {
-        let Some(entry) = self.peer_mut(peer) else { return };
-        if let Some(way) = entry.ways.iter_mut().find(|way| (way.link, way.addr) == place) {
-            way.path.ask();
-            self.touch(cx, peer);
-        }
-    }
-
     fn peer_down(&mut self, cx: &mut Cx<'_>, peer: PeerSlot) {
         if let Some(entry) = self.peers.get_mut(usize::from(peer.0)).and_then(Option::as_mut) {
             entry.up = false;
             entry.lose_everything_in_flight(cx, &mut self.sending);
             self.touch(cx, peer);
-        }
-    }
-
-    fn add_path(&mut self, cx: &mut Cx<'_>, peer: PeerSlot, link: LinkId, addr: Addr) {
-        let Some(info) = self.links.get(&link).map(|entry| entry.info.clone()) else { return };
-        if let Some(entry) = self.peer_mut(peer) {
-            entry.open_way(cx, link, addr, &info);
-            self.touch(cx, peer);
-        }
-    }
-
-    fn link_up(&mut self, cx: &mut Cx<'_>, link: LinkId, info: LinkInfo) {
-        let free_at = self.links.get(&link).map_or(cx.now, |entry| entry.free_at);
-        self.links.insert(link, LinkEntry { info: info.clone(), free_at });
-        for index in 0..self.peers.len() {
-            let Ok(slot) = u16::try_from(index).map(PeerSlot) else { return };
-            if let Some(entry) = self.peer_mut(slot) {
-                entry.link_changed(cx, link, &info);
-                self.touch(cx, slot);
-            }
-        }
-    }
-
-    fn link_down(&mut self, cx: &mut Cx<'_>, link: LinkId) {
-        self.links.remove(&link);
-        for index in 0..self.peers.len() {
-            let Ok(slot) = u16::try_from(index).map(PeerSlot) else { return };
-            if let Some(entry) = self.peers.get_mut(index).and_then(Option::as_mut) {
-                entry.link_lost(cx, &mut self.sending, link);
-                self.touch(cx, slot);
-            }
         }
     }
 

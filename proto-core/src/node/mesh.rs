@@ -129,6 +129,15 @@ impl Node {
         }
     }
 
+    /// The application says where a peer is. With one that is in session, over others perhaps, no call goes there.
+    pub(super) fn look_there(&mut self, now: Instant, peer: PeerSlot, places: &[(LinkId, Addr)]) {
+        if self.links.status(peer).is_some_and(|status| status.up) {
+            for &(link, addr) in places {
+                self.links_handle(now, link::Input::LookThere { peer, link, addr });
+            }
+        }
+    }
+
     /// A peer's session is new.
     pub(super) fn is_router(&mut self, now: Instant, peer: PeerSlot, router: Option<RouterId>) {
         self.is_no_router(now, peer);

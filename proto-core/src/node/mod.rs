@@ -337,7 +337,11 @@ impl Node {
             Command::AddPeer(spec) => {
                 self.admit_command(now)?;
                 self.admit_peer(&spec)?;
+                let (node, places) = (spec.node, spec.endpoints.clone());
                 self.sessions_handle(now, session::Input::Connect { spec });
+                if let Some(peer) = node.and_then(|node| self.sessions.slot_of(&node)) {
+                    self.look_there(now, peer, &places);
+                }
                 Ok(())
             }
             Command::RemoveEndpoint { link, addr } => {

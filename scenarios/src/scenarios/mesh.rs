@@ -8,8 +8,9 @@ use simulator::draw::{Lot, Purpose};
 use simulator::plan::{FlowPlan, LinkKind, LinkPlan, NodePlan, Plan, Profile};
 
 use super::SECOND;
+use crate::fail::Usage;
 use crate::scenario::Findings;
-use crate::topology::Topology;
+use crate::topology::{Topology, shapes};
 
 /// A ping whose answer takes longer does not count.
 pub(super) const LATE_US: u64 = SECOND;
@@ -19,7 +20,47 @@ const PING_BYTES: u32 = 56;
 const LOWER_HEADERS: u64 = 62;
 const NEVER_PPM: u32 = 1_000_000;
 /// Each link, one way, unless a scenario says otherwise: about a millisecond, as in the published runs.
-const DELAY_US: u64 = SECOND / 1_000;
+pub(super) const DELAY_US: u64 = SECOND / 1_000;
+
+/// A shape by its name.
+pub(super) fn shape(name: &str, nodes: u32, seed: u64) -> Result<Topology, Usage> {
+    shapes::named(name, nodes, seed)
+        .map_err(|why| Usage::new(why, format!("--set shape={name}"), "choose one of these"))
+}
+
+/// The node over which most of the shortest ways lead and that the others can do without, and the pairs of these ways; each
+/// pair has one way, the first that is found. `None` when there is no such node.
+pub(super) fn best_relay(near: &BTreeMap<u32, BTreeSet<u32>>, nodes: u32) -> Option<(u32, Vec<(u32, u32)>)> {
+    let mut over: BTreeMap<u32, Vec<(u32, u32)>> = BTreeMap::new();
+    for from in 0..nodes {
+        let mut parent = BTreeMap::from([(from, from)]);
+        let mut open = VecDeque::from([from]);
+        while let Some(node) = open.pop_front() {
+            let mut at = parent[&node];
+            while at != from {
+                over.entry(at).or_default().push((from, node));
+                at = parent[&at];
+            }
+            for &next in near.get(&node).into_iter().flatten() {
+                if !parent.contains_key(&next) {
+                    parent.insert(next, node);
+                    open.push_back(next);
+                }
+            }
+        }
+    }
+    let can_be_spared = |relay: u32| {
+        let mut rest = near.clone();
+        rest.remove(&relay);
+        rest.values_mut().for_each(|others| {
+            others.remove(&relay);
+        });
+        rest.keys().next().is_some_and(|&node| hops_from(&rest, node).len() as u32 == nodes - 1)
+    };
+    let mut relays: Vec<(u32, Vec<(u32, u32)>)> = over.into_iter().collect();
+    relays.sort_by_key(|(relay, pairs)| (core::cmp::Reverse(pairs.len()), *relay));
+    relays.into_iter().find(|&(relay, _)| can_be_spared(relay))
+}
 
 /// Adds the nodes of a network, each with room for all others, and links that take `delay_us` and a tenth of it more. With
 /// `measured` each direction loses what the network says, and who hears one side only is no neighbour.
@@ -61,10 +102,15 @@ pub(super) fn router(degree: u32, routers: u64) -> NodePlan {
 
 /// Who is a neighbour of whom, by the sessions of a plan.
 pub(super) fn neighbours(plan: &Plan) -> BTreeMap<u32, BTreeSet<u32>> {
+    neighbours_by(plan.peers.iter().map(|peer| (peer.node, peer.to)))
+}
+
+/// Who is a neighbour of whom, by these links.
+pub(super) fn neighbours_by(links: impl IntoIterator<Item = (u32, u32)>) -> BTreeMap<u32, BTreeSet<u32>> {
     let mut near: BTreeMap<u32, BTreeSet<u32>> = BTreeMap::new();
-    for peer in &plan.peers {
-        near.entry(peer.node).or_default().insert(peer.to);
-        near.entry(peer.to).or_default().insert(peer.node);
+    for (a, b) in links {
+        near.entry(a).or_default().insert(b);
+        near.entry(b).or_default().insert(a);
     }
     near
 }
@@ -156,11 +202,8 @@ pub(super) fn connected(plan: &Plan, good: impl Fn(&LinkPlan) -> bool) -> impl F
     let pairs: BTreeSet<(u32, u32)> = links
         .flat_map(|link| link.members.iter().flat_map(|&a| link.members.iter().map(move |&b| (a, b))))
         .collect();
-    let mut near: BTreeMap<u32, BTreeSet<u32>> = BTreeMap::new();
-    for peer in plan.peers.iter().filter(|peer| pairs.contains(&(peer.node, peer.to))) {
-        near.entry(peer.node).or_default().insert(peer.to);
-        near.entry(peer.to).or_default().insert(peer.node);
-    }
+    let peers = plan.peers.iter().map(|peer| (peer.node, peer.to));
+    let near = neighbours_by(peers.filter(|pair| pairs.contains(pair)));
     let mut part: BTreeMap<u32, u32> = BTreeMap::new();
     for &node in near.keys() {
         if !part.contains_key(&node) {

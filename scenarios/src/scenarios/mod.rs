@@ -3,12 +3,17 @@
 pub mod bulk_over_bad_links;
 pub mod clock_runs_wild;
 pub mod cloned_device_wakes_up;
+pub mod convergence;
 pub mod crash_and_restart;
 pub mod flood_and_forgery;
 pub mod freifunk;
 pub mod freifunk_neighbours;
 pub mod incompatible_versions;
+pub mod links_cut;
 mod mesh;
+pub mod mobility;
+pub mod ninety_percent_loss_mesh;
+pub mod node_dies_under_traffic;
 pub mod soak_72h;
 pub mod tiny_meets_server;
 pub mod two_links_one_dies;
@@ -23,7 +28,7 @@ use crate::fail::{Usage, nearest};
 use crate::scenario::{Findings, Scenario};
 
 /// All of them.
-pub const ALL: [&Scenario; 12] = [
+pub const ALL: [&Scenario; 17] = [
     &two_nodes_ninety_percent_loss::SCENARIO,
     &bulk_over_bad_links::SCENARIO,
     &soak_72h::SCENARIO,
@@ -35,6 +40,11 @@ pub const ALL: [&Scenario; 12] = [
     &tiny_meets_server::SCENARIO,
     &freifunk_neighbours::SCENARIO,
     &freifunk::SCENARIO,
+    &convergence::SCENARIO,
+    &mobility::SCENARIO,
+    &links_cut::SCENARIO,
+    &node_dies_under_traffic::SCENARIO,
+    &ninety_percent_loss_mesh::SCENARIO,
     &incompatible_versions::SCENARIO,
 ];
 
