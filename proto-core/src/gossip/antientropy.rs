@@ -41,16 +41,12 @@ impl Gossip {
         self.out.send(cx.now, cx.limits, to, &message);
     }
 
-    /// Compares with one of the view. Where that is empty and nobody is in reserve, any member may be asked.
+    /// Compares with one of the view.
     pub(super) fn digest_wake(&mut self, cx: &mut Cx<'_>) {
         self.digest_at = cx.now + jittered(cx.rng, EVERY);
         let active: Vec<RouterId> = self.views.active().keys().copied().collect();
         if let Some(&to) = active.get(cx.rng.below(active.len() as u64) as usize) {
             self.digest_to(cx, to, false);
-        } else if self.views.passive().is_empty()
-            && let Some(member) = self.random_member(cx)
-        {
-            self.views.offer(cx, member);
         }
     }
 

@@ -38,6 +38,8 @@ const FILL_EVERY: Duration = Duration::from_millis(500);
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// Who declined is not asked again for so long.
 const DECLINED: Duration = Duration::from_secs(30);
+/// Who has nobody to ask looks among all members this often.
+const STARVED: Duration = Duration::from_secs(5);
 /// So many are remembered who declined.
 const MOST_DECLINED: usize = 256;
 /// Far members beside near ones.
@@ -78,6 +80,8 @@ pub(super) struct Views {
     shuffle_at: Instant,
     map_at: Option<Instant>,
     pub(super) changes: Vec<Change>,
+    /// Somebody is lacking, and nobody in reserve may be asked.
+    pub(super) starving: bool,
 }
 
 impl Views {
@@ -95,11 +99,21 @@ impl Views {
             shuffle_at: cx.now + jittered(cx.rng, SHUFFLE_EVERY),
             map_at: None,
             changes: Vec::new(),
+            starving: false,
         }
     }
 
     pub(super) fn active(&self) -> &BTreeMap<RouterId, Seat> {
         &self.active
+    }
+
+    /// Direct neighbours that a transmission on a medium reaches.
+    pub(super) fn listeners(&self) -> BTreeMap<LinkId, u64> {
+        let mut listeners = BTreeMap::new();
+        for medium in self.neighbours.values().filter_map(|medium| *medium) {
+            *listeners.entry(medium).or_insert(0) += 1;
+        }
+        listeners
     }
 
     /// Whether somebody may take this node for his neighbour in the overlay.
@@ -180,10 +194,10 @@ impl Views {
         }
     }
 
-    /// Somebody who may be asked when there is nobody else.
+    /// Any member, who may be asked since there is nobody else.
     pub(super) fn offer(&mut self, cx: &mut Cx<'_>, id: RouterId) {
         self.reserve(cx.rng, id);
-        self.fill_soon(cx.now);
+        self.fill_soon(cx.now + Duration::from_millis(1));
     }
 
     /// Somebody who may be asked, as the map says.
@@ -331,6 +345,8 @@ impl Views {
     }
 
     pub(super) fn on_disconnect(&mut self, cx: &mut Cx<'_>, from: RouterId) {
+        // It may have overtaken an answer that it takes back.
+        self.asked.remove(&from);
         if self.lose(cx.now, from) {
             self.decline(cx.now, from);
             self.reserve(cx.rng, from);
@@ -444,11 +460,14 @@ impl Views {
             let free: Vec<RouterId> = free.copied().collect();
             if let Some(&id) = pick(cx.rng, &free) {
                 self.ask(cx, out, id);
+            } else {
+                self.starving = true;
+                self.fill_soon(cx.now + jittered(cx.rng, STARVED));
             }
         }
         let lacks_near =
             self.is_wanted(true) && self.neighbours.keys().any(|id| !self.active.contains_key(id));
-        if lacks_near || (self.is_wanted(false) && !self.passive.is_empty()) {
+        if lacks_near || (self.is_wanted(false) && !self.starving) {
             self.fill_soon(cx.now + jittered(cx.rng, FILL_EVERY));
         }
         if let Some(until) = self.asked.values().map(|&(until, _)| until).min() {

@@ -21,8 +21,11 @@ use crate::ids::LinkId;
 use crate::machine::Cx;
 use crate::time::{Duration, Instant};
 
-/// Calls wait for up to this long, by chance, so that not all call at once. A guess.
-const WITHIN: Duration = Duration::from_millis(50);
+/// Calls wait for up to this long for each who hears them, by chance, so that few call before they have heard the others. A guess: the
+/// time of one transmission of a fast radio and its way through two nodes.
+const WITHIN: Duration = Duration::from_millis(10);
+/// And for no more than so many times that.
+const MOST_TURNS: u64 = 50;
 /// So many calls heard make one's own needless.
 const ENOUGH: u8 = 2;
 /// Calls that wait.
@@ -68,28 +71,24 @@ impl Gossip {
         self.payload(cx, (None, Some(medium)), broadcast, keys);
     }
 
-    /// Has a broadcast called out on each medium that leads to two members of the view or more; returns those media.
+    /// Has a broadcast called out on each medium that leads to two neighbours or more; returns those media.
     pub(super) fn call_out(
         &mut self,
         cx: &mut Cx<'_>,
         id: MessageId,
         heard_on: Option<LinkId>,
     ) -> Vec<LinkId> {
-        let mut listeners: BTreeMap<LinkId, u32> = BTreeMap::new();
-        for medium in self.tree.branches.values().filter_map(|branch| branch.medium) {
-            *listeners.entry(medium).or_insert(0) += 1;
-        }
-        let shared = listeners.into_iter().filter(|&(_, count)| count >= 2).map(|(medium, _)| medium);
-        let shared: Vec<LinkId> = shared.collect();
-        for &medium in &shared {
+        let mut listeners = self.views.listeners();
+        listeners.retain(|_, count| *count >= 2);
+        for (&medium, &count) in &listeners {
             let is_ours = id.origin == self.own.router;
-            let wait = if is_ours { 0 } else { cx.rng.below(WITHIN.as_micros()) };
+            let wait = if is_ours { 0 } else { cx.rng.below(WITHIN.as_micros() * count.min(MOST_TURNS)) };
             if self.media.waiting.len() < MOST_WAITING {
                 let at = cx.now + Duration::from_micros(wait);
                 self.media.waiting.insert((medium, id), (at, u8::from(heard_on == Some(medium))));
             }
         }
-        shared
+        listeners.into_keys().collect()
     }
 
     pub(super) fn call_due(&mut self, cx: &mut Cx<'_>) {

@@ -152,6 +152,8 @@ pub enum Message {
     Ping {
         /// Comes back.
         nonce: u32,
+        /// The sender has the receiver in its active view.
+        watched: bool,
         /// News.
         updates: Vec<Update>,
     },
@@ -213,7 +215,9 @@ impl Message {
             }
             kind::WANT => Message::Want(list(r, read_router)?),
             kind::UPDATES => Message::Updates(read_updates(r)?),
-            kind::PING => Message::Ping { nonce: r.u32()?, updates: read_updates(r)? },
+            kind::PING => {
+                Message::Ping { nonce: r.u32()?, watched: r.u8()? & 1 != 0, updates: read_updates(r)? }
+            }
             kind::ACK => Message::Ack { nonce: r.u32()?, updates: read_updates(r)? },
             kind::PING_REQUEST => {
                 Message::PingRequest { nonce: r.u32()?, target: read_router(r)?, updates: read_updates(r)? }
@@ -301,12 +305,14 @@ impl Message {
                 out.push(kind::UPDATES);
                 updates.iter().for_each(|update| update.write(out));
             }
-            Message::Ping { nonce, updates } => put_probe(out, kind::PING, *nonce, None, updates),
-            Message::Ack { nonce, updates } => put_probe(out, kind::ACK, *nonce, None, updates),
-            Message::PingRequest { nonce, target, updates } => {
-                put_probe(out, kind::PING_REQUEST, *nonce, Some(*target), updates);
+            Message::Ping { nonce, watched, updates } => {
+                put_probe(out, kind::PING, *nonce, &[u8::from(*watched)], updates);
             }
-            Message::Nack { nonce } => put_probe(out, kind::NACK, *nonce, None, &[]),
+            Message::Ack { nonce, updates } => put_probe(out, kind::ACK, *nonce, &[], updates),
+            Message::PingRequest { nonce, target, updates } => {
+                put_probe(out, kind::PING_REQUEST, *nonce, &target.0, updates);
+            }
+            Message::Nack { nonce } => put_probe(out, kind::NACK, *nonce, &[], &[]),
             _ => out.push(kind::SKIPPABLE),
         }
     }
@@ -380,9 +386,9 @@ fn put_routers(out: &mut Vec<u8>, routers: &[RouterId]) {
     routers.iter().for_each(|router| out.extend_from_slice(&router.0));
 }
 
-fn put_probe(out: &mut Vec<u8>, kind: u8, nonce: u32, target: Option<RouterId>, updates: &[Update]) {
+fn put_probe(out: &mut Vec<u8>, kind: u8, nonce: u32, more: &[u8], updates: &[Update]) {
     out.push(kind);
     out.extend_from_slice(&nonce.to_le_bytes());
-    out.extend(target.iter().flat_map(|target| target.0));
+    out.extend_from_slice(more);
     updates.iter().for_each(|update| update.write(out));
 }

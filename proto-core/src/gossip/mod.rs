@@ -333,6 +333,11 @@ impl Machine for Gossip {
             return;
         }
         self.views.wake(cx, &mut self.out);
+        if core::mem::take(&mut self.views.starving)
+            && let Some(member) = self.random_member(cx)
+        {
+            self.views.offer(cx, member);
+        }
         self.call_due(cx);
         self.swim_wake(cx);
         if self.digest_at <= cx.now {
@@ -598,8 +603,11 @@ impl Gossip {
             }
             Message::Want(members) => self.tell(cx, from, &members),
             Message::Updates(updates) => self.updates(cx, from, updates, keys),
-            Message::Ping { nonce, updates } => {
+            Message::Ping { nonce, watched, updates } => {
                 self.updates(cx, from, updates, keys);
+                if watched && !self.views.counts_on(from) {
+                    self.out.send(cx.now, cx.limits, from, &Message::Disconnect);
+                }
                 self.pinged(cx, from, nonce);
             }
             Message::Ack { nonce, updates } => {

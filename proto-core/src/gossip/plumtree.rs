@@ -60,6 +60,7 @@ enum Carried {
 #[derive(Debug)]
 pub(super) struct Branch {
     pub(super) eager: bool,
+    near: bool,
     pub(super) medium: Option<LinkId>,
     owed: BTreeSet<MessageId>,
     lazy: BTreeSet<MessageId>,
@@ -80,6 +81,7 @@ impl Branch {
     fn new(seat: Seat, eager: bool) -> Branch {
         Branch {
             eager,
+            near: seat.near,
             medium: seat.medium,
             owed: BTreeSet::new(),
             lazy: BTreeSet::new(),
@@ -253,6 +255,11 @@ impl Tree {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn missing_count(&self) -> usize {
+        self.missing.len()
+    }
+
     pub(super) fn worst_case_bytes(limits: &Limits) -> u64 {
         let id = 3 * size_of::<MessageId>() as u64;
         // Kept broadcasts are at least as large as their overhead in the store; a branch may be owed each, as payload and as word.
@@ -333,9 +340,12 @@ impl Gossip {
 
     /// Whoever brought a payload first is a branch; unless one who spoke of it is much nearer to its origin.
     fn came_from(&mut self, from: RouterId, asked: Option<bool>, hops: u8, sources: &[(RouterId, u8)]) {
-        let shorter = sources
-            .iter()
-            .find(|&&(source, theirs)| source != from && theirs.saturating_add(1 + OPTIMIZE) <= hops);
+        // The hops of a far branch are many on the ground, and not counted.
+        let is_near = |id| self.tree.branches.get(&id).is_some_and(|branch| branch.near);
+        let shorter = sources.iter().find(|&&(source, theirs)| {
+            let no_farther = is_near(source) || !is_near(from);
+            source != from && no_farther && theirs.saturating_add(1 + OPTIMIZE) <= hops
+        });
         if let Some(&(source, _)) = shorter
             && asked.is_none()
             && let Some(branch) = self.tree.branches.get_mut(&source)

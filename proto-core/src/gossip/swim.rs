@@ -34,6 +34,8 @@ use crate::time::{Duration, Instant};
 const SILENCE: Duration = Duration::from_millis(1_500);
 /// An answer comes within this, on fast links.
 const ANSWER_WITHIN: Duration = Duration::from_millis(500);
+/// Times that a member is asked before it is suspected; SWIM asks once, on networks that lose little.
+const PINGS: u32 = 4;
 /// Members that are asked to probe for us: k of SWIM, section 3.1.
 const RELAYS: usize = 3;
 /// The most of Lifeguard's local health multiplier, section IV-A.
@@ -60,7 +62,8 @@ struct Probe {
     nonce: u32,
     sent: Instant,
     deadline: Instant,
-    indirect: bool,
+    /// How often it was sent.
+    pings: u32,
     relays: u64,
     nacks: u64,
 }
@@ -243,10 +246,11 @@ impl Gossip {
         let Some(watch) = self.swim.watched.get(&member) else { return };
         let within = self.swim.answer_within(watch);
         let Some(watch) = self.swim.watched.get_mut(&member) else { return };
-        let (sent, deadline) = (cx.now, cx.now + within);
+        // Sent at 0, 1/2, 1 and 2 of the time that an answer takes at most, given up at 3. Others are asked at 1.
+        let (sent, deadline) = (cx.now, cx.now + within.mul_ratio(1, 2));
         match &mut watch.probe {
             None => {
-                watch.probe = Some(Probe { nonce, sent, deadline, indirect: false, relays: 0, nacks: 0 });
+                watch.probe = Some(Probe { nonce, sent, deadline, pings: 1, relays: 0, nacks: 0 });
                 self.ping(cx, member, nonce);
             }
             Some(probe) if cx.now.since(probe.deadline) > HELD_UP => {
@@ -256,10 +260,18 @@ impl Gossip {
                 self.swim.unhealthier(1);
                 self.ping(cx, member, nonce);
             }
-            Some(probe) if !probe.indirect => {
+            Some(probe) if probe.pings < PINGS => {
                 let nonce = probe.nonce;
-                (probe.indirect, probe.deadline) = (true, cx.now + within.mul_ratio(2, 1));
-                self.ask_relays(cx, member, nonce);
+                probe.pings += 1;
+                let indirect = probe.pings == 3;
+                if probe.pings >= 3 {
+                    probe.deadline = cx.now + within;
+                } else {
+                    probe.deadline = deadline;
+                }
+                if indirect {
+                    self.ask_relays(cx, member, nonce);
+                }
                 self.ping(cx, member, nonce);
             }
             Some(probe) => {
@@ -278,7 +290,8 @@ impl Gossip {
 
     fn ping(&mut self, cx: &mut Cx<'_>, to: RouterId, nonce: u32) {
         let updates = self.members.piggyback(to, NEWS_BYTES);
-        self.out.datagram(cx.now, cx.limits, to, &Message::Ping { nonce, updates });
+        let watched = self.views.active().contains_key(&to);
+        self.out.datagram(cx.now, cx.limits, to, &Message::Ping { nonce, watched, updates });
     }
 
     fn ask_relays(&mut self, cx: &mut Cx<'_>, target: RouterId, nonce: u32) {
@@ -469,7 +482,8 @@ impl Gossip {
         }
     }
 
-    /// All of the view are told the news at once.
+    /// All of the view are told the news at once, by messages that arrive: so it reaches all while views hang together, and the rest of
+    /// the count rides on probes.
     pub(super) fn flood_news(&mut self, cx: &mut Cx<'_>) {
         let peers: Vec<RouterId> = self.views.active().keys().copied().collect();
         for &to in &peers {
@@ -477,7 +491,7 @@ impl Gossip {
             let updates = news.iter().filter_map(|&member| self.members.update(member));
             let updates: Vec<_> = updates.collect();
             for part in updates.chunks(12) {
-                self.out.datagram(cx.now, cx.limits, to, &Message::Updates(part.to_vec()));
+                self.out.send(cx.now, cx.limits, to, &Message::Updates(part.to_vec()));
             }
         }
         if !peers.is_empty() {

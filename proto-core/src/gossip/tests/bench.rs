@@ -49,6 +49,7 @@ pub(super) struct Side {
     rng: Rng,
     wake: Wake,
     pub(super) dead: bool,
+    paused: bool,
     identity: LocalIdentity,
     boot: u32,
 }
@@ -84,6 +85,8 @@ pub(super) struct World {
     /// Messages by first byte.
     pub(super) messages: BTreeMap<u8, u64>,
     pub(super) shouts: u64,
+    /// Somebody has started again, and may be told again.
+    pub(super) restarted: bool,
     /// Kept when a message is looked for.
     pub(super) log: Option<Vec<(Instant, usize, usize, Message)>>,
 }
@@ -117,6 +120,7 @@ impl World {
             answers: Vec::new(),
             messages: BTreeMap::new(),
             shouts: 0,
+            restarted: false,
             log: None,
         };
         for _ in 0..count {
@@ -144,7 +148,7 @@ impl World {
         let (now, limits, zoo) = (self.now, &self.limits, Zoo::none());
         let cx = &mut Cx { now, rng: &mut rng, limits, drops: &mut drops, zoo };
         let gossip = Gossip::new(cx, &identity, NETWORK, boot);
-        Side { gossip, drops, rng, wake: Wake::Idle, dead: false, identity, boot }
+        Side { gossip, drops, rng, wake: Wake::Idle, dead: false, paused: false, identity, boot }
     }
 
     /// Members who all know each other by name, and have joined one after another by somebody who was there.
@@ -189,6 +193,19 @@ impl World {
         self.sides[number].gossip.member()
     }
 
+    pub(super) fn number(&self, name: RouterId) -> usize {
+        self.by_name[&name]
+    }
+
+    /// Something is heard on a medium, from nobody in particular.
+    pub(super) fn heard(&mut self, at: usize, medium: LinkId, payload: Bytes) {
+        let (now, zoo) = (self.now, Zoo::none());
+        let Side { gossip, drops, rng, .. } = &mut self.sides[at];
+        let cx = &mut Cx { now, rng, limits: &self.limits, drops, zoo };
+        gossip.handle(cx, Input::Heard { medium, payload, keys: &self.book });
+        self.act(at);
+    }
+
     /// A session over a link is up between two.
     pub(super) fn connect(&mut self, a: usize, b: usize, medium: Option<LinkId>) {
         for (at, other) in [(a, b), (b, a)] {
@@ -203,7 +220,8 @@ impl World {
     }
 
     pub(super) fn is_cut(&self, a: usize, b: usize) -> bool {
-        self.sides[a].dead || self.sides[b].dead || self.cut.contains(&(a.min(b), a.max(b)))
+        let is_off = |side: &Side| side.dead || side.paused;
+        is_off(&self.sides[a]) || is_off(&self.sides[b]) || self.cut.contains(&(a.min(b), a.max(b)))
     }
 
     pub(super) fn kill(&mut self, number: usize) {
@@ -211,9 +229,16 @@ impl World {
         self.set_wake(number);
     }
 
+    /// A member's machine is held up: it is not woken and hears nothing.
+    pub(super) fn pause(&mut self, number: usize, paused: bool) {
+        self.sides[number].paused = paused;
+        self.set_wake(number);
+    }
+
     /// A member starts again and has forgotten all.
     pub(super) fn restart(&mut self, number: usize) {
         let (identity, boot) = (self.sides[number].identity.clone(), self.sides[number].boot + 1);
+        self.restarted = true;
         self.kill(number);
         self.sides[number] = self.side(identity, boot);
         self.input(number, Input::Subscribe { topic: TOPIC });
@@ -236,7 +261,10 @@ impl World {
     }
 
     pub(super) fn message(&mut self, at: usize, from: usize, message: &Message) {
-        let payload = message.encode();
+        self.raw(at, from, message.encode());
+    }
+
+    pub(super) fn raw(&mut self, at: usize, from: usize, payload: Bytes) {
         self.arrives(at, from, payload);
         self.act(at);
     }
@@ -328,7 +356,7 @@ impl World {
         if let Wake::At(before, _) = side.wake {
             self.wakes.remove(&(before, at));
         }
-        side.wake = if side.dead { Wake::Idle } else { side.gossip.next_wake() };
+        side.wake = if side.dead || side.paused { Wake::Idle } else { side.gossip.next_wake() };
         if let Wake::At(when, _) = side.wake {
             self.wakes.insert((when, at));
         }
@@ -373,13 +401,7 @@ impl World {
                     self.act(at);
                 }
             }
-            Happens::Heard { at, medium, payload } => {
-                let (now, zoo) = (self.now, Zoo::none());
-                let Side { gossip, drops, rng, .. } = &mut self.sides[at];
-                let cx = &mut Cx { now, rng, limits: &self.limits, drops, zoo };
-                gossip.handle(cx, Input::Heard { medium, payload, keys: &self.book });
-                self.act(at);
-            }
+            Happens::Heard { at, medium, payload } => self.heard(at, medium, payload),
             Happens::Settles { at, to, tag } => {
                 let to = self.name(to);
                 self.input(at, Input::Settled { to, tag, arrived: true });

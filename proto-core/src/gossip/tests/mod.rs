@@ -1,5 +1,8 @@
 //! Tests of gossip: the bench first, then what must hold, one file for each part.
 
 mod bench;
+mod meeting;
+mod messages;
 mod spreading;
+mod views;
 mod watching;
