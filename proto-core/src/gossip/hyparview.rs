@@ -107,6 +107,11 @@ impl Views {
         &self.active
     }
 
+    /// Whether there are direct neighbours, in the view or not.
+    pub(super) fn has_neighbours(&self) -> bool {
+        !self.neighbours.is_empty()
+    }
+
     /// Direct neighbours that a transmission on a medium reaches.
     pub(super) fn listeners(&self) -> BTreeMap<LinkId, u64> {
         let mut listeners = BTreeMap::new();
@@ -121,6 +126,7 @@ impl Views {
         self.active.contains_key(&id) || self.asked.contains_key(&id)
     }
 
+    #[cfg(test)]
     pub(super) fn passive(&self) -> &BTreeSet<RouterId> {
         &self.passive
     }
@@ -146,7 +152,8 @@ impl Views {
     }
 
     fn is_wanted(&self, near: bool) -> bool {
-        let far_wanted = if self.near() == 0 { FAR_ALONE.min(self.seats) } else { FAR_LEAST };
+        let asked_near = self.asked.keys().any(|id| self.neighbours.contains_key(id));
+        let far_wanted = if self.near() == 0 && !asked_near { FAR_ALONE.min(self.seats) } else { FAR_LEAST };
         self.has_room(near) && (near || self.far() < far_wanted)
     }
 
@@ -454,7 +461,8 @@ impl Views {
                 self.ask(cx, out, id);
             }
         }
-        if self.is_wanted(false) {
+        let waits_for_near = self.near() == 0 && self.asked.keys().any(|id| self.neighbours.contains_key(id));
+        if self.is_wanted(false) && !waits_for_near {
             let free =
                 self.passive.iter().filter(|id| is_free(self, id) && !self.neighbours.contains_key(id));
             let free: Vec<RouterId> = free.copied().collect();

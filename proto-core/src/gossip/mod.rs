@@ -474,8 +474,7 @@ impl Gossip {
         for change in core::mem::take(&mut self.views.changes) {
             match change {
                 Change::Up(member, seat) => {
-                    let near = self.views.active().values().filter(|seat| seat.near).count();
-                    self.tree.up(member, seat, near);
+                    self.tree.up(member, seat, seat.near || !self.views.has_neighbours());
                     self.swim.watch(cx, member, false);
                     if self.own.router < member {
                         self.digest_to(cx, member, false);

@@ -11,7 +11,8 @@
 //! a shared medium one transmission stands for all branches there (`medium`).
 //!
 //! Messages go over links that repeat what is lost, so grafts are for members and links that fail, not for packets. What is
-//! waited for before a graft is therefore measured: what it takes a neighbour to confirm.
+//! waited for before a graft is therefore measured: what it takes a neighbour to confirm. (How late payloads come by themselves was tried
+//! instead: repairs count as late ones, so it waits ever longer; at 120 members and 20 % loss 2.0 s for 99.9 % in place of 1.1 s.)
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -145,8 +146,7 @@ pub(super) struct Tree {
 }
 
 impl Tree {
-    pub(super) fn up(&mut self, id: RouterId, seat: Seat, near: usize) {
-        let eager = seat.near || near == 0;
+    pub(super) fn up(&mut self, id: RouterId, seat: Seat, eager: bool) {
         self.branches.insert(id, Branch::new(seat, eager));
     }
 
@@ -205,7 +205,10 @@ impl Tree {
         self.missing_at.remove(&(missing.at, id));
         let mut asked = false;
         while !missing.sources.is_empty() && !asked {
-            let (source, _) = missing.sources.remove(0);
+            // A near one before a far one, and of each kind the one that spoke first.
+            let is_near = |id: &RouterId| self.branches.get(id).is_some_and(|branch| branch.near);
+            let near = missing.sources.iter().position(|(source, _)| is_near(source));
+            let (source, _) = missing.sources.remove(near.unwrap_or(0));
             if let Some(branch) = self.branches.get_mut(&source) {
                 branch.eager = true;
                 branch.prune = false;

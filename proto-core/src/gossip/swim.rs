@@ -96,6 +96,8 @@ pub(super) struct Swim {
     health: u64,
     next_nonce: u32,
     far_at: Instant,
+    /// When this node last found that it hears well.
+    eased_at: Instant,
     /// Bytes a second that gossip may send.
     rate: u64,
 }
@@ -108,6 +110,7 @@ impl Swim {
             health: 0,
             next_nonce: cx.rng.next_u32(),
             far_at: cx.now + jittered(cx.rng, FAR_EVERY),
+            eased_at: cx.now,
             rate: u64::from(cx.limits.gossip_rate.max(1)),
         }
     }
@@ -179,6 +182,11 @@ impl Swim {
                 self.watched.remove(&member);
             }
             self.healthier();
+            self.eased_at = now;
+        } else if self.eased_at + SILENCE <= now {
+            // Who probes rarely because it is unwell is probed by others, and hears so that it is well again.
+            self.healthier();
+            self.eased_at = now;
         }
     }
 
