@@ -16,6 +16,7 @@ use super::signed::MessageId;
 use super::update::Update;
 use super::{Gossip, Keys};
 use crate::bounded::Seen;
+use crate::drops::Drop;
 use crate::ids::RouterId;
 use crate::machine::Cx;
 use crate::time::Duration;
@@ -68,7 +69,7 @@ impl Gossip {
             }
         }
         self.tree.pull(from, lacking.into_iter());
-        if reply {
+        if reply || self.out.is_overdrawn(cx.now) {
             return;
         }
         let ours = self.members.buckets();
@@ -136,10 +137,17 @@ impl Gossip {
     pub(super) fn tell(&mut self, cx: &mut Cx<'_>, to: RouterId, members: &[RouterId]) {
         let mut updates: Vec<Update> = Vec::new();
         let mut bytes = 0;
+        if self.out.is_overdrawn(cx.now) {
+            cx.drops.count(Drop::AnswerLimited);
+            return;
+        }
         for update in members.iter().take(1_024).flat_map(|&member| self.members.all_about(member)) {
             if bytes + update.len() > UPDATES_BYTES && !updates.is_empty() {
                 self.out.send(cx.now, cx.limits, to, &Message::Updates(core::mem::take(&mut updates)));
                 bytes = 0;
+                if self.out.is_overdrawn(cx.now) {
+                    return;
+                }
             }
             bytes += update.len();
             updates.push(update);

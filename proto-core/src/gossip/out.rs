@@ -15,6 +15,9 @@ use crate::time::{Duration, Instant};
 /// What a message costs on its way beside its own bytes: a packet's header and a frame's.
 const MESSAGE_COST: u64 = 32;
 
+/// So many seconds' worth may be sent ahead to those who ask. The rest comes when two compare again.
+const OVERDRAFT: Duration = Duration::from_secs(5);
+
 /// Actions that wait to be taken, and the purse.
 #[derive(Debug)]
 pub(super) struct Out {
@@ -41,6 +44,11 @@ impl Out {
     /// When something may be sent that can wait.
     pub(super) fn free_at(&self) -> Instant {
         self.paid_at
+    }
+
+    /// Whether so much was sent that whoever asks for more gets nothing: a question is shorter than its answer.
+    pub(super) fn is_overdrawn(&self, now: Instant) -> bool {
+        self.paid_at > now + OVERDRAFT
     }
 
     /// A message that arrives once, or is said not to have.
