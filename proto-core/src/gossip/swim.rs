@@ -403,6 +403,7 @@ impl Gossip {
         let Some(known) = self.members.get(member) else { return false };
         let last = known.announcement.incarnation;
         if incarnation != last {
+            self.answer_stale(cx, from, member, incarnation < last);
             return incarnation > last;
         }
         match &known.standing {
@@ -460,7 +461,15 @@ impl Gossip {
         if incarnation == last && known.is_present() {
             self.bury(cx, from, member);
         }
+        self.answer_stale(cx, from, member, incarnation < last);
         incarnation > last
+    }
+
+    /// Who says what its member has overridden since has missed that, and is told.
+    fn answer_stale(&mut self, cx: &mut Cx<'_>, to: Option<RouterId>, member: RouterId, is_stale: bool) {
+        if let Some(to) = to.filter(|_| is_stale) {
+            self.tell(cx, to, &[member]);
+        }
     }
 
     fn bury(&mut self, cx: &mut Cx<'_>, from: Option<RouterId>, member: RouterId) {

@@ -146,3 +146,48 @@ fn a_claim_that_leads_nowhere_is_not_followed_without_end() {
     assert_eq!(world.messages[&0x2e], 1);
     assert_eq!(world.sides[0].gossip.present(), 5);
 }
+
+/// Two who meet learn of each other's later words, whoever began.
+#[test]
+fn the_later_word_counts_on_both_sides() {
+    let mut world = World::new(4);
+    world.plant();
+    for (number, holder) in [(2, 0), (3, 1)] {
+        world.input(number, Input::Announce { role: Role::Full, capabilities: 1 });
+        let name = world.name(number);
+        let word = world.sides[number].gossip.members.get(name).unwrap().announcement.clone();
+        world.kill(number);
+        world.sides[holder].gossip.members.plant(world.now, word);
+    }
+    world.connect(0, 1, None);
+    world.run(1_000);
+    for at in [0, 1] {
+        for number in [2, 3] {
+            let member = world.sides[at].gossip.members.get(world.name(number)).unwrap();
+            assert_eq!(member.announcement.incarnation, (1 << 16) + 1, "of {number}, as {at} knows it");
+        }
+    }
+}
+
+/// The word of another instance of this device, or of a start that it has forgotten, is overridden.
+#[test]
+fn who_is_spoken_for_by_a_copy_has_the_last_word() {
+    let mut world = World::joined(10);
+    let identity = super::bench::identity(2);
+    let key = &identity.secrets().sign;
+    let what = (Role::Leaf, true, 0);
+    let copy = crate::gossip::signed::Announcement::sign(
+        key,
+        super::bench::NETWORK,
+        world.name(2),
+        (1 << 16) + 5,
+        what,
+    );
+    world.message(0, 1, &Message::Updates([crate::gossip::update::Update::Announcement(copy)].into()));
+    world.run(2_000);
+    assert_eq!(know_all(&world), [10; 10]);
+    let name = world.name(2);
+    for side in &world.sides {
+        assert_eq!(side.gossip.members.get(name).unwrap().announcement.incarnation, (1 << 16) + 6);
+    }
+}

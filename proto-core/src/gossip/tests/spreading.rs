@@ -61,7 +61,7 @@ fn a_storm_reaches_all_once_at_a_fifth_lost() {
 }
 
 #[test]
-#[ignore = "a minute: cargo test --release -p proto-core a_storm_over_a_thousand -- --ignored --nocapture"]
+#[ignore = "minutes: cargo test --release -p proto-core a_storm_over_a_thousand -- --ignored --nocapture"]
 fn a_storm_over_a_thousand() {
     storm_reaches_all(1_000, 30);
 }
@@ -230,7 +230,7 @@ fn one_transmission_serves_all_who_hear_it() {
     let copies = world.messages.get(&0x28).copied().unwrap_or(0);
     std::println!("{} calls, {copies} copies to one member, for 580 deliveries", world.shouts);
     assert!(world.shouts <= 20 * 6, "{} calls", world.shouts);
-    assert!(world.shouts + copies <= 580 / 2, "{} calls and {copies} copies", world.shouts);
+    assert!(copies <= 580 / 20, "{copies} copies");
 }
 
 /// What has no sender that could be believed says nothing of members.

@@ -206,21 +206,48 @@ fn who_was_asleep_does_not_bury_the_living() {
     assert!(!world.events.iter().any(|event| event.3 == What::Died && event.1 == 4), "{:?}", world.events);
 }
 
+/// Nor for a suspicion that ran out meanwhile: it could not hear that its member spoke up, and asks around first.
+#[test]
+fn who_was_asleep_hears_first_what_was_said() {
+    let mut world = World::joined(20);
+    let claim = suspect(&world, 7, 3);
+    world.message(4, 3, &claim);
+    world.message(9, 3, &claim);
+    world.pause(4, true);
+    world.run(7_000);
+    world.pause(4, false);
+    world.run(20_000);
+    assert!(!world.events.iter().any(|event| event.3 == What::Died && event.1 == 4));
+    let seven = world.name(7);
+    assert!(world.sides[4].gossip.members.get(seven).unwrap().standing == crate::gossip::Standing::Alive);
+}
+
+/// A link that is said to be down is no death, but a reason to ask; for its member is in the view of nobody else here.
+#[test]
+fn who_is_lost_from_sight_is_asked_after() {
+    let mut world = World::new(3);
+    world.connect(0, 1, None);
+    world.connect(1, 2, None);
+    world.run(400);
+    world.kill(2);
+    let member = world.name(2);
+    world.input(1, crate::gossip::Input::NeighbourDown { member });
+    world.run(15_000);
+    assert!(!world.sides[1].gossip.members.get(member).unwrap().is_present());
+}
+
 /// All who watch one die with him: a probe from far away finds him.
 #[test]
 fn who_is_watched_by_nobody_is_found_later() {
-    let mut world = World::new(8);
-    world.plant();
-    for number in 1..8 {
-        world.connect(number - 1, number, None);
-    }
+    let mut world = World::joined(40);
     world.run(10_000);
-    world.kill(6);
+    let watchers: Vec<usize> = world.sides[7].gossip.view().map(|id| world.number(id)).collect();
+    watchers.iter().for_each(|&number| world.kill(number));
     world.kill(7);
-    // 7 is at the end and was watched by 6 alone.
     world.run(400_000);
-    for number in 0..6 {
-        assert_eq!(world.sides[number].gossip.present(), 6, "as {number} knows it");
+    let left = 40 - 1 - watchers.len();
+    for number in world.alive() {
+        assert_eq!(world.sides[number].gossip.present(), left, "as {number} knows it");
     }
 }
 
