@@ -66,11 +66,15 @@ pub enum Drop {
     HopLimit,
     /// A packet for somebody else that found no place to wait.
     CustodyFull,
+    /// The word of a member of whom we have no papers.
+    UnknownMember,
+    /// A member for whom there is no room.
+    MembersFull,
 }
 
 impl Drop {
     /// Every reason, in order.
-    pub const ALL: [Drop; 31] = [
+    pub const ALL: [Drop; 33] = [
         Drop::Malformed,
         Drop::UnknownKind,
         Drop::ReservedBits,
@@ -102,12 +106,21 @@ impl Drop {
         Drop::RoutersFull,
         Drop::HopLimit,
         Drop::CustodyFull,
+        Drop::UnknownMember,
+        Drop::MembersFull,
     ];
 }
 
 /// How often each reason occurred.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Drops([u64; Drop::ALL.len()]);
+
+// By hand: the standard library has it for arrays of up to 32 only.
+impl Default for Drops {
+    fn default() -> Drops {
+        Drops([0; Drop::ALL.len()])
+    }
+}
 
 impl Drops {
     /// Counts one.

@@ -60,6 +60,14 @@ pub struct Limits {
     pub routing_bytes: u32,
     /// Bytes of packets for others, and of our own, that wait for their next hop. No neighbour may use more than half.
     pub custody_bytes: u32,
+    /// Members of the network that are remembered, this one included; 0, as in all profiles, for a node that takes no part in gossip.
+    pub gossip_members: u32,
+    /// Members with whom gossip is exchanged directly, and two more at most.
+    pub gossip_view: u8,
+    /// Bytes of broadcasts that are kept for those who missed them. No origin may use more than a quarter.
+    pub gossip_bytes: u32,
+    /// Bytes a second that gossip may send, on average.
+    pub gossip_rate: u32,
     /// New keys are negotiated after this many packets, 16 to 2^32. An exchange of keys needs a few
     /// packets itself; with fewer than those, each would make the next one due.
     pub rekey_packets: u64,
@@ -112,6 +120,10 @@ impl Limits {
         routers: 0,
         routing_bytes: 24 * 1024,
         custody_bytes: 8 * 1024,
+        gossip_members: 0,
+        gossip_view: 5,
+        gossip_bytes: 16 * 1024,
+        gossip_rate: 2_000,
         rekey_packets: 1 << 24,
         rekey_after: Duration::from_secs(6 * 3600),
         keepalive: Duration::from_secs(60),
@@ -144,6 +156,10 @@ impl Limits {
         routers: 0,
         routing_bytes: 2 * 1024 * 1024,
         custody_bytes: 1024 * 1024,
+        gossip_members: 0,
+        gossip_view: 8,
+        gossip_bytes: 1024 * 1024,
+        gossip_rate: 64_000,
         rekey_packets: 1 << 30,
         rekey_after: Duration::from_secs(3600),
         keepalive: Duration::from_secs(25),
@@ -176,6 +192,10 @@ impl Limits {
         routers: 0,
         routing_bytes: 32 * 1024 * 1024,
         custody_bytes: 16 * 1024 * 1024,
+        gossip_members: 0,
+        gossip_view: 10,
+        gossip_bytes: 16 * 1024 * 1024,
+        gossip_rate: 1_000_000,
         rekey_packets: 1 << 30,
         rekey_after: Duration::from_secs(3600),
         keepalive: Duration::from_secs(25),

@@ -76,4 +76,16 @@ pub enum Reason {
     Measure,
     /// Routers are to be forgotten to which nothing leads.
     Forget,
+    /// The partial view is to be filled or mixed.
+    Shuffle,
+    /// Broadcasts, or words that they are here, are to be sent.
+    Spread,
+    /// A broadcast of which others spoke has not come.
+    Graft,
+    /// A member has been silent.
+    Probe,
+    /// Nobody has spoken up for a suspected member.
+    Suspicion,
+    /// What two members have is to be compared.
+    Digest,
 }

@@ -7,6 +7,7 @@
 //! a script: which valid thing to take, and how to spoil it.
 
 mod codec;
+mod gossip;
 mod handshake;
 mod identity;
 mod node;
@@ -14,6 +15,7 @@ mod plan;
 mod spoil;
 
 pub use codec::{frames, record};
+pub use gossip::gossip;
 pub use handshake::{handshake_initiator, handshake_responder, packet};
 pub use identity::{key_file, statement};
 pub use node::node;
@@ -25,6 +27,7 @@ pub type Target = fn(&[u8]);
 /// Every target by name, as in `fuzz/fuzz_targets` and `fuzz/corpus`.
 pub const TARGETS: &[(&str, Target)] = &[
     ("frames", frames),
+    ("gossip", gossip),
     ("handshake_initiator", handshake_initiator),
     ("handshake_responder", handshake_responder),
     ("key_file", key_file),

@@ -151,7 +151,8 @@ fn machines_do_not_know_each_other() {
         ("proto-core/src/crypto/aead.rs", "use crate::identity::NodeKeys;", 1),
         ("proto-core/src/codec/reader.rs", "use crate::crypto::hash;", 1),
         ("proto-core/src/node/wiring.rs", "use crate::{link::Links, session::Sessions};", 0),
-        ("proto-core/src/gossip/mod.rs", "", 1),
+        ("proto-core/src/gossip/mod.rs", "use crate::routing::Routing;", 1),
+        ("proto-core/src/dht/mod.rs", "", 1),
         ("proto-core/src/lib.rs", "pub use crate::link::Links;", 0),
         ("simulator/src/world.rs", "use crate::session::X;", 0),
     ];

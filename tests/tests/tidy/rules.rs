@@ -143,6 +143,7 @@ pub(crate) const LAYERS: &[(&str, &[&str])] = &[
     ("session", &["crypto", "store", "identity"]),
     ("link", &["crypto", "store", "identity"]),
     ("routing", &["crypto", "store", "identity"]),
+    ("gossip", &["crypto", "store", "identity"]),
     ("node", &["crypto", "store", "identity", "session", "link", "routing"]),
 ];
 
