@@ -23,7 +23,7 @@ pub fn log2(x: u64) -> i64 {
     let mut part = u128::from(x) << (63 - whole);
     let mut fraction = 0_i64;
     for _ in 0..32 {
-        part = part * part >> 63;
+        part = (part * part) >> 63;
         fraction <<= 1;
         if part >> 64 > 0 {
             part >>= 1;
@@ -42,7 +42,7 @@ pub fn times_exp2(x: u64, y: i64) -> u64 {
     for bit in (0..32).rev() {
         root = (root << 63).isqrt();
         if fraction >> bit & 1 == 1 {
-            power = power * root >> 63;
+            power = (power * root) >> 63;
         }
     }
     // Of at most 64 and 64 bits: a product that fits.
@@ -87,7 +87,7 @@ mod tests {
     fn a_power_undoes_a_logarithm() {
         for x in [1, 2, 3, 7, 1_000, 123_456_789, 1 << 40] {
             let back = times_exp2(1_000_000_000, log2(x) - (10 << 32));
-            let expected = (u128::from(x) * 1_000_000_000 >> 10) as u64;
+            let expected = ((u128::from(x) * 1_000_000_000) >> 10) as u64;
             assert!(back.abs_diff(expected) <= 2 + expected / 1_000_000_000, "{x}: {back} for {expected}");
         }
         assert_eq!(times_exp2(5, 3 * ONE), 40);

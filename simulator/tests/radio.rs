@@ -1,7 +1,7 @@
 //! Real nodes over a modelled radio: they find each other, what they say arrives, and the law is kept.
 
-use simulator::plan::radio::{Access, Duty, Region};
-use simulator::plan::{FlowPlan, LinkKind, LinkPlan, NodePlan, Plan, RadioPlan};
+use simulator::plan::radio::{Access, Duty, Move, Region};
+use simulator::plan::{FlowPlan, Kind, LinkKind, LinkPlan, NodePlan, Plan, RadioPlan, What};
 use simulator::{Outcome, Verdict};
 
 const SECOND: u64 = 1_000_000;
@@ -76,5 +76,41 @@ fn no_node_breaks_the_law_however_much_it_has_to_say() {
         let most = outcome.node_reports.iter().map(|node| node.airtime_us).max().unwrap_or(0);
         // Two hours of one percent, all but what a packet is longer than what is left.
         assert!((55 * SECOND..=72 * SECOND).contains(&most), "{duty:?}: {most}");
+    }
+}
+
+/// A tenth of a percent leaves packets waiting for minutes; a crash takes them with it.
+#[test]
+fn what_waits_in_a_radio_goes_with_the_power() {
+    let radio = RadioPlan { region: Some(Region::Eu868G2), duty: Duty::Pace, ..RadioPlan::default() };
+    let mut plan = row(LinkKind::LoraSf7, 2, 50, radio);
+    plan.add_fault(30 * SECOND, 31 * SECOND, What::Crash { node: 0, down_us: SECOND });
+    plan.expect.survivable = false;
+    let outcome = run(&plan);
+    assert_eq!(outcome.verdict, Verdict::Pass, "{}", outcome.sentence());
+    assert!(outcome.link_reports[0].cut_off > 0, "{:?}", outcome.link_reports[0]);
+}
+
+/// Two stand side by side, walk apart for five minutes, and meet again.
+#[test]
+fn who_walks_out_of_range_is_not_heard_until_it_is_back() {
+    let mut plan = row(LinkKind::Ieee802154, 2, 10, RadioPlan::default());
+    let step = |at_s: u64, metres| Move { at_us: at_s * SECOND, places: vec![(0, 0), (metres, 0)] };
+    plan.links[0].radio.as_mut().unwrap().moves = vec![step(100, 500), step(400, 20)];
+    plan.flows = (0..550)
+        .map(|n| FlowPlan {
+            start_us: (10 + n) * SECOND,
+            delivery: Kind::Datagram,
+            ..FlowPlan::new(0, 1, 1, 20)
+        })
+        .collect();
+    let outcome = run(&plan);
+    assert_eq!(outcome.verdict, Verdict::Pass, "{}", outcome.sentence());
+    for (flow, report) in plan.flows.iter().zip(&outcome.flow_reports) {
+        let in_time = report.first_delivered_us.is_some_and(|us| us < flow.start_us + SECOND);
+        let at_s = flow.start_us / SECOND;
+        // Half a minute to find each other again.
+        let near = !(100..430).contains(&at_s);
+        assert!(in_time == near || (400..430).contains(&at_s), "at {at_s} s: {in_time}");
     }
 }

@@ -14,7 +14,8 @@
 use std::collections::BTreeSet;
 
 use simulator::draw::{Lot, Purpose};
-use simulator::plan::{LinkPlan, PeerPlan, Plan, What};
+use simulator::plan::radio::Move;
+use simulator::plan::{Fault, LinkPlan, PeerPlan, Plan, What};
 
 use super::Topology;
 use super::shapes::{Place, network, places, shortest};
@@ -117,7 +118,7 @@ fn turned_back(mm: i64, side: i64) -> i64 {
     if along <= side { along } else { 2 * side - along }
 }
 
-/// How often two that hear each other did not before: rounds from the first to one before the last.
+/// Rounds on end: from the first to the one before `behind`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Spell {
     first: usize,
@@ -137,6 +138,16 @@ impl Mobility {
     pub fn topology(&self) -> Topology {
         let nodes = self.rounds.first().map_or(0, |round| round.places.len());
         network(nodes as u32, self.pairs())
+    }
+
+    /// The same walk for a link with a `radio`, whose channel then says who hears whom: where each node stands first, and
+    /// where later.
+    #[must_use]
+    pub fn stands(&self, pace: &Pace) -> (Vec<(i32, i32)>, Vec<Move>) {
+        let metres = |round: &Round| round.places.iter().map(|place| place.metres()).collect();
+        let first = self.rounds.first().map(metres).unwrap_or_default();
+        let later = self.rounds.iter().enumerate().skip(1);
+        (first, later.map(|(at, round)| Move { at_us: pace.starts_us(at), places: metres(round) }).collect())
     }
 
     /// The spells in which two hear each other, when `is`, or do not.
@@ -173,7 +184,7 @@ impl Mobility {
                 };
                 let (start_us, end_us) = (starts_us(gone.first), starts_us(gone.behind));
                 id += 1;
-                plan.faults.push(simulator::plan::Fault { id, start_us, end_us, what });
+                plan.faults.push(Fault { id, start_us, end_us, what });
             }
             for there in self.spells(pair, true) {
                 let notice_us = if there.first == 0 { 0 } else { pace.notice_us.max(1) };

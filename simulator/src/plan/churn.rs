@@ -60,7 +60,7 @@ impl Lasting {
             Spread::LogNormal { sigma_ppm } => {
                 let deviate = normal(lot, first);
                 let sigma = i128::from(sigma_ppm.min(5_000_000));
-                (i128::from(deviate) * sigma / 1_000_000 * i128::from(LOG2_E) >> 32) as i64
+                ((i128::from(deviate) * sigma / 1_000_000 * i128::from(LOG2_E)) >> 32) as i64
             }
         };
         times_exp2(self.median_us, power).max(1)

@@ -109,9 +109,9 @@ pub enum Region {
 #[serde(rename_all = "lowercase")]
 pub enum Duty {
     /// After each packet it is silent for so long that the share holds at once, as LoRaWAN devices do.
-    #[default]
     Pace,
     /// It sends at once while there is something left of the hour's share, and else waits.
+    #[default]
     Wait,
     /// It sends at once while there is something left, and else throws the packet away.
     Refuse,
@@ -276,7 +276,7 @@ impl Modem {
                     per_decade_mdb: 20_800,
                     shadow_mdb: 0,
                     law,
-                    duty: Duty::Pace,
+                    duty: Duty::Wait,
                     csma: None,
                 }
             }
@@ -296,7 +296,7 @@ impl Modem {
                 per_decade_mdb: 33_000,
                 shadow_mdb: 0,
                 law,
-                duty: Duty::Pace,
+                duty: Duty::Wait,
                 csma: None,
             },
         }
@@ -329,9 +329,9 @@ impl RadioSpec {
     #[must_use]
     pub fn strength_mdbm(&self, square_m2: u64, deviate: i64) -> i32 {
         let distance = log2(square_m2) / 2 - log2(u64::from(self.reference_m));
-        let decades = i128::from(distance) * i128::from(LOG10_2) >> 32;
-        let farther = (decades * i128::from(self.per_decade_mdb) >> 32) as i64;
-        let shadow = (i128::from(deviate) * i128::from(self.shadow_mdb) >> 32) as i64;
+        let decades = (i128::from(distance) * i128::from(LOG10_2)) >> 32;
+        let farther = ((decades * i128::from(self.per_decade_mdb)) >> 32) as i64;
+        let shadow = ((i128::from(deviate) * i128::from(self.shadow_mdb)) >> 32) as i64;
         let strength = i64::from(self.power_mdbm) - i64::from(self.loss_mdb) - farther - shadow;
         i32::try_from(strength).unwrap_or(i32::MIN)
     }

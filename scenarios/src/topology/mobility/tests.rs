@@ -74,6 +74,10 @@ fn the_plan_has_in_each_round_the_links_of_that_round() {
         assert_eq!(plan.check(), Ok(()));
         assert_eq!(Plan::from_toml(&plan.to_toml()), Ok(plan.clone()));
         assert_eq!(plan.links.len(), walk.topology().links.len());
+        let begins: BTreeSet<u64> = (0..30).map(|round| pace.starts_us(round)).collect();
+        for peer in plan.peers.iter().filter(|peer| peer.at_us > 0) {
+            assert!(begins.contains(&(peer.at_us - pace.notice_us)), "noticed at {}", peer.at_us);
+        }
         for (round, number) in walk.rounds.iter().zip(0..) {
             let at_us = pace.starts_us(number) + pace.notice_us;
             let gone: BTreeSet<u32> = plan
@@ -123,6 +127,9 @@ fn who_comes_back_is_reached_again() {
         }
         let outcome = simulator::run(&plan);
         assert!(outcome.passed(), "{}", outcome.sentence());
+        for (peer, up_us) in plan.peers.iter().zip(&outcome.session_up_us) {
+            assert!(up_us.is_some_and(|us| us >= peer.at_us), "{up_us:?} for one told at {}", peer.at_us);
+        }
         // What waits for the other to come back arrives late.
         let in_time = |at: usize| {
             let late_us = plan.flows[at].start_us + SECOND;
@@ -153,4 +160,14 @@ fn nobody_calls_where_he_was_told_not_to() {
         outcome.node_reports.iter().map(|node| node.sent_by_quarter[3].0).sum::<u64>()
     });
     assert!(sent[0] > 60 && sent[1] > 30 && sent[2] == 0, "packets in the last quarter: {sent:?}");
+}
+
+#[test]
+fn the_same_walk_is_one_of_radios() {
+    let walk = mobility(20, 30, 5, 60, 1_000, 4);
+    let (places, moves) = walk.stands(&pace());
+    assert_eq!((places.len(), moves.len()), (20, 4));
+    assert_eq!(places[7], walk.rounds[0].places[7].metres());
+    assert_eq!(moves[3].places[7], walk.rounds[4].places[7].metres());
+    assert_eq!((moves[0].at_us, moves[3].at_us), (60 * SECOND, 150 * SECOND));
 }

@@ -19,7 +19,7 @@ use crate::plan::radio::{Csma, Duty, RadioSpec};
 
 pub(super) use hearing::Heard;
 
-/// Something becomes due at one radio. Void when the radio was switched off since, or has thought better of it.
+/// Something becomes due at one radio. Void when the radio was switched off since.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Tick {
     /// The link, by its number in the plan.
@@ -215,7 +215,7 @@ impl Medium {
     /// The power of a radio fails: what waits is gone, and what is on air breaks off.
     pub(super) fn switch_off(&mut self, now_us: u64, member: usize, report: &mut LinkReport) {
         let radio = &mut self.radios[member];
-        radio.stamp += 1;
+        // A tick that is still to come finds nothing to do, or a later stamp.
         radio.doing = Doing::Nothing;
         report.cut_off += radio.waiting.len() as u64;
         radio.waiting.clear();

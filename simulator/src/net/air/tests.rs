@@ -71,6 +71,9 @@ fn talk_with(plan: &Plan, packets: &[Packet], off: &[(u64, u32)]) -> Hall {
         }
     }
     assert_eq!(pool.under_way(), heard.len(), "nothing is lost in between");
+    for air in net.links.iter().filter_map(|link| link.air.as_ref()) {
+        assert!(air.on_air.iter().all(|sent| sent.frame.is_none()), "what is over is forgotten");
+    }
     Hall { heard, on_air, report: net.reports()[0].clone() }
 }
 
@@ -135,13 +138,13 @@ fn one_packet_follows_the_other_and_too_many_do_not_fit() {
 fn who_sends_does_not_hear() {
     let places = link(LinkKind::LoraSf7, &[0, 10, 1_000]);
     // A begins, B begins in the middle: each misses the other, for all that they stand side by side.
-    let hall = talk(&plan(&[places.clone()]), &[(0, 0, 0, 20), (20 * MS, 1, 0, 20)]);
+    let hall = talk(&plan(std::slice::from_ref(&places)), &[(0, 0, 0, 20), (20 * MS, 1, 0, 20)]);
     assert_eq!((hall.who(0), hall.who(1)), (vec![], vec![]));
     assert_eq!((hall.report.deaf, hall.report.collided), (2, 2));
     // B has ended before the last five symbols of A's preamble begin, or a microsecond later.
     for (later, deaf) in [(0, 0), (1, 1)] {
         let begins_us = PACKET_US - 3 * SYMBOL_US - later;
-        let hall = talk(&plan(&[places.clone()]), &[(0, 1, 0, 20), (begins_us, 0, 0, 20)]);
+        let hall = talk(&plan(std::slice::from_ref(&places)), &[(0, 1, 0, 20), (begins_us, 0, 0, 20)]);
         // A sends while B's is on air, so A misses that one either way.
         assert_eq!(hall.report.deaf, 1 + deaf, "{later}");
     }
@@ -197,7 +200,7 @@ fn the_beginning_of_a_preamble_may_be_lost() {
     let places = link(LinkKind::Ieee802154, &[-1_000, 1_000, 0]);
     let frame_us = (6 + 25 + 20) * 32;
     for (begins_us, heard) in [(frame_us, vec![1, 2]), (frame_us - 1, vec![])] {
-        let hall = talk(&plan(&[places.clone()]), &[(0, 1, 0, 20), (begins_us, 0, 0, 20)]);
+        let hall = talk(&plan(std::slice::from_ref(&places)), &[(0, 1, 0, 20), (begins_us, 0, 0, 20)]);
         assert_eq!(hall.who(1), heard);
     }
 }
