@@ -17,6 +17,7 @@ pub mod fail;
 pub mod golden;
 pub mod memory;
 pub mod params;
+pub mod peers;
 mod processor;
 pub mod report;
 pub mod scenario;

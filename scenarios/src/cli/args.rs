@@ -49,6 +49,12 @@ pub(crate) enum Command {
     /// The table of figures, as ratios to limits measured in the same run (memory: to another engine's, measured once).
     #[command(after_help = "Example: thallus-sim bench --json")]
     Bench(BenchArgs),
+    /// Our figures beside those that other mesh protocols reached in published runs.
+    #[command(
+        name = "compare-peers",
+        after_help = "Example: thallus-sim compare-peers --data DIR convergence"
+    )]
+    ComparePeers(CompareArgs),
     /// The second process of `--verify`: plans on standard input, what they came to on standard output.
     #[command(hide = true)]
     Witness,
@@ -202,6 +208,21 @@ pub(crate) struct GoldenArgs {
 pub(crate) struct BenchArgs {
     /// Only figures whose name contains this.
     pub(crate) name: Option<String>,
+    /// One JSON document on standard output.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct CompareArgs {
+    /// Only procedures whose name contains this: freifunk1, convergence1, mobility1.
+    pub(crate) name: Option<String>,
+    /// The folder with `peers/*.csv` and `topologies/*.json`.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+    /// What every draw is keyed with.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
     /// One JSON document on standard output.
     #[arg(long)]
     pub(crate) json: bool,

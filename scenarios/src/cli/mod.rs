@@ -5,6 +5,7 @@
 
 mod args;
 mod bench;
+mod compare;
 mod files;
 mod golden;
 mod plans;
@@ -42,6 +43,7 @@ pub fn main() -> ExitCode {
         Command::Check(check) => plans::check(&check),
         Command::Golden(golden) => golden::golden(&golden),
         Command::Bench(bench) => bench::bench(&bench),
+        Command::ComparePeers(compare) => compare::compare(&compare),
         Command::Witness => witness(),
         #[cfg(feature = "zoo")]
         Command::Zoo(zoo) => zoo::zoo(&zoo),

@@ -1,5 +1,6 @@
 //! What the scenarios of the mesh have in common: routers on a graph, pings between random pairs, and how they are counted.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use proto_core::limits::Limits;
@@ -42,8 +43,8 @@ pub(super) fn best_relay(near: &BTreeMap<u32, BTreeSet<u32>>, nodes: u32) -> Opt
                 at = parent[&at];
             }
             for &next in near.get(&node).into_iter().flatten() {
-                if !parent.contains_key(&next) {
-                    parent.insert(next, node);
+                if let Entry::Vacant(place) = parent.entry(next) {
+                    place.insert(node);
                     open.push_back(next);
                 }
             }
