@@ -4,6 +4,7 @@ use std::time::Instant as Clock;
 
 use bytes::Bytes;
 use proto_core::crypto::secret::Secret;
+use proto_core::crypto::sign::Verifier;
 use proto_core::identity::{DeviceSecrets, Genesis, LocalIdentity, Network, RootKey, Validity};
 use proto_core::ids::{Addr, LinkId, NodeId};
 use proto_core::limits::Limits;
@@ -133,7 +134,7 @@ impl Pair {
 impl Side {
     fn new(identity: LocalIdentity, seed: u8, number: u8) -> Side {
         let boot =
-            Boot { identity, network: network(), records: Vec::new(), versions: VERSIONS, zoo: Zoo::none() };
+            Boot { identity, network: network(), records: Vec::new(), versions: VERSIONS, zoo: Zoo::none(), verifier: Verifier::default() };
         let mut node =
             Node::new(boot, [seed ^ number; 32], Limits::SERVER, Instant::ZERO).expect("valid limits");
         let info = LinkInfo {

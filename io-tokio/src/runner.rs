@@ -13,6 +13,7 @@ use std::future::poll_fn;
 use std::task::{Context, Poll, Waker};
 use std::time::SystemTime;
 
+use proto_core::crypto::sign::Verifier;
 use proto_core::identity::{LocalIdentity, Network};
 use proto_core::ids::{Addr, LinkId, NodeId, Ticket};
 use proto_core::limits::Limits;
@@ -208,6 +209,7 @@ impl<R: Records, L: Link> Runner<R, L> {
             records: records.all(),
             versions: VERSIONS,
             zoo: Zoo::none(),
+            verifier: Verifier::default(),
         };
         let mut node = Node::new(boot, seed, setup.limits.clone(), Instant::ZERO)?;
         for link in &links {

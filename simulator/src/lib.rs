@@ -13,6 +13,7 @@
 //! | [`app`] | what the applications send |
 //! | `world` | the loop |
 //! | [`check`] | the watchmen |
+//! | [`signatures`] | what has verified already |
 //! | [`trace`], [`mod@verify`] | the record of a run, and its comparison with another |
 //! | [`subject`], [`node`], [`toy`] | what is simulated: the real node, or a small one to test the simulator with |
 #![forbid(unsafe_code)]
@@ -32,6 +33,7 @@ pub mod outcome;
 pub mod plan;
 pub mod pool;
 mod run;
+pub mod signatures;
 pub mod subject;
 pub mod toy;
 pub mod trace;

@@ -110,6 +110,7 @@ impl Subject for Node {
             records: start.records,
             versions: start.versions.unwrap_or(VERSIONS),
             zoo: zoo(start.bug)?,
+            verifier: start.verifier,
         };
         Node::new(boot, start.seed, start.limits, start.now).map_err(|error| error.to_string())
     }

@@ -3,6 +3,7 @@
 //! The world does not know what it drives. The real node is one subject; the simulator's own tests
 //! drive a small one whose every bug is on purpose ([`crate::toy`]).
 
+use proto_core::crypto::sign::Verifier;
 use proto_core::drops::Drops;
 use proto_core::ids::NodeId;
 use proto_core::limits::Limits;
@@ -30,6 +31,8 @@ pub struct Start<'a> {
     pub bug: Option<&'a str>,
     /// What its monotonic clock shows.
     pub now: Instant,
+    /// What it verifies the signatures of others with: all nodes of a world with the same.
+    pub verifier: Verifier,
 }
 
 /// What a checker or a report may ask at any time.

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use io_embedded::records::VolatileRecords;
 use io_embedded::{Runner, UdpLink, address};
+use proto_core::crypto::sign::Verifier;
 use proto_core::identity::LocalIdentity;
 use proto_core::ids::{LinkId, NodeId};
 use proto_core::limits::Limits;
@@ -59,6 +60,7 @@ impl Party {
             records: Vec::new(),
             versions: VERSIONS,
             zoo: Zoo::none(),
+            verifier: Verifier::default(),
         };
         let node = Node::new(boot, [seed; 32], Limits::TINY, board.now).unwrap();
         let mut runner = Runner::new(node);

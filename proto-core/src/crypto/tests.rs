@@ -1,9 +1,15 @@
+use std::boxed::Box;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 use std::vec::Vec;
 
 use super::dh::{DhSecret, SmallOrder};
 use super::password::{Cost, StretchError, stretch};
 use super::secret::Secret;
-use super::sign::{BadSignature, InvalidKey, SigningKey, check_key, verify};
+use super::sign::{
+    BadSignature, InvalidKey, PUBLIC_LEN, SIGNATURE_LEN, SigningKey, VerifiedMemory, Verifier, check_key,
+    verify,
+};
 use super::{dh, hash};
 
 fn hex(text: &str) -> Vec<u8> {
@@ -99,6 +105,89 @@ fn small_order_and_off_curve_keys_are_refused() {
     let mut forged = [0; 64];
     forged[0] = 1;
     assert_eq!(verify(&identity, b"anything", &forged), Err(BadSignature));
+}
+
+/// Remembers for ever, and what it was asked for.
+#[derive(Clone, Debug, Default)]
+struct Notebook {
+    known: Arc<Mutex<BTreeSet<[u8; 32]>>>,
+    asked: Arc<Mutex<Vec<[u8; 32]>>>,
+}
+
+impl Notebook {
+    /// How many are known, and how often one was asked for that was.
+    fn counts(&self) -> (usize, usize) {
+        let (known, asked) = (self.known.lock().unwrap(), self.asked.lock().unwrap());
+        (known.len(), asked.len() - asked.iter().collect::<BTreeSet<_>>().len())
+    }
+}
+
+impl VerifiedMemory for Notebook {
+    fn is_known(&self, digest: &[u8; 32]) -> bool {
+        self.asked.lock().unwrap().push(*digest);
+        self.known.lock().unwrap().contains(digest)
+    }
+    fn remember(&self, digest: [u8; 32]) {
+        self.known.lock().unwrap().insert(digest);
+    }
+    fn share(&self) -> Box<dyn VerifiedMemory> {
+        Box::new(self.clone())
+    }
+}
+
+fn flipped<const N: usize>(bytes: &[u8; N], bit: usize) -> [u8; N] {
+    let mut changed = *bytes;
+    changed[bit / 8] ^= 1 << (bit % 8);
+    changed
+}
+
+#[test]
+fn a_verified_signature_is_remembered_for_all_clones_of_the_verifier() {
+    let (key, notebook) = (SigningKey::from_secret(&Secret::new([7; 32])), Notebook::default());
+    let signature = key.sign(b"message");
+    let verifier = Verifier::remembering(notebook.share());
+    assert_eq!(verifier.verify(&key.public(), b"message", &signature), Ok(()));
+    assert_eq!(notebook.counts(), (1, 0));
+    assert_eq!(verifier.clone().verify(&key.public(), b"message", &signature), Ok(()));
+    assert_eq!(notebook.counts(), (1, 1));
+    assert_eq!(Verifier::default().verify(&key.public(), b"message", &signature), Ok(()));
+    assert_eq!(notebook.counts(), (1, 1), "the default asks nobody");
+}
+
+#[test]
+fn a_bad_signature_is_never_remembered_and_fails_each_time() {
+    let (key, notebook) = (SigningKey::from_secret(&Secret::new([7; 32])), Notebook::default());
+    let verifier = Verifier::remembering(notebook.share());
+    let bad = SigningKey::from_secret(&Secret::new([8; 32])).sign(b"message");
+    for _ in 0..3 {
+        assert_eq!(verifier.verify(&key.public(), b"message", &bad), Err(BadSignature));
+        assert_eq!(Verifier::default().verify(&key.public(), b"message", &bad), Err(BadSignature));
+    }
+    assert_eq!(notebook.counts(), (0, 2));
+}
+
+#[test]
+fn the_memory_answers_only_for_the_same_key_message_and_signature() {
+    let (key, notebook) = (SigningKey::from_secret(&Secret::new([7; 32])), Notebook::default());
+    let verifier = Verifier::remembering(notebook.share());
+    let (public, message) = (key.public(), *b"the bytes that were signed");
+    let signature = key.sign(&message);
+    assert_eq!(verifier.verify(&public, &message, &signature), Ok(()));
+    let other = SigningKey::from_secret(&Secret::new([8; 32]));
+    assert_eq!(verifier.verify(&other.public(), &message, &signature), Err(BadSignature));
+    for bit in 0..PUBLIC_LEN * 8 {
+        assert_eq!(verifier.verify(&flipped(&public, bit), &message, &signature), Err(BadSignature));
+    }
+    for bit in 0..message.len() * 8 {
+        assert_eq!(verifier.verify(&public, &flipped(&message, bit), &signature), Err(BadSignature));
+    }
+    for bit in 0..SIGNATURE_LEN * 8 {
+        assert_eq!(verifier.verify(&public, &message, &flipped(&signature, bit)), Err(BadSignature));
+    }
+    assert_eq!(verifier.verify(&public, &message[1..], &signature), Err(BadSignature));
+    assert_eq!(notebook.counts(), (1, 0), "each was asked for under a digest of its own");
+    assert_eq!(verifier.verify(&public, &message, &signature), Ok(()), "the good one is good still");
+    assert_eq!(notebook.counts(), (1, 1));
 }
 
 /// RFC 7748, section 6.1: secret and public key of both, and what they share.

@@ -6,7 +6,7 @@ use prost::Message as _;
 use super::error::IdentityError;
 use super::signed::{bytes32, check_version, context, decode, verify};
 use super::wire;
-use crate::crypto::sign::check_key;
+use crate::crypto::sign::{Verifier, check_key};
 use crate::ids::{DeviceId, NodeId};
 use crate::time::WallTime;
 
@@ -79,7 +79,11 @@ impl Chain {
     }
 
     /// Verifies the rotations one after another. With none, `signer` is the first root key.
-    pub(super) fn follow(rotations: &[wire::Signed], signer: &[u8]) -> Result<Chain, IdentityError> {
+    pub(super) fn follow(
+        verifier: &Verifier,
+        rotations: &[wire::Signed],
+        signer: &[u8],
+    ) -> Result<Chain, IdentityError> {
         if rotations.len() > MAX_ROTATIONS {
             return Err(IdentityError::ChainTooLong);
         }
@@ -96,7 +100,7 @@ impl Chain {
             if rotation.signer != root || body.index != index || roots.contains(&next) {
                 return Err(IdentityError::ChainBroken);
             }
-            verify(rotation, context::ROTATION, &node, "rotation")?;
+            verify(verifier, rotation, context::ROTATION, &node, "rotation")?;
             root = next;
             roots.push(root);
         }
@@ -104,10 +108,13 @@ impl Chain {
     }
 
     /// Verifies rotations that stand alone: at least one.
-    pub(super) fn of_rotations(rotations: &[wire::Signed]) -> Result<Chain, IdentityError> {
+    pub(super) fn of_rotations(
+        verifier: &Verifier,
+        rotations: &[wire::Signed],
+    ) -> Result<Chain, IdentityError> {
         let last = rotations.last().ok_or(IdentityError::Malformed("no rotation"))?;
         let body: wire::RotationBody = decode(&last.body, "rotation")?;
-        Chain::follow(rotations, &body.next_root)
+        Chain::follow(verifier, rotations, &body.next_root)
     }
 }
 
@@ -179,6 +186,14 @@ impl DeviceCertificate {
     /// What is wrong with it. The work is bounded: one signature for the device and one for each of
     /// at most [`MAX_ROTATIONS`] rotations.
     pub fn verify(bytes: &[u8]) -> Result<DeviceCertificate, IdentityError> {
+        DeviceCertificate::verify_with(&Verifier::default(), bytes)
+    }
+
+    /// The same, with this verifier.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn verify_with(verifier: &Verifier, bytes: &[u8]) -> Result<DeviceCertificate, IdentityError> {
         if bytes.len() > MAX_CERTIFICATE_BYTES {
             return Err(IdentityError::Malformed("certificate too long"));
         }
@@ -190,8 +205,8 @@ impl DeviceCertificate {
         let dh_key = bytes32(&body.dh_key, "device key is not 32 bytes")?;
         let validity =
             Validity { not_before_s: body.not_before_s, not_after_s: body.not_after_s }.well_formed()?;
-        let chain = Chain::follow(&certificate.rotations, &signed.signer)?;
-        verify(&signed, context::DEVICE, &chain.node, "device certificate")?;
+        let chain = Chain::follow(verifier, &certificate.rotations, &signed.signer)?;
+        verify(verifier, &signed, context::DEVICE, &chain.node, "device certificate")?;
         check_key(&sign_key).map_err(|_| IdentityError::Malformed("device key is not usable"))?;
         Ok(DeviceCertificate {
             node: chain.node,

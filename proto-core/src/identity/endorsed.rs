@@ -14,7 +14,7 @@ use super::root::encode;
 use super::signed::{bytes32, check_version, context, decode, signed_bytes};
 use super::wire::{self, statement::Kind};
 use crate::crypto::secret::Secret;
-use crate::crypto::sign::{self, SigningKey};
+use crate::crypto::sign::{SigningKey, Verifier};
 use crate::ids::{NetworkId, NodeId};
 
 /// The most authorities of a network, and so the most signatures that are checked on one statement.
@@ -94,6 +94,7 @@ impl Endorsement {
 
 /// Verifies that enough different authorities signed, and that no signature is wrong.
 fn verify(
+    verifier: &Verifier,
     endorsed: &wire::Endorsed,
     context: &'static str,
     network: &NetworkId,
@@ -115,7 +116,8 @@ fn verify(
         let key = genesis.authorities.get(place).ok_or(IdentityError::Malformed("no such authority"))?;
         let bytes = signature.signature.as_slice();
         let bytes = bytes.try_into().map_err(|_| IdentityError::Malformed("signature is not 64 bytes"))?;
-        sign::verify(key, &message, bytes)
+        verifier
+            .verify(key, &message, bytes)
             .map_err(|_| IdentityError::BadSignature("authorities' statement"))?;
         have += 1;
         next_place = signature.authority.saturating_add(1);
@@ -140,13 +142,27 @@ impl Membership {
     /// # Errors
     /// What is wrong with it.
     pub fn verify(bytes: &[u8], network: &NetworkId, genesis: &Genesis) -> Result<Membership, IdentityError> {
+        Membership::verify_with(&Verifier::default(), bytes, network, genesis)
+    }
+
+    /// The same, with this verifier.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn verify_with(
+        verifier: &Verifier,
+        bytes: &[u8],
+        network: &NetworkId,
+        genesis: &Genesis,
+    ) -> Result<Membership, IdentityError> {
         if bytes.len() > MAX_MEMBERSHIP_BYTES {
             return Err(IdentityError::Malformed("membership too long"));
         }
-        Membership::from_wire(&decode(bytes, "membership")?, network, genesis)
+        Membership::from_wire(verifier, &decode(bytes, "membership")?, network, genesis)
     }
 
     pub(super) fn from_wire(
+        verifier: &Verifier,
         endorsed: &wire::Endorsed,
         network: &NetworkId,
         genesis: &Genesis,
@@ -156,7 +172,7 @@ impl Membership {
         let node = NodeId(bytes32(&body.node, "node id is not 32 bytes")?);
         let validity =
             Validity { not_before_s: body.not_before_s, not_after_s: body.not_after_s }.well_formed()?;
-        verify(endorsed, context::MEMBERSHIP, network, genesis)?;
+        verify(verifier, endorsed, context::MEMBERSHIP, network, genesis)?;
         Ok(Membership { node, serial: body.serial, validity })
     }
 }
@@ -172,6 +188,7 @@ pub struct Exclusion {
 
 impl Exclusion {
     pub(super) fn from_wire(
+        verifier: &Verifier,
         endorsed: &wire::Endorsed,
         network: &NetworkId,
         genesis: &Genesis,
@@ -179,7 +196,7 @@ impl Exclusion {
         let body: wire::ExclusionBody = decode(&endorsed.body, "exclusion")?;
         check_version(body.version, "exclusion")?;
         let node = NodeId(bytes32(&body.node, "node id is not 32 bytes")?);
-        verify(endorsed, context::EXCLUSION, network, genesis)?;
+        verify(verifier, endorsed, context::EXCLUSION, network, genesis)?;
         Ok(Exclusion { node, up_to_serial: body.up_to_serial })
     }
 }
@@ -194,6 +211,7 @@ pub(super) struct KeyAnnouncement {
 
 impl KeyAnnouncement {
     pub(super) fn from_wire(
+        verifier: &Verifier,
         endorsed: &wire::Endorsed,
         network: &NetworkId,
         genesis: &Genesis,
@@ -205,7 +223,7 @@ impl KeyAnnouncement {
         if body.retire_below > body.epoch {
             return Err(IdentityError::Malformed("network key retires itself"));
         }
-        verify(endorsed, context::NETWORK_KEY, network, genesis)?;
+        verify(verifier, endorsed, context::NETWORK_KEY, network, genesis)?;
         Ok(KeyAnnouncement { epoch: body.epoch, key, retire_below: body.retire_below })
     }
 }

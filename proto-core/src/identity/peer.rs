@@ -8,6 +8,7 @@ use super::error::IdentityError;
 use super::network::Network;
 use super::revocations::{Revocations, Source};
 use super::root::DeviceSecrets;
+use crate::crypto::sign::Verifier;
 use crate::ids::{DeviceId, NodeId};
 use crate::time::WallTime;
 
@@ -158,27 +159,60 @@ pub struct Checker<'a> {
     pub revocations: &'a Revocations,
     /// The calendar time, if it is known.
     pub wall: Option<WallTime>,
+    /// Verifies their signatures.
+    pub verifier: &'a Verifier,
 }
 
 impl Checker<'_> {
-    /// See [`verify_peer`].
+    /// Checks everything a peer shows: certificate, chain of root keys, revocations, dates, and in a
+    /// closed network its membership. In an open network a membership is not looked at.
     ///
     /// # Errors
-    /// The first thing found wrong.
+    /// The first thing found wrong; what costs nothing is checked before signatures of the next part.
     pub fn verify(
         &self,
         certificate: &[u8],
         membership: Option<&[u8]>,
     ) -> Result<PeerIdentity, IdentityError> {
-        verify_peer(certificate, membership, self.network, self.revocations, self.wall)
+        let Checker { network, revocations, wall, verifier } = *self;
+        let verified = DeviceCertificate::verify_with(verifier, certificate)?;
+        revocations.check(&verified)?;
+        let mut dates_checked = verified.validity.check(wall)?;
+        let mut not_after_s = verified.validity.not_after_s;
+        let mut membership_serial = None;
+        if network.is_closed() {
+            let bytes = membership.ok_or(IdentityError::MembershipMissing)?;
+            let shown = Membership::verify_with(verifier, bytes, &network.id(), network.genesis())?;
+            if shown.node != verified.node {
+                return Err(IdentityError::WrongNode);
+            }
+            revocations.check_membership(&shown)?;
+            dates_checked &= shown.validity.check(wall)?;
+            not_after_s = earlier_end(not_after_s, shown.validity);
+            membership_serial = Some(shown.serial);
+        }
+        let roots = Roots::of(&verified.chain);
+        let is_news = revocations.is_news(&verified.node, &roots);
+        let news = if is_news { verified.rotation_statement() } else { None };
+        Ok(PeerIdentity {
+            node: verified.node,
+            device: verified.device,
+            sign_key: verified.sign_key,
+            dh_key: verified.dh_key,
+            serial: verified.serial,
+            membership_serial,
+            dates_checked,
+            not_after_s,
+            roots,
+            news: news.map(Bytes::from),
+        })
     }
 }
 
-/// Checks everything a peer shows: certificate, chain of root keys, revocations, dates, and in a
-/// closed network its membership. In an open network a membership is not looked at.
+/// [`Checker::verify`], with the verifier of real nodes.
 ///
 /// # Errors
-/// The first thing found wrong; what costs nothing is checked before signatures of the next part.
+/// The first thing found wrong.
 pub fn verify_peer(
     certificate: &[u8],
     membership: Option<&[u8]>,
@@ -186,37 +220,8 @@ pub fn verify_peer(
     revocations: &Revocations,
     wall: Option<WallTime>,
 ) -> Result<PeerIdentity, IdentityError> {
-    let verified = DeviceCertificate::verify(certificate)?;
-    revocations.check(&verified)?;
-    let mut dates_checked = verified.validity.check(wall)?;
-    let mut not_after_s = verified.validity.not_after_s;
-    let mut membership_serial = None;
-    if network.is_closed() {
-        let bytes = membership.ok_or(IdentityError::MembershipMissing)?;
-        let shown = Membership::verify(bytes, &network.id(), network.genesis())?;
-        if shown.node != verified.node {
-            return Err(IdentityError::WrongNode);
-        }
-        revocations.check_membership(&shown)?;
-        dates_checked &= shown.validity.check(wall)?;
-        not_after_s = earlier_end(not_after_s, shown.validity);
-        membership_serial = Some(shown.serial);
-    }
-    let roots = Roots::of(&verified.chain);
-    let is_news = revocations.is_news(&verified.node, &roots);
-    let news = if is_news { verified.rotation_statement() } else { None };
-    Ok(PeerIdentity {
-        node: verified.node,
-        device: verified.device,
-        sign_key: verified.sign_key,
-        dh_key: verified.dh_key,
-        serial: verified.serial,
-        membership_serial,
-        dates_checked,
-        not_after_s,
-        roots,
-        news: news.map(Bytes::from),
-    })
+    let verifier = &Verifier::default();
+    Checker { network, revocations, wall, verifier }.verify(certificate, membership)
 }
 
 fn earlier_end(end_s: u64, other: Validity) -> u64 {

@@ -21,6 +21,7 @@ use super::endorsed::{Exclusion, Membership};
 use super::error::IdentityError;
 use super::signed::{bytes32, check_version, context, decode, verify};
 use super::wire;
+use crate::crypto::sign::Verifier;
 use crate::ids::{DeviceId, NodeId};
 
 /// The most devices one list names. Whoever needs more raises `below_serial` and certifies the
@@ -96,11 +97,14 @@ pub(super) struct VerifiedList {
 }
 
 impl VerifiedList {
-    pub(super) fn from_wire(revocation: &wire::Revocation) -> Result<VerifiedList, IdentityError> {
+    pub(super) fn from_wire(
+        verifier: &Verifier,
+        revocation: &wire::Revocation,
+    ) -> Result<VerifiedList, IdentityError> {
         let signed = revocation.list.as_ref().ok_or(IdentityError::Malformed("revocation without list"))?;
         let list = RevocationList::decode(&signed.body)?;
-        let chain = Chain::follow(&revocation.rotations, &signed.signer)?;
-        verify(signed, context::REVOCATION, &chain.node, "revocation")?;
+        let chain = Chain::follow(verifier, &revocation.rotations, &signed.signer)?;
+        verify(verifier, signed, context::REVOCATION, &chain.node, "revocation")?;
         Ok(VerifiedList { chain, list })
     }
 }

@@ -11,7 +11,7 @@ use super::signed::{context, decode, sign};
 use super::wire::{self, statement::Kind};
 use crate::crypto::dh::DhSecret;
 use crate::crypto::secret::Secret;
-use crate::crypto::sign::SigningKey;
+use crate::crypto::sign::{SigningKey, Verifier};
 use crate::ids::{DeviceId, NodeId};
 
 /// A device's two key pairs. Erased when dropped.
@@ -62,7 +62,7 @@ impl RootKey {
     pub fn with_rotations(secret: &Secret, rotations: &[u8]) -> Result<RootKey, IdentityError> {
         let key = SigningKey::from_secret(secret);
         let rotations = decode::<wire::Rotations>(rotations, "rotations")?.rotations;
-        let node = Chain::follow(&rotations, &key.public())?.node;
+        let node = Chain::follow(&Verifier::default(), &rotations, &key.public())?.node;
         Ok(RootKey { key, node, rotations })
     }
 
@@ -122,7 +122,7 @@ impl RootKey {
         let body = wire::RotationBody { version: 1, next_root: key.public().to_vec(), index };
         let mut rotations = self.rotations.clone();
         rotations.push(sign(&self.key, context::ROTATION, &self.node, body.encode_to_vec()));
-        Chain::follow(&rotations, &key.public())?;
+        Chain::follow(&Verifier::default(), &rotations, &key.public())?;
         Ok(RootKey { key, node: self.node, rotations })
     }
 

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use super::error::IdentityError;
 use super::wire;
 use crate::crypto::hash::derive;
-use crate::crypto::sign::{self, SigningKey};
+use crate::crypto::sign::{SigningKey, Verifier};
 use crate::ids::{DeviceId, NetworkId, NodeId};
 
 /// What a signature is for. Two purposes never share a context.
@@ -64,6 +64,7 @@ pub(super) fn sign(key: &SigningKey, context: &str, subject: &NodeId, body: Vec<
 
 /// Checks that `signer` signed; the caller checks who that is.
 pub(super) fn verify(
+    verifier: &Verifier,
     signed: &wire::Signed,
     context: &'static str,
     subject: &NodeId,
@@ -76,7 +77,7 @@ pub(super) fn verify(
         .try_into()
         .map_err(|_| IdentityError::Malformed("signature is not 64 bytes"))?;
     let message = signed_bytes(context, &subject.0, &signed.body);
-    sign::verify(&signer, &message, signature).map_err(|_| IdentityError::BadSignature(what))
+    verifier.verify(&signer, &message, signature).map_err(|_| IdentityError::BadSignature(what))
 }
 
 pub(super) fn bytes32(bytes: &[u8], what: &'static str) -> Result<[u8; 32], IdentityError> {

@@ -8,6 +8,7 @@ use super::peer::LocalIdentity;
 use super::revocations::{Revocations, Source, VerifiedList};
 use super::signed::decode;
 use super::wire::{self, statement::Kind};
+use crate::crypto::sign::Verifier;
 use crate::ids::NodeId;
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -60,6 +61,7 @@ pub fn install(
     local: &mut LocalIdentity,
     network: &mut Network,
     revocations: &mut Revocations,
+    verifier: &Verifier,
     bytes: &[u8],
 ) -> Result<Installed, IdentityError> {
     if bytes.len() > MAX_STATEMENT_BYTES {
@@ -69,20 +71,22 @@ pub fn install(
     let source = statement_hash(bytes);
     match statement.kind.ok_or(IdentityError::Malformed("statement of no known kind"))? {
         Kind::Rotations(rotations) => {
-            let chain = Chain::of_rotations(&rotations.rotations)?;
+            let chain = Chain::of_rotations(verifier, &rotations.rotations)?;
             Ok(installed(Taken::Rotated(chain.node), revocations.learn_rotations(&chain, source)?))
         }
         Kind::Revocation(revocation) => {
-            let verified = VerifiedList::from_wire(&revocation)?;
+            let verified = VerifiedList::from_wire(verifier, &revocation)?;
             let node = verified.chain.node;
             Ok(installed(Taken::Revoked(node), revocations.learn_list(verified, source)?))
         }
-        Kind::Membership(endorsed) => install_membership(local, network, revocations, &endorsed, source),
+        Kind::Membership(endorsed) => {
+            install_membership(local, network, revocations, verifier, &endorsed, source)
+        }
         Kind::Exclusion(endorsed) => {
-            let exclusion = Exclusion::from_wire(&endorsed, &network.id(), network.genesis())?;
+            let exclusion = Exclusion::from_wire(verifier, &endorsed, &network.id(), network.genesis())?;
             Ok(installed(Taken::Excluded(exclusion.node), revocations.learn_exclusion(exclusion, source)?))
         }
-        Kind::NetworkKey(endorsed) => install_network_key(network, &endorsed, source),
+        Kind::NetworkKey(endorsed) => install_network_key(network, verifier, &endorsed, source),
     }
 }
 
@@ -102,7 +106,8 @@ pub fn is_past_key(network: &Network, bytes: &[u8]) -> bool {
     let Ok(Some(Kind::NetworkKey(endorsed))) = statement.map(|statement| statement.kind) else {
         return false;
     };
-    let announced = KeyAnnouncement::from_wire(&endorsed, &network.id(), network.genesis());
+    let announced =
+        KeyAnnouncement::from_wire(&Verifier::default(), &endorsed, &network.id(), network.genesis());
     announced.is_ok_and(|announced| network.keys().is_past(announced.epoch))
 }
 
@@ -110,19 +115,20 @@ fn install_membership(
     local: &mut LocalIdentity,
     network: &Network,
     revocations: &Revocations,
+    verifier: &Verifier,
     endorsed: &wire::Endorsed,
     source: [u8; 32],
 ) -> Result<Installed, IdentityError> {
     if !network.is_closed() {
         return Err(IdentityError::OpenNetwork);
     }
-    let membership = Membership::from_wire(endorsed, &network.id(), network.genesis())?;
+    let membership = Membership::from_wire(verifier, endorsed, &network.id(), network.genesis())?;
     if membership.node != local.node() {
         return Err(IdentityError::WrongNode);
     }
     revocations.check_membership(&membership)?;
     if let Some(known) = local.membership() {
-        let known = Membership::verify(known, &network.id(), network.genesis())?;
+        let known = Membership::verify_with(verifier, known, &network.id(), network.genesis())?;
         if membership.serial == known.serial {
             return Ok(installed(Taken::Known, None));
         }
@@ -136,6 +142,7 @@ fn install_membership(
 
 fn install_network_key(
     network: &mut Network,
+    verifier: &Verifier,
     endorsed: &wire::Endorsed,
     source: [u8; 32],
 ) -> Result<Installed, IdentityError> {
@@ -143,7 +150,7 @@ fn install_network_key(
         return Err(IdentityError::OpenNetwork);
     }
     let KeyAnnouncement { epoch, key, retire_below } =
-        KeyAnnouncement::from_wire(endorsed, &network.id(), network.genesis())?;
+        KeyAnnouncement::from_wire(verifier, endorsed, &network.id(), network.genesis())?;
     Ok(match network.keys_mut().install_from(epoch, key, retire_below, Some(source))? {
         Some(replaces) => Installed { taken: Taken::NetworkKey(epoch), replaces },
         None => Installed { taken: Taken::Known, replaces: Vec::new() },

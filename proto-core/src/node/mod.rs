@@ -24,6 +24,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
+use crate::crypto::sign::Verifier;
 use crate::drops::{Drop, Drops};
 use crate::identity::{IdentityError, LocalIdentity, Network, Revocations};
 use crate::ids::{Addr, LinkId, NodeId, PeerSlot, RouterId, Ticket};
@@ -61,6 +62,8 @@ pub struct Boot {
     pub versions: (u8, u8),
     /// A planted bug; [`Zoo::none`] in every real node.
     pub zoo: Zoo,
+    /// [`Verifier::default`] in every real node.
+    pub verifier: Verifier,
 }
 
 /// Why a node cannot start.
@@ -146,6 +149,7 @@ impl Node {
             versions: session::Versions { lowest: boot.versions.0, highest: boot.versions.1 },
             params: limits.params(),
             known: recovered.peers,
+            verifier: boot.verifier,
         };
         let sessions = Sessions::new(setup, &mut cx(now, &mut sessions_rng, &limits, &mut drops, boot.zoo));
         let mut routing_rng = Rng::fork(&seed, "routing");

@@ -67,7 +67,7 @@ impl Routing {
     fn record(&mut self, cx: &mut Cx<'_>, peer: PeerSlot, record: &SignedRecord, checker: &Checker<'_>) {
         let (key, sequence) = (record.key, record.sequence);
         if key.router == self.own.router {
-            self.own_came_back(cx, peer, record);
+            self.own_came_back(cx, peer, record, checker);
             return;
         }
         let neighbour = self.neighbours.get_mut(&peer);
@@ -89,7 +89,7 @@ impl Routing {
         }
         let Some(known) = self.author(cx, peer, record, checker) else { return };
         self.checks += 1;
-        if !record.is_signed_by(&known.sign_key, self.network) {
+        if !record.is_signed_by(checker.verifier, &known.sign_key, self.network) {
             cx.drops.count(Drop::RecordInvalid);
             return;
         }
@@ -144,7 +144,13 @@ impl Routing {
     }
 
     /// What carries our own name: ours, or the word of an earlier start, or of another instance of this identity.
-    fn own_came_back(&mut self, cx: &mut Cx<'_>, peer: PeerSlot, record: &SignedRecord) {
+    fn own_came_back(
+        &mut self,
+        cx: &mut Cx<'_>,
+        peer: PeerSlot,
+        record: &SignedRecord,
+        checker: &Checker<'_>,
+    ) {
         if self.database.sequence(record.key) == Some(record.sequence) {
             if let Some(neighbour) = self.neighbours.get_mut(&peer) {
                 neighbour.has(record.key);
@@ -152,7 +158,7 @@ impl Routing {
             return;
         }
         self.checks += 1;
-        if !record.is_signed_by(&self.own.known.sign_key, self.network) {
+        if !record.is_signed_by(checker.verifier, &self.own.known.sign_key, self.network) {
             cx.drops.count(Drop::RecordInvalid);
             return;
         }

@@ -10,7 +10,7 @@ use prost::Message as _;
 
 use super::metric::Cost;
 use super::wire;
-use crate::crypto::sign::{self, SigningKey};
+use crate::crypto::sign::{self, SigningKey, Verifier};
 use crate::identity::signed_bytes;
 use crate::ids::{NetworkId, RouterId};
 
@@ -184,8 +184,13 @@ impl SignedRecord {
 
     /// Whether the holder of this key signed it for this network.
     #[must_use]
-    pub fn is_signed_by(&self, key: &[u8; sign::PUBLIC_LEN], network: NetworkId) -> bool {
-        sign::verify(key, &signed_bytes(CONTEXT, &network.0, &self.body), &self.signature).is_ok()
+    pub fn is_signed_by(
+        &self,
+        verifier: &Verifier,
+        key: &[u8; sign::PUBLIC_LEN],
+        network: NetworkId,
+    ) -> bool {
+        verifier.verify(key, &signed_bytes(CONTEXT, &network.0, &self.body), &self.signature).is_ok()
     }
 }
 

@@ -59,6 +59,7 @@ use bytes::Bytes;
 use crate::bounded::Deadlines;
 use crate::crypto::hash;
 use crate::crypto::secret::Secret;
+use crate::crypto::sign::Verifier;
 use crate::drops::Drop;
 use crate::identity::{Checker, DeviceCertificate, LocalIdentity, Network, Revocations};
 use crate::ids::{Addr, DeviceId, LinkId, NodeId, PeerSlot};
@@ -106,6 +107,8 @@ pub struct Setup {
     /// Peers known from disk: node, device certificate, highest start count proved. As many as a node
     /// leaves there are used: those of its slots, and as many that lost theirs.
     pub known: Vec<(NodeId, Bytes, u32)>,
+    /// Verifies the signatures of others.
+    pub verifier: Verifier,
 }
 
 /// What can happen to the sessions.
@@ -235,26 +238,27 @@ impl Sessions {
         let mut cookie_secret = [0; 32];
         cx.rng.fill(&mut instance_seed);
         cx.rng.fill(&mut cookie_secret);
-        let known = setup.known.into_iter().take(2 * usize::from(cx.limits.peers)).map(
-            |(node, certificate, boot)| {
-                let verified =
-                    DeviceCertificate::verify(&certificate).ok().filter(|verified| verified.node == node);
+        let known = setup.known.into_iter().take(2 * usize::from(cx.limits.peers));
+        let known = known
+            .map(|(node, certificate, boot)| {
+                let verified = DeviceCertificate::verify_with(&setup.verifier, &certificate);
+                let verified = verified.ok().filter(|verified| verified.node == node);
                 let device = verified.as_ref().map(|verified| verified.device);
                 // Without the device whose starts they are, so many starts say nothing.
                 let boot = if device.is_some() { boot } else { 0 };
                 (node, Known { device, boot, forgot: 0, dh_key: verified.map(|verified| verified.dh_key) })
-            },
-        );
+            })
+            .collect();
         let indices = usize::from(cx.limits.peers) * 4 + usize::from(cx.limits.handshakes) * 2;
         Sessions {
-            trust: Trust::new(setup.identity, setup.network, setup.revocations),
+            trust: Trust::new(setup.identity, setup.network, setup.revocations, setup.verifier),
             boot: setup.boot,
             versions: setup.versions,
             params: setup.params,
             instance: None,
             instance_seed,
             links: BTreeMap::new(),
-            known: known.collect(),
+            known,
             peers: Peers::new(),
             table: Table::new(indices),
             dials: Slots::new(),

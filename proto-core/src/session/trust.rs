@@ -9,6 +9,7 @@ use super::payload::Payload;
 use crate::crypto::hash;
 use crate::crypto::noise::{self, Handshake, NoiseError, Pattern};
 use crate::crypto::secret::Secret;
+use crate::crypto::sign::Verifier;
 use crate::drops::Drop;
 use crate::identity::{self, Checker, IdentityError, Installed, LocalIdentity, Network, Revocations, Roots};
 use crate::ids::{DeviceId, NodeId};
@@ -19,6 +20,7 @@ pub(super) struct Trust {
     pub(super) identity: LocalIdentity,
     pub(super) network: Network,
     pub(super) revocations: Revocations,
+    verifier: Verifier,
     /// What the shell said of the calendar time, and when.
     wall: Option<(WallTime, Instant)>,
     dh_public: [u8; 32],
@@ -41,9 +43,14 @@ pub(super) struct Papers {
 }
 
 impl Trust {
-    pub(super) fn new(identity: LocalIdentity, network: Network, revocations: Revocations) -> Trust {
+    pub(super) fn new(
+        identity: LocalIdentity,
+        network: Network,
+        revocations: Revocations,
+        verifier: Verifier,
+    ) -> Trust {
         let dh_public = identity.certificate().dh_key;
-        Trust { identity, network, revocations, wall: None, dh_public }
+        Trust { identity, network, revocations, verifier, wall: None, dh_public }
     }
 
     /// Takes over what the shell says of the calendar time.
@@ -56,7 +63,8 @@ impl Trust {
     }
 
     pub(super) fn checker(&self, now: Instant) -> Checker<'_> {
-        Checker { network: &self.network, revocations: &self.revocations, wall: self.wall_at(now) }
+        let Trust { network, revocations, verifier, .. } = self;
+        Checker { network, revocations, wall: self.wall_at(now), verifier }
     }
 
     pub(super) fn membership(&self) -> &[u8] {
@@ -155,7 +163,7 @@ impl Trust {
         membership: &[u8],
     ) -> Result<identity::PeerIdentity, IdentityError> {
         let membership = (!membership.is_empty()).then_some(membership);
-        identity::verify_peer(certificate, membership, &self.network, &self.revocations, self.wall_at(now))
+        self.checker(now).verify(certificate, membership)
     }
 
     /// Whether papers that were in order still are.
@@ -187,7 +195,8 @@ impl Trust {
     }
 
     pub(super) fn install(&mut self, bytes: &[u8]) -> Result<Installed, IdentityError> {
-        identity::install(&mut self.identity, &mut self.network, &mut self.revocations, bytes)
+        let Trust { identity, network, revocations, verifier, .. } = self;
+        identity::install(identity, network, revocations, verifier, bytes)
     }
 }
 

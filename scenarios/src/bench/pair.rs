@@ -1,6 +1,7 @@
 //! Two or more nodes in memory, without any world: what one packs, the other unpacks.
 
 use bytes::Bytes;
+use proto_core::crypto::sign::Verifier;
 use proto_core::ids::{Addr, LinkId, NodeId};
 use proto_core::node::{
     Class, Command, Delivery, Event, Input, LinkInfo, LinkState, Medium, Outcome, Output, PeerSpec, Refused,
@@ -51,6 +52,8 @@ impl<S: Subject> Star<S> {
             versions: None,
             bug: None,
             now,
+            // What a node costs is measured as it is alone.
+            verifier: Verifier::default(),
         };
         let mut star = Star {
             hosts: (0..=leaves).map(|node| S::boot(&cast, start(node)).ok()).collect::<Option<_>>()?,

@@ -32,6 +32,7 @@ use crate::net::{Arrival, Net, Tick};
 use crate::outcome::{Note, Outcome, Verdict};
 use crate::plan::{Plan, What};
 use crate::pool::Pool;
+use crate::signatures::Signatures;
 use crate::subject::Subject;
 use crate::trace::{StepRecord, Trace};
 
@@ -119,6 +120,7 @@ pub(super) struct World<S: Subject> {
     now_us: u64,
     agenda: Agenda<Event>,
     pool: Pool,
+    signatures: Signatures,
     net: Net,
     hosts: Vec<Host<S>>,
     buf: Vec<u8>,
@@ -185,6 +187,7 @@ impl<S: Subject> World<S> {
             now_us: 0,
             agenda: Agenda::new(),
             pool: Pool::default(),
+            signatures: Signatures::new(count),
             net: Net::new(plan),
             hosts,
             buf: vec![0; BUFFER],

@@ -314,3 +314,35 @@ fn a_thousand_idle_nodes_cost_nothing() {
     assert_eq!(outcome.verdict, Verdict::Pass, "{}", outcome.sentence());
     assert!(outcome.events < 20_000, "{} events in an hour", outcome.events);
 }
+
+/// Routers in a ring: each verifies what all others say, over its neighbours.
+#[test]
+fn nodes_share_what_has_verified_and_no_run_depends_on_it() {
+    const NODES: u32 = 6;
+    let mut plan = Plan::new("ring", 5, 20 * SECOND);
+    let mut node = NodePlan { count: NODES, ..NodePlan::default() };
+    node.limits.insert("routers".to_owned(), NODES.into());
+    node.limits.insert("routing_bytes".to_owned(), 65_536);
+    plan.add_node(node);
+    for node in 0..NODES {
+        let next = (node + 1) % NODES;
+        plan.add_link(LinkPlan::new(LinkKind::Plain, &[node, next]));
+        plan.add_peer(node, next);
+    }
+    plan.flows.push(FlowPlan { start_us: 10 * SECOND, ..FlowPlan::new(0, 3, 10, 100) });
+    let run = |signatures: Option<Signatures>| {
+        let mut world = World::<crate::Real>::new(&plan, Options::default()).unwrap();
+        world.signatures = signatures.unwrap_or(world.signatures);
+        world.run();
+        let outcome = world.outcome();
+        assert_eq!((outcome.verdict, outcome.delivered), (Verdict::Pass, 10), "{}", outcome.sentence());
+        (outcome.trace_hash, world.signatures)
+    };
+    let (hash, verified) = run(None);
+    let count = verified.count();
+    assert!(count >= 3 * NODES as usize, "of each node a certificate, its papers and its links: {count}");
+    let (again, known) = run(Some(verified));
+    assert_eq!((again, known.count()), (hash.clone(), count), "all of it was known already");
+    let (without_room, few) = run(Some(Signatures::new(0)));
+    assert_eq!(without_room, hash, "{few:?} forgets nearly all");
+}

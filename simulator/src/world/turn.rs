@@ -381,6 +381,7 @@ impl<S: Subject> World<S> {
                 versions: entry.and_then(|entry| entry.versions),
                 bug: entry.and_then(|entry| entry.bug.as_deref()),
                 now,
+                verifier: self.signatures.verifier(),
             },
         );
         self.leave(host);

@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use proto_core::crypto::hash;
+use proto_core::crypto::sign::Verifier;
 use proto_core::drops::Drops;
 use proto_core::identity::{LocalIdentity, Revocations};
 use proto_core::ids::{Addr, LinkId, NodeId, PathId, PeerSlot};
@@ -59,6 +60,7 @@ impl Side {
             versions: Versions { lowest: MIN_VERSION, highest: VERSION },
             params: limits.params(),
             known: Vec::new(),
+            verifier: Verifier::default(),
         };
         let now = Instant::from_micros(1_000_000);
         let mut cx = Cx { now, rng: &mut rng, limits: &limits, drops: &mut drops, zoo: Zoo::none() };

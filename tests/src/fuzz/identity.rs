@@ -6,6 +6,7 @@ use arbitrary::{Result, Unstructured};
 use bytes::Bytes;
 use proto_core::crypto::password::Cost;
 use proto_core::crypto::secret::Secret;
+use proto_core::crypto::sign::Verifier;
 use proto_core::identity::keyfile::{self, CostLimit, Secrets};
 use proto_core::identity::text;
 use proto_core::identity::{
@@ -64,9 +65,10 @@ fn read(paper: &[u8]) {
     let _ = Membership::verify(paper, &NetworkId::of_genesis(&cast.genesis), &genesis);
 
     let (mut local, mut network, mut revocations) = (cast.alice.clone(), cast.network(), Revocations::new(4));
-    if install(&mut local, &mut network, &mut revocations, paper).is_ok() {
+    if install(&mut local, &mut network, &mut revocations, &Verifier::default(), paper).is_ok() {
         let before = revocations.clone();
-        let again = install(&mut local, &mut network, &mut revocations, paper).expect("it was good before");
+        let again = install(&mut local, &mut network, &mut revocations, &Verifier::default(), paper)
+            .expect("it was good before");
         assert_eq!(again.taken, Taken::Known);
         assert_eq!(revocations, before);
     }

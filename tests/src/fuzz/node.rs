@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use bytes::Bytes;
+use proto_core::crypto::sign::Verifier;
 use proto_core::identity::LocalIdentity;
 use proto_core::ids::{Addr, LinkId, NodeId, Ticket};
 use proto_core::limits::Limits;
@@ -57,6 +58,7 @@ impl Side {
             records: Vec::new(),
             versions: VERSIONS,
             zoo: Zoo::none(),
+            verifier: Verifier::default(),
         };
         let now = Instant::from_micros(1_000_000);
         // Short times, so that scripts live to see them pass.

@@ -16,7 +16,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::crypto::secret::Secret;
-use crate::crypto::sign::SigningKey;
+use crate::crypto::sign::{SigningKey, Verifier};
 use crate::ids::{DeviceId, NetworkId, NodeId};
 use crate::time::WallTime;
 
@@ -96,7 +96,7 @@ impl Home {
     }
 
     pub(super) fn install(&mut self, statement: &[u8]) -> Result<Installed, IdentityError> {
-        install(&mut self.local, &mut self.network, &mut self.revocations, statement)
+        install(&mut self.local, &mut self.network, &mut self.revocations, &Verifier::default(), statement)
     }
 
     pub(super) fn verify(&self, certificate: &[u8]) -> Result<PeerIdentity, IdentityError> {

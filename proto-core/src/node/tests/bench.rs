@@ -8,6 +8,7 @@ use std::vec::Vec;
 use bytes::Bytes;
 
 use crate::crypto::secret::Secret;
+use crate::crypto::sign::Verifier;
 use crate::identity::{DeviceSecrets, Genesis, LocalIdentity, Network, RootKey, Validity};
 use crate::ids::{Addr, LinkId, NodeId};
 use crate::limits::Limits;
@@ -104,6 +105,7 @@ impl Pair {
                 records: Vec::new(),
                 versions: VERSIONS,
                 zoo: Zoo::none(),
+                verifier: Verifier::default(),
             };
             let node = Node::new(boot, [seed ^ (index as u8 + 1); 32], limits, Instant::ZERO).unwrap();
             nodes.push(node);
@@ -194,6 +196,7 @@ impl Pair {
             records: self.disks[index].values().cloned().collect(),
             versions: VERSIONS,
             zoo: Zoo::none(),
+            verifier: Verifier::default(),
         };
         self.events[index].clear();
         self.unconfirmed[index] = None;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::bench::network_of;
 use crate::crypto::secret::Secret;
-use crate::crypto::sign::SigningKey;
+use crate::crypto::sign::{SigningKey, Verifier};
 use crate::identity::{
     DeviceSecrets, Endorsement, Genesis, IdentityError, LocalIdentity, Network, RevocationList, RootKey,
     Validity,
@@ -31,7 +31,14 @@ fn written(records: Vec<Record>) -> Vec<Record> {
 }
 
 fn start(identity: LocalIdentity, network: Network, records: Vec<Record>) -> Result<Node, BootError> {
-    let boot = Boot { identity, network, records, versions: VERSIONS, zoo: Zoo::none() };
+    let boot = Boot {
+        identity,
+        network,
+        records,
+        versions: VERSIONS,
+        zoo: Zoo::none(),
+        verifier: Verifier::default(),
+    };
     Node::new(boot, [1; 32], Limits::TINY, Instant::ZERO)
 }
 

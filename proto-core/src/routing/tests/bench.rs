@@ -6,6 +6,7 @@ use std::vec::Vec;
 use bytes::Bytes;
 
 use crate::crypto::secret::Secret;
+use crate::crypto::sign::Verifier;
 use crate::drops::Drops;
 use crate::identity::{
     Checker, DeviceSecrets, Genesis, LocalIdentity, Network, Revocations, RootKey, Validity,
@@ -65,7 +66,7 @@ impl Side {
     pub(super) fn message(&mut self, now: Instant, peer: PeerSlot, payload: Bytes) {
         let Side { routing, limits, drops, rng, network, revocations, .. } = self;
         let cx = &mut Cx { now, rng, limits, drops, zoo: Zoo::none() };
-        let checker = Checker { network, revocations, wall: None };
+        let checker = Checker { network, revocations, wall: None, verifier: &Verifier::default() };
         routing.handle(cx, Input::Message { peer, payload, checker });
     }
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::super::*;
 use crate::crypto::secret::Secret;
-use crate::crypto::sign::SigningKey;
+use crate::crypto::sign::{SigningKey, Verifier};
 use crate::drops::Drops;
 use crate::identity::{DeviceSecrets, Endorsement, Genesis, RevocationList, RootKey, Validity};
 use crate::ids::PathId;
@@ -169,6 +169,7 @@ impl Make {
                 routing: false,
             },
             known: self.known.clone(),
+            verifier: Verifier::default(),
         };
         let sessions = Sessions::new(setup, &mut cx);
         let mut side = Side {
