@@ -164,10 +164,11 @@ impl Node {
             && self.links.status(peer).is_none_or(|status| status.unsent_messages == 0)
     }
 
-    /// The slot of a node to which something is to be sent. One that we are not in touch with is visited if it is on the map.
+    /// The slot of a node to which something is to be sent. One without a session is visited if it is on the map, though it may be
+    /// called where it was last: it need not be there any more.
     pub(super) fn reach(&mut self, now: Instant, node: NodeId) -> Option<PeerSlot> {
         let known = self.sessions.slot_of(&node);
-        if known.is_some_and(|peer| self.sessions.is_wanted(peer) || self.sessions.is_in_touch(peer)) {
+        if known.is_some_and(|peer| self.sessions.is_up(peer)) {
             return known;
         }
         let Some((router, key)) = self.address_of(node) else { return known };

@@ -288,12 +288,6 @@ impl Sessions {
         self.peers.get(peer).is_some_and(|peer| peer.wanted)
     }
 
-    /// Whether there is a session in this slot, or one is tried for.
-    #[must_use]
-    pub fn is_in_touch(&self, peer: PeerSlot) -> bool {
-        self.peers.get(peer).is_some_and(|peer| peer.is_up() || peer.dialing.is_some())
-    }
-
     /// The node in a slot, once it is known.
     #[must_use]
     pub fn node_of(&self, peer: PeerSlot) -> Option<NodeId> {

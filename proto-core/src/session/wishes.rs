@@ -7,6 +7,7 @@
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
+use super::pace::SHORTEST_GAP;
 use super::peers::{Peer, Place};
 use super::{Action, Sessions};
 use crate::drops::Drop;
@@ -100,8 +101,21 @@ impl Sessions {
         peer.key = peer.key.or(Some(key));
         let limit = usize::from(cx.limits.paths_per_peer);
         let ended = peer.add_endpoint(cx.now, place, false, limit);
+        let calls_already = peer.dialing.is_some();
+        if calls_already {
+            // Elsewhere perhaps, where nobody has answered for long.
+            peer.dialing = Some(cx.now);
+            for endpoint in peer.endpoints.iter_mut().filter(|endpoint| endpoint.place == place) {
+                endpoint.next = endpoint.next.min(cx.now + SHORTEST_GAP);
+                endpoint.slow = false;
+            }
+        }
         self.drop_dial(slot, ended);
-        self.redial(cx, slot);
+        if calls_already {
+            self.pump(cx, slot);
+        } else {
+            self.redial(cx, slot);
+        }
     }
 
     /// Whether the application gave this place, to whatever peer.

@@ -1,7 +1,7 @@
 //! Real nodes that pass on for each other.
 
 use crate::outcome::{Outcome, Verdict};
-use crate::plan::{FlowPlan, LinkKind, LinkPlan, NodePlan, Plan};
+use crate::plan::{Fault, FlowPlan, LinkKind, LinkPlan, NodePlan, Plan, What};
 use crate::world::Options;
 
 const SECOND: u64 = 1_000_000;
@@ -56,5 +56,26 @@ fn a_visit_ends_in_silence() {
         // One neighbour, and two visits.
         assert_eq!(visits("PeerUp", host), 3, "{:?}", outcome.notes);
         assert_eq!(visits("PeerDown", host), 2, "{:?}", outcome.notes);
+    }
+}
+
+/// Two neighbours lose sight of each other and their session dies; one of them is still called where it was. A message finds it
+/// over the third.
+#[test]
+fn who_was_a_neighbour_is_found_over_others() {
+    for until_us in [None, Some(20 * SECOND)] {
+        let mut plan = row();
+        plan.duration_us = 600 * SECOND;
+        plan.expect.sessions = false;
+        plan.add_link(LinkPlan::new(LinkKind::Ethernet, &[0, 4]));
+        plan.add_peer(0, 4);
+        if let Some(peer) = plan.peers.last_mut() {
+            peer.until_us = until_us;
+        }
+        let what = What::Cut { links: vec![4], there: true, back: true };
+        plan.faults.push(Fault { id: 1, start_us: 10 * SECOND, end_us: plan.duration_us, what });
+        plan.flows = vec![FlowPlan { start_us: 400 * SECOND, ..FlowPlan::new(0, 4, 1, 100) }];
+        let outcome = run(&plan);
+        assert!(outcome.latency.max() < SECOND, "{until_us:?}: {} us", outcome.latency.max());
     }
 }
