@@ -12,6 +12,7 @@ mod handshake;
 mod identity;
 mod node;
 mod plan;
+mod routing;
 mod spoil;
 
 pub use codec::{frames, record};
@@ -20,6 +21,7 @@ pub use handshake::{handshake_initiator, handshake_responder, packet};
 pub use identity::{key_file, statement};
 pub use node::node;
 pub use plan::plan;
+pub use routing::routing;
 
 /// A fuzz target.
 pub type Target = fn(&[u8]);
@@ -35,5 +37,6 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("packet", packet),
     ("plan", plan),
     ("record", record),
+    ("routing", routing),
     ("statement", statement),
 ];
