@@ -186,11 +186,11 @@ impl<S: Subject> Subject for Metered<S> {
 
     fn boot(cast: &S::Cast, start: Start<'_>) -> Result<Self, String> {
         let (node, now) = (start.node, start.now);
-        let outside = start.records;
+        let (outside, verifier) = (start.records, start.verifier);
         let mut booted = None;
         let used = allocation_counter::measure(|| {
             let records = outside.iter().map(own_record::<S>).collect();
-            booted = Some(S::boot(cast, Start { records, ..start }));
+            booted = Some(S::boot(cast, Start { records, verifier: verifier.clone(), ..start }));
         });
         let inner = booted.transpose()?;
         let mut metered = Metered { inner, node, live: 0, peak: 0, second: 0 };
