@@ -52,7 +52,7 @@ pub fn gossip(bytes: &[u8]) {
             _ => Input::Message { from, payload, keys: &keys },
         };
         gossip.handle(&mut cx, input);
-        now = now + Duration::from_millis(u64::from(len) * 20);
+        now += Duration::from_millis(u64::from(len) * 20);
         cx.now = now;
         for _ in 0..64 {
             let due = gossip.next_wake().is_due(now);

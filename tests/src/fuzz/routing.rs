@@ -64,7 +64,7 @@ pub fn routing(bytes: &[u8]) {
             routing.handle(&mut cx, Input::NeighbourUp { peer, router: name(peer.0) });
         }
         routing.handle(&mut cx, input);
-        now = now + Duration::from_millis(u64::from(len));
+        now += Duration::from_millis(u64::from(len));
         cx.now = now;
         run(&mut routing, &mut cx, head);
     }
