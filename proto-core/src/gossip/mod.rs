@@ -1,13 +1,13 @@
 //! What all members are to hear, and who the members are.
 //!
-//! A village without a crier. Everybody has a few people with whom he talks ([`hyparview`]); news goes from mouth to mouth along a tree
-//! that forms by itself, and in the evening all compare what they heard, so that nobody is left out ([`plumtree`], [`antientropy`]). In the square one
-//! calls out ([`medium`]). Each looks after those few: who falls silent is asked after, and struck off the list only when he
-//! himself does not speak up ([`swim`], [`members`]).
+//! A village without a crier. Everybody has a few people with whom he talks (`hyparview`); news goes from mouth to mouth along a tree
+//! that forms by itself, and in the evening all compare what they heard, so that nobody is left out (`plumtree`, `antientropy`). In the square one
+//! calls out (`medium`). Each looks after those few: who falls silent is asked after, and struck off the list only when he
+//! himself does not speak up (`swim`, `members`).
 //!
 //! Machine `Gossip`. HyParView, Plumtree, SWIM and Lifeguard; each file names its paper and where it departs from it. Two things were
 //! weighed and refused. A Bloom filter of what was seen loses one fresh broadcast in a hundred; here each origin numbers its own, and
-//! a window over the numbers is exact ([`seen`]). And one overlay a topic, as iroh-gossip has it, costs each topic its own
+//! a window over the numbers is exact (`seen`). And one overlay a topic, as iroh-gossip has it, costs each topic its own
 //! neighbours and its own repair; here one tree carries all topics, and a member is told of those that it asked for.
 //!
 //! Invariants: a broadcast is marked as seen, passed on and delivered only after its origin's signature was checked, and once; views hold at

@@ -50,7 +50,7 @@ impl Links {
         }
     }
 
-    /// Takes a message for the routing of a peer that takes part in it. [`Action::Settled`] says what became of it.
+    /// Takes a message for the routing of a peer that takes part in it. [`Action::Settled`](super::Action::Settled) says what became of it.
     ///
     /// # Errors
     /// [`Refused`] says why not; nothing was kept then.
