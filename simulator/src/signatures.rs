@@ -5,7 +5,7 @@
 //! found in order; see [`Verifier`] for why this changes nothing but the time it takes. The list ends with the
 //! world: no run knows anything of another.
 //!
-//! A digest has one place, by its first bytes, with room for [`WAYS`]; one more pushes out the oldest there, and is
+//! A digest has one place, by its first bytes, with room for `WAYS`; one more pushes out the oldest there, and is
 //! verified again should it come back. All room is taken when the world begins: taken later it would be on the
 //! account of the node whose turn it is, and nodes are held to what they take.
 
