@@ -230,7 +230,10 @@ fn cannot_read(path: &Path, error: &std::io::Error) -> Usage {
 fn metrics(name: &str, params: &Params) -> Result<BTreeMap<String, Value>, Usage> {
     let scenario = scenarios::find(name)?;
     let plan = scenario.make(params)?;
-    Ok(report::run(&plan, Origin::Named(scenario, params), How::default()).metrics)
+    let report = report::run(&plan, Origin::Named(scenario, params), How::default());
+    // A run that broke off, or in which something happened that must not, has measured nothing.
+    let broke = report.checker.is_some_and(|checker| checker != "promise");
+    Ok(if broke { BTreeMap::new() } else { report.metrics })
 }
 
 fn number(metrics: &BTreeMap<String, Value>, key: &str) -> Option<f64> {

@@ -183,7 +183,9 @@ impl Node {
     /// Where on the map a node is, with its key.
     fn address_of(&self, node: NodeId) -> Option<(RouterId, [u8; 32])> {
         let routing = self.routing.as_ref()?;
-        let router = routing.devices(node).find(|&router| router != routing.router())?;
+        let others = || routing.devices(node).filter(|&router| router != routing.router());
+        // The node may have another device by now, while the map still shows the one before.
+        let router = others().find(|&router| routing.leads_to(router)).or_else(|| others().next())?;
         Some((router, routing.known(router)?.dh_key))
     }
 

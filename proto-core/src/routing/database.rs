@@ -95,6 +95,12 @@ impl Database {
         self.by_node.range(first..=last).map(|&(_, router)| router)
     }
 
+    /// Whether something leads to a router, as far as that was looked at.
+    #[must_use]
+    pub fn leads_to(&self, router: RouterId) -> bool {
+        self.routers.get(&router).is_some_and(|entry| entry.lost_at.is_none())
+    }
+
     /// Every router, in ascending order.
     pub fn routers(&self) -> impl Iterator<Item = RouterId> + '_ {
         self.routers.keys().copied()

@@ -53,7 +53,7 @@ impl Cost {
         Cost((exponent as u8) << 3 | mantissa as u8)
     }
 
-    /// How far it is from the other, in steps: 4 are half as much again or a third less, 8 are twice or half.
+    /// How far it is from the other, in steps: 4 are a third to a half more, or a quarter to a third less; 8 are twice or half.
     #[must_use]
     pub fn steps_from(self, other: Cost) -> u8 {
         self.0.abs_diff(other.0)

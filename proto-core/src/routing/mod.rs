@@ -277,6 +277,12 @@ impl Routing {
         self.database.devices(node)
     }
 
+    /// Whether something led to a router when the map was last looked at.
+    #[must_use]
+    pub fn leads_to(&self, router: RouterId) -> bool {
+        self.database.leads_to(router)
+    }
+
     /// The first hop on the way to a router, if there is a way.
     pub fn next_hop(&mut self, now: Instant, to: RouterId) -> Option<RouterId> {
         self.look_at_map(now);
@@ -338,6 +344,7 @@ impl Routing {
         }
         self.map = None;
         if usable {
+            neighbour.forget_measurements();
             self.own.gained(cx.now);
             self.flood_soon(cx, peer);
         } else {

@@ -88,6 +88,14 @@ impl Neighbour {
         self.lately.push(quality);
     }
 
+    /// It is reached by a way that was not measured yet.
+    pub(super) fn forget_measurements(&mut self) {
+        if let Some(last) = self.lately.pop() {
+            self.lately.clear();
+            self.lately.push(last);
+        }
+    }
+
     /// How the link to it is.
     #[must_use]
     pub(super) fn quality(&self) -> Option<Quality> {

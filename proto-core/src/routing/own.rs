@@ -23,7 +23,7 @@ const AFTER_GAIN: Duration = Duration::from_millis(100);
 const AFTER_LOSS: Duration = Duration::from_millis(20);
 /// Between two words, however much happens.
 const LEAST_GAP: Duration = Duration::from_millis(200);
-/// A cost that has changed by so many steps is said, however long that may take: by half as much again, or a third less.
+/// A cost that has changed by so many steps is said, however long that may take: by a third or more, or a quarter.
 const CHANGED: u8 = 4;
 /// A cost that has changed by so many is said sooner: it has doubled, or halved.
 const CHANGED_MUCH: u8 = 8;

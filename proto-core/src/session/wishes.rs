@@ -16,6 +16,10 @@ use crate::limits::Limits;
 use crate::machine::Cx;
 use crate::node::input::PeerSpec;
 use crate::node::output::Refused;
+use crate::time::Duration;
+
+/// A node that is called in vain is called eagerly again after so long, if it is needed then (guess).
+const EAGER_AGAIN: Duration = Duration::from_secs(600);
 
 impl Sessions {
     /// Whether [`Input::Connect`](super::Input::Connect) can do all that this asks for.
@@ -90,7 +94,8 @@ impl Sessions {
         self.encourage(cx, slot, None);
     }
 
-    /// Calls a node that is needed now; nobody has asked to keep a session with it, and it makes room for others.
+    /// Calls a node that is needed now; nobody has asked to keep a session with it, and it makes room for others. However often it
+    /// is needed, it is called eagerly once in ten minutes, and where it has refused us rarely.
     pub(super) fn visit(&mut self, cx: &mut Cx<'_>, node: NodeId, key: [u8; 32], place: Place) {
         let slot = match self.slot_for(cx, node, true) {
             Ok(slot) => slot,
@@ -99,22 +104,27 @@ impl Sessions {
         self.push(Action::Named { peer: slot, node });
         let Some(peer) = self.peers.get_mut(slot) else { return };
         peer.key = peer.key.or(Some(key));
+        let known = peer.endpoints.iter().find(|endpoint| endpoint.place == place);
+        if known.is_some_and(|endpoint| endpoint.slow && endpoint.next > cx.now) {
+            return;
+        }
+        let is_new = known.is_none();
         let limit = usize::from(cx.limits.paths_per_peer);
         let ended = peer.add_endpoint(cx.now, place, false, limit);
-        let calls_already = peer.dialing.is_some();
-        if calls_already {
-            // Elsewhere perhaps, where nobody has answered for long.
-            peer.dialing = Some(cx.now);
-            for endpoint in peer.endpoints.iter_mut().filter(|endpoint| endpoint.place == place) {
-                endpoint.next = endpoint.next.min(cx.now + SHORTEST_GAP);
-                endpoint.slow = false;
-            }
-        }
+        let called_since = peer.dialing;
         self.drop_dial(slot, ended);
-        if calls_already {
-            self.pump(cx, slot);
-        } else {
-            self.redial(cx, slot);
+        match called_since {
+            None => self.redial(cx, slot),
+            // Elsewhere perhaps, where nobody has answered for long.
+            Some(since) if is_new || cx.now.since(since) >= EAGER_AGAIN => {
+                let Some(peer) = self.peers.get_mut(slot) else { return };
+                peer.dialing = Some(cx.now);
+                for endpoint in peer.endpoints.iter_mut().filter(|endpoint| endpoint.place == place) {
+                    endpoint.next = endpoint.next.min(cx.now + SHORTEST_GAP);
+                }
+                self.pump(cx, slot);
+            }
+            Some(_) => {}
         }
     }
 

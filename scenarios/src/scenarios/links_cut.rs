@@ -73,10 +73,17 @@ fn plan(params: &Params) -> Result<Plan, Usage> {
         near.entry(pair[0]).or_default().remove(&pair[1]);
         near.entry(pair[1]).or_default().remove(&pair[0]);
     }
-    if !links.is_empty() {
-        let what = What::Cut { links, there: true, back: true };
-        plan.faults.push(Fault { id: 1, start_us: CUT_US, end_us: plan.duration_us, what });
+    if links.is_empty() {
+        let share =
+            format!("--set share={}", params.set.get(SHARE.name).map_or(SHARE.default, String::as_str));
+        return Err(Usage::new(
+            "no link would be cut",
+            share,
+            "give a larger share, or a network with more links",
+        ));
     }
+    let what = What::Cut { links, there: true, back: true };
+    plan.faults.push(Fault { id: 1, start_us: CUT_US, end_us: plan.duration_us, what });
     let pairs = mesh::pairs(&near, params.seed, 2 * PINGS);
     if (pairs.len() as u64) < 2 * PINGS {
         return Err(Usage::new("no two nodes are two hops apart", "--nodes", "give a larger network"));

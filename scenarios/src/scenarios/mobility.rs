@@ -98,7 +98,7 @@ fn judge(case: &Case<'_>, findings: &mut Findings) {
     findings.demand_all_once(outcome);
     let pings: Vec<mesh::Ping> = mesh::pings(plan, outcome).collect();
     let rounds: Vec<u64> = pings
-        .chunk_by(|a, b| b.sent_us - a.sent_us < BEFORE_STEP_US)
+        .chunk_by(|a, b| b.sent_us.abs_diff(a.sent_us) < BEFORE_STEP_US)
         .map(|round| mesh::answered_ppm(round, mesh::LATE_US))
         .collect();
     let Some(&worst_ppm) = rounds.iter().min() else {

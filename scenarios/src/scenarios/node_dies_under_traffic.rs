@@ -9,7 +9,7 @@ use simulator::Verdict;
 use simulator::draw::{Lot, Purpose};
 use simulator::plan::{Fault, FlowPlan, Plan, What};
 
-use super::{HOUR, MINUTE, SECOND, cannot_judge, mesh};
+use super::{HOUR, MINUTE, SECOND, cannot_judge, mesh, planned_in_storm};
 use crate::fail::Usage;
 use crate::params::{Key, Params};
 use crate::scenario::{Case, Findings, Scenario};
@@ -80,6 +80,7 @@ fn plan(params: &Params) -> Result<Plan, Usage> {
 
 fn judge(case: &Case<'_>, findings: &mut Findings) {
     let outcome = case.outcome;
+    findings.demand_taken(outcome, planned_in_storm(case.plan));
     findings.demand_all_once(outcome);
     let gap_us = outcome.flow_reports.iter().map(|flow| flow.longest_gap_us).max();
     let Some(gap_us) = gap_us.filter(|_| !case.plan.faults.is_empty()) else {

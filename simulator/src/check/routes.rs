@@ -13,8 +13,7 @@ use super::Violation;
 use crate::outcome::RouteReport;
 use crate::plan::Plan;
 
-/// A packet that leaves one place by one exit more often than this goes round in a circle. What is sent again because the next
-/// router did not confirm it counts as well: one that waits 10 s tries again up to four times at 90 % loss (measured).
+/// A packet that leaves one place by one exit more often than this, and was elsewhere in between, goes round in a circle.
 const MOST_LEAVES: u32 = 16;
 /// Packets that are remembered.
 const MOST_PACKETS: usize = 1 << 16;
@@ -79,7 +78,8 @@ impl Routes {
             self.recent.push_back(name);
         }
         let walk = self.walks.entry(name).or_default();
-        if walk.hosts.last() != Some(&host) {
+        let came = walk.hosts.last() != Some(&host);
+        if came {
             self.report.returned += u64::from(walk.hosts.contains(&host));
             walk.hosts.push(host);
         }
@@ -88,6 +88,10 @@ impl Routes {
             self.arrived(from, host, moved.hops);
             return None;
         };
+        if !came {
+            // The next router did not confirm it, and it is sent there again.
+            return None;
+        }
         let leaves = walk.leaves.entry((host, next)).or_default();
         *leaves += 1;
         if *leaves <= MOST_LEAVES {

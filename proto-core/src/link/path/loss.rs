@@ -26,9 +26,9 @@ const IMPROBABLE_PPM: u64 = 1;
 /// The share of our packets that are lost.
 #[derive(Clone, Debug)]
 pub(super) struct Loss {
-    ppm: u64,
+    ppm: u32,
     /// What of the estimate is the prior, of which ever less is left.
-    prior_ppm: u64,
+    prior_ppm: u32,
     weight: u32,
     known: bool,
 }
@@ -40,6 +40,7 @@ impl Loss {
 
     /// On a path of which something is expected, in millionths lost.
     pub(super) const fn expecting(ppm: u64) -> Loss {
+        let ppm = ppm as u32;
         Loss { ppm, prior_ppm: ppm, weight: PRIOR_WEIGHT, known: false }
     }
 
@@ -51,26 +52,28 @@ impl Loss {
         }
         self.known = true;
         let total = u64::from(self.weight) + u64::from(count);
-        self.ppm = (self.ppm * u64::from(self.weight) + ONE * u64::from(lost)) / total;
-        self.prior_ppm = self.prior_ppm * u64::from(self.weight) / total;
+        let kept = |ppm: u32| u64::from(ppm) * u64::from(self.weight);
+        let (ppm, prior_ppm) =
+            ((kept(self.ppm) + ONE * u64::from(lost)) / total, kept(self.prior_ppm) / total);
+        (self.ppm, self.prior_ppm) = (ppm as u32, prior_ppm as u32);
         self.weight = self.weight.saturating_add(count).min(MEMORY);
     }
 
     /// A packet counted as lost has arrived after all.
     pub(super) fn correct(&mut self) {
-        self.ppm = self.ppm.saturating_sub(ONE / u64::from(self.weight.max(1)));
+        self.ppm = self.ppm.saturating_sub(ONE as u32 / self.weight.max(1));
     }
 
     /// The share lost in millionths; 900,000 before anything is known.
     pub(super) fn ppm(&self) -> u32 {
-        self.ppm as u32
+        self.ppm
     }
 
     /// The share lost, in millionths, as somebody sees it who expects a good path: whoever compares paths by an estimate that
     /// expects the worst takes the one that was used most for the best.
     pub(super) fn hopeful_ppm(&self) -> u32 {
-        let fear_ppm = self.prior_ppm.min(self.ppm) * (PRIOR_PPM - HOPEFUL_PPM) / PRIOR_PPM;
-        (self.ppm - fear_ppm) as u32
+        let fear_ppm = u64::from(self.prior_ppm.min(self.ppm)) * (PRIOR_PPM - HOPEFUL_PPM) / PRIOR_PPM;
+        self.ppm - fear_ppm as u32
     }
 
     /// Whether any packet's fate is known.
@@ -82,7 +85,8 @@ impl Loss {
     /// `(1 - (1 - forth)(1 - back))^n` below one in a million. `back_ppm` is the loss of the peer's
     /// packets, where known. The own estimate is taken one third of its variance to the worse.
     pub(super) fn packets_to_be_sure(&self, back_ppm: Option<u32>) -> u32 {
-        let forth = (self.ppm + self.ppm * (ONE - self.ppm.min(ONE)) / ONE / 3).clamp(LEAST_PPM, MOST_PPM);
+        let ppm = u64::from(self.ppm);
+        let forth = (ppm + ppm * (ONE - ppm.min(ONE)) / ONE / 3).clamp(LEAST_PPM, MOST_PPM);
         let back = u64::from(back_ppm.unwrap_or(0)).clamp(forth, MOST_PPM);
         let arrives = (ONE - forth) * (ONE - back) / ONE;
         tries_until(ONE - arrives, IMPROBABLE_PPM)
