@@ -129,12 +129,6 @@ impl Custody {
         self.bytes
     }
 
-    /// Those that nobody was given.
-    #[must_use]
-    pub fn waiting(&self) -> Vec<u64> {
-        self.packets.iter().filter(|(_, packet)| packet.sent.is_none()).map(|(&id, _)| id).collect()
-    }
-
     /// Those that were given to this neighbour and that it has not taken.
     #[must_use]
     pub fn given_to(&self, peer: PeerSlot) -> Vec<u64> {
