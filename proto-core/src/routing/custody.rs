@@ -69,6 +69,8 @@ impl Packet {
 pub struct Custody {
     packets: BTreeMap<u64, Packet>,
     alarms: BTreeSet<(Instant, u64)>,
+    /// Those that wait for the map to change.
+    parked: BTreeSet<u64>,
     next: u64,
     bytes: usize,
     shares: BTreeMap<PeerSlot, usize>,
@@ -179,6 +181,23 @@ impl Custody {
         }
     }
 
+    /// No way leads where a packet goes: it waits for the map to change.
+    pub fn park(&mut self, id: u64) {
+        if let Some(packet) = self.packets.get_mut(&id) {
+            packet.sent = None;
+            let alarm = packet.expires;
+            self.set_alarm(id, alarm);
+            self.parked.insert(id);
+        }
+    }
+
+    /// The map has changed, or will have when somebody looks at it.
+    pub fn map_changed(&mut self, now: Instant) {
+        for id in core::mem::take(&mut self.parked) {
+            self.wait(now, id);
+        }
+    }
+
     /// The neighbour that was given a packet is waited for a little longer.
     pub fn be_patient(&mut self, now: Instant, id: u64, patience: Duration) {
         if let Some(packet) = self.packets.get(&id) {
@@ -239,6 +258,7 @@ impl Custody {
     pub fn drop(&mut self, id: u64) -> Option<Packet> {
         let packet = self.packets.remove(&id)?;
         self.alarms.remove(&(packet.alarm, id));
+        self.parked.remove(&id);
         self.bytes -= packet.weight();
         if let Some(peer) = packet.from
             && let Some(share) = self.shares.get_mut(&peer)
@@ -254,6 +274,7 @@ impl Custody {
     /// Panics when an invariant does not hold.
     pub fn check(&self, limits: &Limits) {
         assert_eq!(self.alarms.len(), self.packets.len(), "an alarm for each packet");
+        assert!(self.parked.iter().all(|id| self.packets.contains_key(id)), "nothing waits for the map");
         assert_eq!(self.bytes, self.packets.values().map(Packet::weight).sum::<usize>(), "bytes miscounted");
         assert!(self.bytes <= limits.custody_bytes as usize, "more than may wait");
         assert_eq!(self.trails.len(), self.followed.len(), "a trail for each name");

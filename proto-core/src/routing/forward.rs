@@ -58,8 +58,15 @@ impl Routing {
     fn dispatch(&mut self, cx: &mut Cx<'_>, id: u64) {
         match self.exit(cx.now, id) {
             Some((peer, router)) => self.give(cx, id, peer, router),
+            None if self.is_cut_off(id) => self.custody.park(id),
             None => self.custody.wait(cx.now, id),
         }
+    }
+
+    /// Whether a packet has no exit though none was tried in vain.
+    fn is_cut_off(&self, id: u64) -> bool {
+        self.custody.get(id).is_some_and(|packet| packet.head.broken.is_empty())
+            && self.custody.tried(id).is_empty()
     }
 
     fn give(&mut self, cx: &mut Cx<'_>, id: u64, peer: PeerSlot, router: RouterId) {

@@ -81,14 +81,17 @@ impl Quality {
         Cost::of(Duration::from_micros(once_us.saturating_mul(1_000_000) / arrive_ppm))
     }
 
-    /// The price of a hop that was measured so lately, the last time last: by the shortest round trip of these. One that was
-    /// long now and then was so by chance, or because the link was busy; a way that leads round what is busy makes that idle
-    /// and something else busy, and everybody speaks of it.
+    /// The price of a hop that was measured so lately, the last time last: by the shortest round trip of these and the mean of
+    /// what they lost. A round trip that was long now and then was so by chance, or because the link was busy; a way that leads
+    /// round what is busy makes that idle and something else busy, and everybody speaks of it. And a share lost that was
+    /// counted over 128 packets of which a tenth arrives is wrong by a quarter one time in three.
     #[must_use]
     pub fn steady_cost(lately: &[Quality]) -> Option<Cost> {
         let last = lately.last()?;
         let srtt = lately.iter().map(|quality| quality.srtt).min()?;
-        Some(Quality { srtt, ..*last }.cost())
+        let lost: u64 = lately.iter().map(|quality| u64::from(quality.loss_ppm)).sum();
+        let loss_ppm = (lost / lately.len() as u64) as u32;
+        Some(Quality { srtt, loss_ppm, ..*last }.cost())
     }
 
     /// How long a message may take until its arrival is known, in ninety-nine of a hundred cases: after that another way

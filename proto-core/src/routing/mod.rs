@@ -203,6 +203,7 @@ impl Machine for Routing {
             Input::Settled { peer, tag, arrived } => self.settled(cx, peer, tag, arrived),
             Input::Send { to, class, payload } => self.send(cx, to, class, payload),
         }
+        self.note_change(cx.now);
     }
 
     fn wake(&mut self, cx: &mut Cx<'_>) {
@@ -219,6 +220,7 @@ impl Machine for Routing {
             self.database.forget_lost(cx.now);
             self.map = None;
         }
+        self.note_change(cx.now);
     }
 
     fn next_wake(&self) -> Wake {
@@ -407,6 +409,14 @@ impl Routing {
             self.database.note_reachable(now, router, reached);
         }
         self.map = Some((graph, tree));
+        self.custody.map_changed(now);
+    }
+
+    /// Packets to which nothing led look at the map again if it has changed.
+    fn note_change(&mut self, now: Instant) {
+        if self.map.is_none() {
+            self.custody.map_changed(now);
+        }
     }
 
     fn tag(&mut self) -> u64 {

@@ -11,6 +11,7 @@ pub mod freifunk_neighbours;
 pub mod incompatible_versions;
 pub mod links_cut;
 mod mesh;
+pub mod mesh_splits_in_three;
 pub mod mobility;
 pub mod ninety_percent_loss_mesh;
 pub mod node_dies_under_traffic;
@@ -28,7 +29,7 @@ use crate::fail::{Usage, nearest};
 use crate::scenario::{Findings, Scenario};
 
 /// All of them.
-pub const ALL: [&Scenario; 17] = [
+pub const ALL: [&Scenario; 18] = [
     &two_nodes_ninety_percent_loss::SCENARIO,
     &bulk_over_bad_links::SCENARIO,
     &soak_72h::SCENARIO,
@@ -45,6 +46,7 @@ pub const ALL: [&Scenario; 17] = [
     &links_cut::SCENARIO,
     &node_dies_under_traffic::SCENARIO,
     &ninety_percent_loss_mesh::SCENARIO,
+    &mesh_splits_in_three::SCENARIO,
     &incompatible_versions::SCENARIO,
 ];
 

@@ -34,7 +34,7 @@ use congestion::{Congestion, time_of};
 use liveness::{Liveness, Pulse};
 use loss::Loss;
 use pacer::Pacer;
-use received::Received;
+use received::{At, Received};
 use rtt::{GRANULARITY, Rtt, part, times};
 use sent::{Judge, News, SentLog};
 use size::PacketSize;
@@ -60,8 +60,6 @@ const LEAST_WINDOW_PACKETS: u64 = 8;
 pub(crate) const EXTRA_BYTES: usize = size::TROUBLE_BYTES;
 /// What the record of a packet takes that was sent, without its pieces, in bytes.
 pub(crate) const RECORD_BYTES: usize = size_of::<sent::Sent>();
-/// With more ranges than this to acknowledge, the peer is asked to confirm acknowledgements.
-const MANY_RANGES: usize = 8;
 /// Two varints, the most that one range takes in an ACK.
 const RANGE_BYTES: usize = 16;
 
@@ -387,9 +385,9 @@ impl Path {
             self.congestion.on_revival(true);
             self.backoff = 0;
         }
-        self.received.on_packet(now, number, eliciting, usize::from(self.most_ranges), srtt);
-        let many = self.received.range_count() > MANY_RANGES;
-        if eliciting && many && self.liveness.asked_before(now - srtt.max(GRANULARITY)) {
+        let at = At { most_ranges: usize::from(self.most_ranges), srtt, loss_ppm: self.worse_loss_ppm() };
+        let many = self.received.on_packet(now, number, eliciting, at);
+        if many && self.liveness.asked_before(now - srtt.max(GRANULARITY)) {
             self.liveness.want_probe();
         }
     }
@@ -424,10 +422,14 @@ impl Path {
         let (delay_us, ranges) = self.received.report(now);
         frame::write_ack(writer, path, delay_us, ranges).ok()?;
         let largest = self.received.largest()?;
-        let known = if self.loss.is_known() { self.loss.ppm() } else { 0 };
-        let loss = self.received.lost_ppm().map_or(known, |back| back.max(known));
-        self.received.on_ack_written(now, self.rtt.smoothed(), loss);
+        self.received.on_ack_written(now, self.rtt.smoothed(), self.worse_loss_ppm());
         Some(Piece::Ack { path, largest })
+    }
+
+    /// What is lost in the direction that loses more, as far as it is known.
+    fn worse_loss_ppm(&self) -> u32 {
+        let back = self.received.lost_ppm();
+        back.map_or(self.loss_ppm(), |back| back.max(self.loss_ppm()))
     }
 
     /// The peer has received an acknowledgement for this path up to `largest`.

@@ -68,6 +68,11 @@ impl Ranges {
         }
     }
 
+    /// Forgets all but so many of the highest ranges.
+    pub(super) fn keep_highest(&mut self, most: usize) {
+        self.ranges.drain(..self.ranges.len().saturating_sub(most));
+    }
+
     /// Inclusive ranges `(first, last)`, highest first.
     pub(super) fn descending(&self) -> impl Iterator<Item = (u64, u64)> + Clone + '_ {
         self.ranges.iter().rev().copied()

@@ -4,12 +4,13 @@
 //! flows, at once when a word was lost, and several times when nods are easily overlooked. So: an
 //! acknowledgement for every second packet, relaxing to every 32nd while packets stream in order
 //! (RFC 9000, section 13.2, and the ack-frequency draft); at once on a gap, though not more often
-//! than 16 times a round trip; and when many packets are lost, the same acknowledgement again a
-//! quarter round trip later, because acknowledgements are lost just as well.
+//! than 16 times a round trip; and when many packets are lost the same acknowledgement several times, because
+//! acknowledgements are lost just as well. To a word that comes alone the nods follow each other at once, as the
+//! copies of that word did: who spoke says it again a round trip later unless he has seen one by then.
 
 use super::loss::copies;
 use super::ranges::Ranges;
-use super::rtt::{max_ack_delay, part};
+use super::rtt::{max_ack_delay, part, times};
 use crate::time::{Duration, Instant};
 
 /// The most packets that wait for one acknowledgement (the peers measured in `figures` use 10 to 64).
@@ -18,8 +19,32 @@ const MOST_PER_ACK: u16 = 32;
 const CALM_ACKS: u8 = 8;
 /// Above this loss acknowledgements are repeated.
 const REPEAT_ABOVE_PPM: u32 = 300_000;
-/// Repeats are so many that all are lost with this chance (guess: half).
+/// Acknowledgements are repeated so often that all are lost with this chance (guess: half), in a stream, where what comes next
+/// repeats them as well. To what came alone half as many again are said: at 90 % loss ten for seven, and the sum of copies and
+/// acknowledgements until the sender knows is least, 21 and 15 for 26 and 13.
 const REPEAT_TARGET_PPM: u32 = 500_000;
+/// Above this loss, where three copies and more are said, what comes alone is answered so. Below, as on a radio that loses half,
+/// what comes next is the cheaper repeat.
+const BURST_ABOVE_PPM: u32 = 650_000;
+/// However much is lost, no more copies of one acknowledgement.
+const MOST_COPIES: u32 = 12;
+
+/// With more ranges than this to acknowledge, the peer is asked to confirm acknowledgements, or the older are forgotten.
+const MANY_RANGES: usize = 8;
+/// Round trips without a packet after which none is under way any more that an older range would speak of. In a stream at 90 % loss
+/// there are gaps of half a round trip, and ranges forgotten there cost the sender five sixths of its rate.
+const LONG_QUIET: u64 = 4;
+
+/// How the path is when a packet arrives.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct At {
+    /// Ranges that may be remembered.
+    pub(super) most_ranges: usize,
+    /// The smoothed round trip.
+    pub(super) srtt: Duration,
+    /// What is lost in the worse direction, in millionths.
+    pub(super) loss_ppm: u32,
+}
 
 /// The receiving half of a path.
 #[derive(Clone, Debug)]
@@ -35,7 +60,10 @@ pub(super) struct Received {
     calm: u8,
     due: Option<Instant>,
     last_ack: Option<Instant>,
+    /// How often the last acknowledgement will be said again.
     repeats: u8,
+    /// Of how many it is one that answer what came alone: then nothing that comes meanwhile begins them anew. 0 in a stream.
+    burst: u8,
     /// Of so many numbers so many arrived, since the last update of `lost_ppm`.
     expected: u32,
     arrived: u32,
@@ -55,23 +83,19 @@ impl Received {
             due: None,
             last_ack: None,
             repeats: 0,
+            burst: 0,
             expected: 0,
             arrived: 0,
             lost_ppm: None,
         }
     }
 
-    /// A packet was authenticated that was not seen before.
-    pub(super) fn on_packet(
-        &mut self,
-        now: Instant,
-        number: u64,
-        eliciting: bool,
-        most_ranges: usize,
-        srtt: Duration,
-    ) {
+    /// A packet was authenticated that was not seen before. Whether so much has to be said of what arrived that the peer
+    /// should confirm that it knows.
+    pub(super) fn on_packet(&mut self, now: Instant, number: u64, eliciting: bool, at: At) -> bool {
+        let At { most_ranges, srtt, loss_ppm } = at;
         if !self.ranges.insert(number, most_ranges) {
-            return;
+            return false;
         }
         let in_order = self.largest.is_none_or(|largest| number == largest.wrapping_add(1));
         self.count(number);
@@ -80,12 +104,21 @@ impl Received {
             self.largest_at = now;
         }
         if !eliciting {
-            return;
+            return false;
         }
         if self.waiting == 0 {
             self.waiting_since = now;
         }
         self.waiting = self.waiting.saturating_add(1);
+        if self.is_in_burst() {
+            // What is left of the burst speaks of this packet as well.
+            return false;
+        }
+        if loss_ppm > BURST_ABOVE_PPM && self.was_quiet_for(now, times(srtt, LONG_QUIET)) {
+            // Where each packet that arrives is a range of its own, a question whether the peer knows would cost more than to
+            // have said the older ones in so many bursts before.
+            self.ranges.keep_highest(MANY_RANGES);
+        }
         let due = if !in_order {
             self.per_ack = 2;
             self.calm = 0;
@@ -97,6 +130,12 @@ impl Received {
             now + max_ack_delay(srtt)
         };
         self.due = Some(self.due.map_or(due, |old| old.min(due)));
+        self.ranges.len() > MANY_RANGES
+    }
+
+    /// Whether nothing was acknowledged for so long.
+    fn was_quiet_for(&self, now: Instant, span: Duration) -> bool {
+        self.last_ack.is_none_or(|last| now.since(last) >= span)
     }
 
     fn count(&mut self, number: u64) {
@@ -157,16 +196,31 @@ impl Received {
             self.calm = 0;
             self.per_ack = (self.per_ack / 2).max(2);
         }
-        if self.waiting > 0 {
-            let copies = if loss_ppm > REPEAT_ABOVE_PPM { copies(loss_ppm, REPEAT_TARGET_PPM) } else { 1 };
-            self.repeats = copies.min(8) as u8 - 1;
+        if self.waiting > 0 && !self.is_in_burst() {
+            self.plan_repeats(now, srtt, loss_ppm);
         } else {
             self.repeats = self.repeats.saturating_sub(1);
         }
         self.waiting = 0;
         self.last_ack = Some(now);
-        let pause = part(srtt, 4).max(Duration::from_millis(5));
+        let pause = match self.burst {
+            0 => part(srtt, 4).max(Duration::from_millis(5)),
+            burst => part(srtt, 4 * u64::from(burst)),
+        };
         self.due = if self.repeats > 0 { Some(now + pause) } else { None };
+    }
+
+    fn plan_repeats(&mut self, now: Instant, srtt: Duration, loss_ppm: u32) {
+        let alone = loss_ppm > BURST_ABOVE_PPM && self.was_quiet_for(now, part(srtt, 2));
+        let stream = if loss_ppm > REPEAT_ABOVE_PPM { copies(loss_ppm, REPEAT_TARGET_PPM) } else { 1 };
+        let copies = if alone { stream + stream / 2 } else { stream }.min(MOST_COPIES);
+        self.repeats = copies as u8 - 1;
+        self.burst = if alone { copies as u8 } else { 0 };
+    }
+
+    /// Whether an acknowledgement of what came alone is being said several times.
+    fn is_in_burst(&self) -> bool {
+        self.burst > 0 && self.repeats > 0
     }
 
     /// The peer has an acknowledgement up to `largest`: older ranges need not be said again

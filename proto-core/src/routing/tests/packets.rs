@@ -56,6 +56,21 @@ fn a_packet_that_has_no_way_waits_for_one() {
 }
 
 #[test]
+fn nobody_works_for_a_packet_without_a_way_until_the_map_changes() {
+    let mut world = World::line(3);
+    world.run(1_000);
+    world.disconnect(1, 2);
+    world.run(2_000);
+    world.send(0, 2, b"wait");
+    world.run(1_000);
+    let alarm = world.sides[0].routing.custody.next_alarm().unwrap();
+    assert!(alarm > world.now + Duration::from_secs(8), "looked at again {:?} later", alarm.since(world.now));
+    world.connect(0, 2, CABLE);
+    world.run(500);
+    assert_eq!(world.delivered.len(), 1);
+}
+
+#[test]
 fn a_packet_that_has_waited_too_long_is_dropped() {
     let mut world = World::line(3);
     world.run(1_000);

@@ -157,6 +157,62 @@ fn every_second_packet_is_acknowledged_and_a_gap_at_once() {
     assert!(!path.ack_pending(), "nobody waits for this one");
 }
 
+/// A path over which nine of ten packets are lost, both ways, as it knows from the peer's packets.
+fn lossy_path() -> (Path, u64) {
+    let mut path = path();
+    let mut number = 0;
+    for _ in 0..200 {
+        number += 10;
+        path.on_received(at(number * 100_000), number, false);
+    }
+    (path, number)
+}
+
+fn say_ack(path: &mut Path, now: u64) -> Vec<(u64, u64)> {
+    let mut buf = [0; 1_000];
+    let mut writer = Writer::new(&mut buf);
+    path.write_ack(at(now), PathId(2), &mut writer).unwrap();
+    path.check();
+    let Some(Ok(Frame::Ack(ack))) = Frames::new(writer.written()).next() else { panic!() };
+    ack.ranges().collect()
+}
+
+#[test]
+fn what_comes_alone_where_most_is_lost_is_acknowledged_ten_times_at_once() {
+    let (mut path, number) = lossy_path();
+    let start = (number + 10) * 100_000;
+    path.on_received(at(start), number + 10, true);
+    let (mut now, mut acks) = (start, 0);
+    while path.ack_pending() {
+        while !path.ack_due(at(now)) {
+            now += 1;
+        }
+        say_ack(&mut path, now);
+        acks += 1;
+        if acks == 5 {
+            path.on_received(at(now), number + 11, true);
+        }
+    }
+    assert_eq!(acks, 10, "one that comes meanwhile begins no burst of its own");
+    let quarter = path.rtt().as_micros() / 4;
+    assert!((quarter / 2..=quarter).contains(&(now - start)), "{} of {quarter}", now - start);
+}
+
+#[test]
+fn where_most_is_lost_nobody_is_asked_to_confirm_what_was_said_in_bursts() {
+    let (mut path, mut number) = lossy_path();
+    for n in 1..=30 {
+        number += 10;
+        let now = 1_000_000_000 + n * 1_000_000;
+        path.on_received(at(now), number, true);
+        assert!(!path.wants_probe(), "asked after {n}");
+        assert!(say_ack(&mut path, now).len() <= 9);
+        while path.ack_pending() {
+            say_ack(&mut path, now + 1);
+        }
+    }
+}
+
 #[test]
 fn acknowledgements_become_rare_in_a_fast_stream() {
     let mut path = path();
