@@ -38,6 +38,11 @@ impl Rng {
         ((u128::from(self.next_u64()) * u128::from(bound)) >> 64) as u64
     }
 
+    /// The same, for a library that asks for a generator.
+    pub(crate) fn generator(&mut self) -> &mut impl rand_core::CryptoRng {
+        &mut self.0
+    }
+
     /// Fills `out` with random bytes.
     pub fn fill(&mut self, out: &mut [u8]) {
         self.0.fill_bytes(out);

@@ -4,6 +4,7 @@
 pub mod aead;
 pub mod dh;
 pub mod hash;
+pub mod hpke;
 pub mod noise;
 pub mod password;
 pub mod secret;
