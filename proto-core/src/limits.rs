@@ -53,7 +53,7 @@ pub struct Limits {
     pub durable_peers: u32,
     /// Nodes of which revoked devices, roots or memberships are remembered.
     pub revocations: u32,
-    /// Routers on the map, this one included; 0, as in all profiles, for a node that takes no part in routing. Nor does one whose messages are shorter
+    /// Routers on the map, this one included: of a larger network the nearest. 0, as in all profiles, for a node that takes no part in routing. Nor does one whose messages are shorter
     /// than [`Limits::LEAST_ROUTING_MESSAGE`].
     pub routers: u32,
     /// Bytes that the records of all of them may take.

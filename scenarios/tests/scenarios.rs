@@ -83,6 +83,7 @@ scenario_tests! {
     links_cut: "links-cut",
     node_dies_under_traffic: "node-dies-under-traffic",
     ninety_percent_loss_mesh: "ninety-percent-loss-mesh",
+    scale: "scale",
     incompatible_versions: "incompatible-versions",
 }
 

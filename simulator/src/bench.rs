@@ -1,6 +1,5 @@
 //! How fast the bare world is: the ceiling for everything that runs in it.
 
-use proto_core::drops::Drops;
 use proto_core::ids::{Addr, LinkId, NodeId, Ticket};
 use proto_core::node::{Input, Output, Refused, Transmit, UsedNonce};
 use proto_core::store::record::Record;
@@ -69,7 +68,7 @@ impl Subject for Echo {
         Wake::Idle
     }
     fn glance(&self) -> Glance {
-        Glance { sessions: 0, unsent_messages: 0, held_bytes: 0, drops: Drops::default() }
+        Glance::default()
     }
     fn check(&self) {}
 }

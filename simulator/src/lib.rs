@@ -40,7 +40,7 @@ pub mod trace;
 pub mod verify;
 mod world;
 
-pub use outcome::{Outcome, Verdict};
+pub use outcome::{NodeReport, Outcome, Verdict};
 pub use plan::Plan;
 pub use run::{Finished, run_subject};
 pub use verify::Difference;

@@ -149,6 +149,7 @@ impl Subject for Node {
             sessions: status.peers.iter().filter(|peer| peer.up).count() as u32,
             unsent_messages: status.peers.iter().map(|peer| u64::from(peer.unsent_messages)).sum(),
             held_bytes: status.peers.iter().map(|peer| peer.held_bytes).sum(),
+            routing_bytes: self.routing().map_or(0, |routing| routing.held_bytes() as u64),
             drops: status.drops,
         }
     }

@@ -80,6 +80,8 @@ pub struct NodeReport {
     pub sessions: u32,
     /// Time on air of its radios, in microseconds.
     pub airtime_us: u64,
+    /// Bytes that routing held at the end: the map, what is known of neighbours, packets that wait.
+    pub routing_bytes: u64,
 }
 
 /// One link's part in a run.

@@ -44,6 +44,8 @@ pub struct Glance {
     pub unsent_messages: u64,
     /// Bytes of messages that came in part, out of their turn, or are on their way to the disk.
     pub held_bytes: u64,
+    /// Bytes that routing holds.
+    pub routing_bytes: u64,
     /// What was not acted on.
     pub drops: Drops,
 }

@@ -87,6 +87,13 @@ impl Routing {
             }
             Ordering::Greater => {}
         }
+        let claimed = self.vicinity.claim(key.router);
+        if claimed.is_none() && self.is_too_far(cx.limits, record) {
+            // Seen before anything is computed: most of what a full map refuses is far away.
+            cx.drops.count(Drop::RoutersFull);
+            self.vicinity.is_full(cx.now);
+            return;
+        }
         let Some(known) = self.author(cx, peer, record, checker) else { return };
         self.checks += 1;
         if !record.is_signed_by(checker.verifier, &known.sign_key, self.network) {
@@ -94,14 +101,18 @@ impl Routing {
             return;
         }
         if !self.database.fits(cx.limits, record) {
-            // Who has just come is not taken for one to whom nothing leads.
-            self.look_at_map(cx.now);
+            self.vicinity.is_full(cx.now);
         }
-        if !self.database.insert(cx.limits, record, known, self.own.router) {
+        self.vicinity.answered(key.router);
+        let before = self.database.len();
+        if !self.database.insert((cx.now, cx.limits), record, (known, claimed), self.own.router) {
             cx.drops.count(Drop::RoutersFull);
+            if self.database.len() < before {
+                self.map_changed(cx.now);
+            }
             return;
         }
-        self.map = None;
+        self.map_changed(cx.now);
         self.owe_all(cx, key, Some(peer));
     }
 
@@ -195,6 +206,10 @@ impl Routing {
         let Some(neighbour) = self.neighbours.get_mut(&peer) else { return };
         for key in keys {
             match key {
+                // Who has no papers of a router has nothing of it.
+                Ok(RecordKey { router, part: Part::PAPERS }) => {
+                    self.database.parts(router).for_each(|key| neighbour.owe(key));
+                }
                 Ok(key) if self.database.sequence(key).is_some() => neighbour.owe(key),
                 Ok(_) => {}
                 Err(_) => {

@@ -8,13 +8,11 @@ use alloc::collections::BinaryHeap;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
-use super::database::Database;
+use super::database::{Database, NOWHERE};
 use super::message::Broken;
 use super::metric::Cost;
 use crate::ids::RouterId;
 
-/// The distance of what cannot be reached.
-const NOWHERE: u64 = u64::MAX;
 /// No neighbour.
 const NOBODY: u32 = u32::MAX;
 
@@ -89,6 +87,14 @@ impl Graph {
         Graph { routers, starts, edges, own }
     }
 
+    /// Bytes that it takes beside its own size.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.routers.capacity() * size_of::<RouterId>()
+            + self.starts.capacity() * size_of::<u32>()
+            + self.edges.capacity() * size_of::<Edge>()
+    }
+
     fn place(&self, router: RouterId) -> Option<usize> {
         self.routers.binary_search(&router).ok()
     }
@@ -130,9 +136,16 @@ impl Graph {
         tree
     }
 
-    /// Every router with whether the tree reaches it.
-    pub fn reached<'a>(&'a self, tree: &'a Tree) -> impl Iterator<Item = (RouterId, bool)> + 'a {
-        self.routers.iter().copied().zip(tree.distance.iter().map(|&distance| distance != NOWHERE))
+    /// Every router with how far it is and by which of our neighbours, if the tree reaches it; ourselves by none.
+    pub fn reached<'a>(
+        &'a self,
+        tree: &'a Tree,
+    ) -> impl Iterator<Item = (RouterId, Option<(u64, Option<RouterId>)>)> + 'a {
+        let ways = tree.distance.iter().zip(&tree.first_hop);
+        self.routers.iter().copied().zip(ways).map(|(router, (&distance, &first))| {
+            let via = (first != NOBODY).then(|| self.router(first));
+            (router, (distance != NOWHERE).then_some((distance, via)))
+        })
     }
 
     /// Which of our neighbours is the first on the way to a router.
@@ -150,6 +163,12 @@ impl Graph {
 }
 
 impl Tree {
+    /// Bytes that it takes beside its own size.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.distance.capacity() * size_of::<u64>() + self.first_hop.capacity() * size_of::<u32>()
+    }
+
     /// A way to `place` of this length. Of two that are equally long the one by the first neighbour counts.
     fn reach(&mut self, open: &mut BinaryHeap<Reverse<(u64, u32)>>, place: u32, distance: u64, first: u32) {
         let at = place as usize;

@@ -27,6 +27,8 @@ pub mod metric;
 mod neighbour;
 mod own;
 pub mod record;
+mod size;
+mod vicinity;
 #[allow(clippy::all, missing_docs, unreachable_pub)]
 #[rustfmt::skip]
 mod wire;
@@ -55,6 +57,7 @@ use metric::{Cost, Quality};
 use neighbour::Neighbour;
 use own::Own;
 use record::SignedRecord;
+use vicinity::Vicinity;
 
 /// How often those are looked for to whom nothing leads.
 const TIDY: Duration = Duration::from_secs(600);
@@ -181,6 +184,7 @@ pub struct Routing {
     carried: BTreeMap<u64, u64>,
     /// The map as it was when it was last looked at; `None` when it has changed since.
     map: Option<(Graph, Tree)>,
+    vicinity: Vicinity,
     next_tag: u64,
     next_id: u32,
     checks: u64,
@@ -214,11 +218,12 @@ impl Machine for Routing {
             self.say(cx);
         }
         self.custody_wake(cx);
+        self.vicinity_wake(cx);
         if self.tidy_at <= cx.now {
             self.tidy_at = cx.now + TIDY;
             self.look_at_map(cx.now);
             self.database.forget_lost(cx.now);
-            self.map = None;
+            self.map_changed(cx.now);
         }
         self.note_change(cx.now);
     }
@@ -229,6 +234,7 @@ impl Machine for Routing {
             .next()
             .min(at(self.own.say_at(), Reason::LinkState))
             .min(at(self.custody.next_alarm(), Reason::Custody))
+            .min(at(self.vicinity.look_at(), Reason::LinkState))
             .min(Wake::At(self.tidy_at, Reason::Forget))
     }
 
@@ -251,6 +257,7 @@ impl Routing {
             custody: Custody::default(),
             carried: BTreeMap::new(),
             map: None,
+            vicinity: Vicinity::default(),
             next_tag: 0,
             next_id: cx.rng.next_u32(),
             checks: 0,
@@ -325,7 +332,8 @@ impl Routing {
         }
         self.neighbours.insert(peer, Neighbour::new(router, cx.now));
         self.by_router.insert(router, peer);
-        self.map = None;
+        self.vicinity.forget_asked(router);
+        self.map_changed(cx.now);
         self.own.gained(cx.now);
         self.neighbour_wake(cx, peer);
         self.flood_soon(cx, peer);
@@ -334,7 +342,7 @@ impl Routing {
     fn neighbour_down(&mut self, cx: &mut Cx<'_>, peer: PeerSlot) {
         let Some(neighbour) = self.neighbours.remove(&peer) else { return };
         self.by_router.remove(&neighbour.router);
-        self.map = None;
+        self.map_changed(cx.now);
         self.own.lost(cx.now);
         self.take_back(cx, peer);
     }
@@ -345,6 +353,7 @@ impl Routing {
             return;
         }
         self.map = None;
+        self.vicinity.changed(cx.now);
         if usable {
             neighbour.forget_measurements();
             self.own.gained(cx.now);
@@ -363,7 +372,7 @@ impl Routing {
         if cost != before {
             self.own.cost_changed(cx.now, neighbour.router, cost);
             if self.own.said_cost(neighbour.router).is_none() {
-                self.map = None;
+                self.map_changed(cx.now);
             }
         }
     }
@@ -406,7 +415,7 @@ impl Routing {
         let graph = Graph::new(&self.database, self.own.router, &neighbours);
         let tree = graph.tree(&[], &[]);
         for (router, reached) in graph.reached(&tree) {
-            self.database.note_reachable(now, router, reached);
+            self.database.note_distance(now, router, reached.map(|(distance, _)| distance));
         }
         self.map = Some((graph, tree));
         self.custody.map_changed(now);
@@ -433,40 +442,11 @@ impl Routing {
 
     fn take_own(&mut self, cx: &mut Cx<'_>, record: &SignedRecord) {
         let (known, router) = (self.own.known, self.own.router);
-        if !self.database.insert(cx.limits, record, known, router) {
+        if !self.database.insert((cx.now, cx.limits), record, (known, None), router) {
             cx.drops.count(Drop::RoutersFull);
         }
-        self.map = None;
+        self.map_changed(cx.now);
         self.owe_all(cx, record.key, None);
-    }
-
-    /// The most bytes that routing takes under `limits`: records, the graph made of them, packets that wait, and for each
-    /// neighbour the names of what it is owed.
-    #[must_use]
-    pub fn worst_case_bytes(limits: &Limits) -> u64 {
-        // A name in a set of names, with its share of the tree's nodes.
-        const NAME: u64 = 3 * size_of::<record::RecordKey>() as u64;
-        // A router in the table, its name by its node, its place in the graph and in two trees.
-        const ROUTER: u64 = 2 * (size_of::<database::Known>() as u64 + 64) + 64;
-        // A trail: its name twice, and where it led.
-        const TRAIL: u64 = 160;
-        if !limits.routes() {
-            return 0;
-        }
-        let records = u64::from(limits.routing_bytes);
-        // No record is smaller than its signature and name, and each counts with what it takes beside its bytes.
-        let names = records / 192 + 1;
-        let parts = [
-            size_of::<Routing>() as u64,
-            // While one takes another's place both are there; a link stands in the graph twice while it is made.
-            records.saturating_mul(4),
-            u64::from(limits.routers).saturating_mul(ROUTER),
-            u64::from(limits.custody_bytes).saturating_mul(2),
-            (limits.trails() as u64).saturating_mul(TRAIL),
-            u64::from(limits.peers)
-                .saturating_mul(names.saturating_mul(NAME) + size_of::<Neighbour>() as u64 + 1_024),
-        ];
-        parts.into_iter().fold(0, u64::saturating_add)
     }
 
     /// Panics when an invariant does not hold.

@@ -197,6 +197,17 @@ impl Neighbour {
         Some(builder.finish())
     }
 
+    /// Bytes that it takes beside its own size.
+    #[must_use]
+    pub(super) fn held_bytes(&self) -> usize {
+        const NAME: usize = 3 * size_of::<RecordKey>() / 2;
+        let under_way: usize =
+            self.under_way.values().map(|keys| 48 + keys.capacity() * size_of::<RecordKey>()).sum();
+        (self.owed.len() + self.wanted.len()) * NAME
+            + under_way
+            + self.lately.capacity() * size_of::<Quality>()
+    }
+
     /// What became of a message to it; whether it was one of these. What did not arrive is owed again.
     pub(super) fn settled(&mut self, tag: u64, arrived: bool) -> bool {
         let Some(keys) = self.under_way.remove(&tag) else { return false };

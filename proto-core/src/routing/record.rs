@@ -194,9 +194,18 @@ impl SignedRecord {
     }
 }
 
-fn encode_links(links: &[Link]) -> Bytes {
+/// Neighbours as they stand on a page.
+pub(super) fn encode_links(links: &[Link]) -> Bytes {
     let bytes = links.iter().flat_map(|link| link.to.0.into_iter().chain([link.cost.code()]));
     Bytes::from(bytes.collect::<Vec<u8>>())
+}
+
+/// The neighbours in what stands on a page.
+pub(super) fn links_in(bytes: &[u8]) -> impl Iterator<Item = Link> + '_ {
+    bytes.chunks_exact(LINK_BYTES).filter_map(|entry| {
+        let [a, b, c, d, e, f, g, h, code] = *entry else { return None };
+        Some(Link { to: RouterId([a, b, c, d, e, f, g, h]), cost: Cost::from_code(code) })
+    })
 }
 
 fn decode_links(own: RouterId, bytes: &[u8]) -> Result<Vec<Link>, RecordError> {
@@ -204,13 +213,11 @@ fn decode_links(own: RouterId, bytes: &[u8]) -> Result<Vec<Link>, RecordError> {
         return Err(RecordError::Malformed("neighbours"));
     }
     let mut links: Vec<Link> = Vec::with_capacity(bytes.len() / LINK_BYTES);
-    for entry in bytes.chunks_exact(LINK_BYTES) {
-        let [a, b, c, d, e, f, g, h, code] = *entry else { continue };
-        let to = RouterId([a, b, c, d, e, f, g, h]);
-        if to == own || links.last().is_some_and(|last| last.to >= to) {
+    for link in links_in(bytes) {
+        if link.to == own || links.last().is_some_and(|last| last.to >= link.to) {
             return Err(RecordError::Malformed("neighbours are not in order"));
         }
-        links.push(Link { to, cost: Cost::from_code(code) });
+        links.push(link);
     }
     Ok(links)
 }

@@ -18,7 +18,7 @@ pub(super) const LATE_US: u64 = SECOND;
 /// Bytes of a ping and of its answer: those of an echo request.
 const PING_BYTES: u32 = 56;
 /// Ethernet, IPv6 and UDP.
-const LOWER_HEADERS: u64 = 62;
+pub(super) const LOWER_HEADERS: u64 = 62;
 const NEVER_PPM: u32 = 1_000_000;
 /// Each link, one way, unless a scenario says otherwise: about a millisecond, as in the published runs.
 pub(super) const DELAY_US: u64 = SECOND / 1_000;

@@ -15,6 +15,7 @@ pub mod mesh_splits_in_three;
 pub mod mobility;
 pub mod ninety_percent_loss_mesh;
 pub mod node_dies_under_traffic;
+pub mod scale;
 pub mod soak_72h;
 pub mod tiny_meets_server;
 pub mod two_links_one_dies;
@@ -29,7 +30,7 @@ use crate::fail::{Usage, nearest};
 use crate::scenario::{Findings, Scenario};
 
 /// All of them.
-pub const ALL: [&Scenario; 18] = [
+pub const ALL: [&Scenario; 19] = [
     &two_nodes_ninety_percent_loss::SCENARIO,
     &bulk_over_bad_links::SCENARIO,
     &soak_72h::SCENARIO,
@@ -47,6 +48,7 @@ pub const ALL: [&Scenario; 18] = [
     &node_dies_under_traffic::SCENARIO,
     &ninety_percent_loss_mesh::SCENARIO,
     &mesh_splits_in_three::SCENARIO,
+    &scale::SCENARIO,
     &incompatible_versions::SCENARIO,
 ];
 

@@ -230,6 +230,7 @@ impl Subject for Toy {
             sessions: self.peers.iter().filter(|peer| peer.life.is_some()).count() as u32,
             unsent_messages: self.waiting.len() as u64,
             held_bytes: self.held.values().flat_map(BTreeMap::values).map(|held| held.len() as u64).sum(),
+            routing_bytes: 0,
             drops: Drops::default(),
         }
     }

@@ -5,12 +5,12 @@
 //! name and never silently green.
 
 use super::host::NEVER;
-use super::reach::{Mesh, can_talk};
+use super::reach::Mesh;
 use super::{Event, LOOK_US, World};
 use crate::check::Violation;
 use crate::histogram::Histogram;
 use crate::outcome::{Outcome, Verdict, share_ppm};
-use crate::plan::{FlowPlan, Kind};
+use crate::plan::{FlowPlan, Kind, PeerPlan};
 use crate::subject::Subject;
 
 impl<S: Subject> World<S> {
@@ -24,7 +24,8 @@ impl<S: Subject> World<S> {
         if self.plan.peers.iter().any(|peer| peer.until_us.is_some()) {
             // Whoever has gone is not expected to be reached any more.
             let now_us = self.now_us;
-            self.mesh = Mesh::of(&self.plan, |peer| peer.until_us.is_none_or(|until_us| until_us > now_us));
+            let counts = |peer: &PeerPlan| peer.until_us.is_none_or(|until_us| until_us > now_us);
+            self.mesh = Mesh::of(&self.plan, &self.reach, counts);
             self.settle_exemptions();
         }
         let nodes = self.ids.len() as u32;
@@ -105,13 +106,13 @@ impl<S: Subject> World<S> {
 
     fn is_exempt_flow(&self, flow: u32) -> bool {
         let &FlowPlan { from, to, .. } = &self.plan.flows[flow as usize];
-        let direct = || can_talk(&self.plan, from, to) && self.is_kept(from, to);
+        let direct = || self.reach.can_talk(&self.plan, from, to) && self.is_kept(from, to);
         self.is_silenced(from, to) || !(direct() || self.mesh.joins(from, to))
     }
 
     /// Whether no session can be expected between two nodes.
     fn is_exempt(&self, a: u32, b: u32) -> bool {
-        self.is_silenced(a, b) || !can_talk(&self.plan, a, b) || !self.is_kept(a, b)
+        self.is_silenced(a, b) || !self.reach.can_talk(&self.plan, a, b) || !self.is_kept(a, b)
     }
 
     /// Whether one of two nodes may have nothing to say any more.
@@ -247,6 +248,7 @@ pub(super) fn outcome<S: Subject>(world: &mut World<S>) -> Outcome {
         if let Some(subject) = &host.subject {
             let glance = subject.glance();
             host.report.sessions = glance.sessions;
+            host.report.routing_bytes = glance.routing_bytes;
             for (reason, count) in glance.drops.iter().filter(|(_, count)| *count > 0) {
                 *host.report.drops.entry(format!("{reason:?}")).or_default() += count;
             }

@@ -2,22 +2,44 @@
 
 use crate::plan::{PeerPlan, Plan};
 
-/// Whether a plan leaves two nodes a way to talk directly: one network, a common version, and a link that does
-/// not lose everything in either direction. Radios are taken where they stand in the end.
-pub(super) fn can_talk(plan: &Plan, a: u32, b: u32) -> bool {
-    let (Some(left), Some(right)) = (plan.node(a), plan.node(b)) else { return false };
-    let own = |versions: Option<(u8, u8)>| versions.unwrap_or((0, u8::MAX));
-    let (low, high) = (own(left.versions), own(right.versions));
-    left.network == right.network
-        && low.0.max(high.0) <= low.1.min(high.1)
-        && plan.links.iter().zip(0..).any(|(link, number)| {
-            let whole =
-                link.loss_there_ppm < 1_000_000 && (link.spec().shared || link.loss_back_ppm < 1_000_000);
-            whole
-                && link.members.contains(&a)
-                && link.members.contains(&b)
-                && link.hears(plan.seed, number, (a, b))
-        })
+/// Who has which links and speaks what: looked up once, since a plan of ten thousand nodes is asked of each pair.
+#[derive(Debug)]
+pub(super) struct Reach {
+    /// The network and the versions of each node, and its links.
+    nodes: Vec<(u32, (u8, u8), Vec<u32>)>,
+}
+
+impl Reach {
+    /// Of a plan.
+    pub(super) fn of(plan: &Plan) -> Reach {
+        let entries = plan.nodes.iter().flat_map(|entry| core::iter::repeat_n(entry, entry.count as usize));
+        let all = (0, u8::MAX);
+        let mut nodes: Vec<(u32, (u8, u8), Vec<u32>)> =
+            entries.map(|entry| (entry.network, entry.versions.unwrap_or(all), Vec::new())).collect();
+        for (link, number) in plan.links.iter().zip(0..) {
+            for member in &link.members {
+                if let Some((_, _, links)) = nodes.get_mut(*member as usize) {
+                    links.push(number);
+                }
+            }
+        }
+        Reach { nodes }
+    }
+
+    /// Whether a plan leaves two nodes a way to talk directly: one network, a common version, and a link that does
+    /// not lose everything in either direction. Radios are taken where they stand in the end.
+    pub(super) fn can_talk(&self, plan: &Plan, a: u32, b: u32) -> bool {
+        let node = |node: u32| self.nodes.get(node as usize);
+        let (Some((net, own, links)), Some((other, theirs, _))) = (node(a), node(b)) else { return false };
+        net == other
+            && own.0.max(theirs.0) <= own.1.min(theirs.1)
+            && links.iter().any(|&number| {
+                let link = &plan.links[number as usize];
+                let whole =
+                    link.loss_there_ppm < 1_000_000 && (link.spec().shared || link.loss_back_ppm < 1_000_000);
+                whole && link.members.contains(&b) && link.hears(plan.seed, number, (a, b))
+            })
+    }
 }
 
 /// Which nodes can reach each other over others that take part in routing.
@@ -29,11 +51,11 @@ pub(super) struct Mesh {
 
 impl Mesh {
     /// The parts of a plan: routers are joined where one is told of the other by an entry that counts, and can talk to it.
-    pub(super) fn of(plan: &Plan, counts: impl Fn(&PeerPlan) -> bool) -> Mesh {
+    pub(super) fn of(plan: &Plan, reach: &Reach, counts: impl Fn(&PeerPlan) -> bool) -> Mesh {
         let count = plan.node_count();
         let mut parts: Vec<Option<u32>> =
             (0..count).map(|node| (plan.limits(node).routes()).then_some(node)).collect();
-        let pairs = plan.peers.iter().filter(|peer| counts(peer) && can_talk(plan, peer.node, peer.to));
+        let pairs = plan.peers.iter().filter(|peer| counts(peer) && reach.can_talk(plan, peer.node, peer.to));
         let pairs: Vec<(usize, usize)> = pairs.map(|peer| (peer.node as usize, peer.to as usize)).collect();
         // The smallest number wins; so often as it takes for it to come everywhere.
         let mut changed = true;
@@ -73,10 +95,11 @@ mod tests {
             plan.links.push(LinkPlan::new(LinkKind::Ethernet, &[node, to]));
             plan.add_peer(node, to);
         }
-        let mesh = Mesh::of(&plan, |_| true);
+        let reach = Reach::of(&plan);
+        let mesh = Mesh::of(&plan, &reach, |_| true);
         assert!(mesh.joins(0, 2) && mesh.joins(2, 1));
         assert!(!mesh.joins(0, 3) && !mesh.joins(0, 4) && !mesh.joins(3, 3));
-        let mesh = Mesh::of(&plan, |peer| peer.node != 1);
+        let mesh = Mesh::of(&plan, &reach, |peer| peer.node != 1);
         assert!(mesh.joins(0, 1) && !mesh.joins(1, 2), "what does not count joins nobody");
     }
 }

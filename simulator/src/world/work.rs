@@ -363,7 +363,9 @@ impl<S: Subject> World<S> {
         }
         for number in self.work.peers_of.get(&(node.min(peer), node.max(peer))).into_iter().flatten() {
             if self.plan.peers[*number as usize].at_us <= self.now_us {
-                self.session_up_us[*number as usize].get_or_insert(self.now_us);
+                let up_us = &mut self.session_up_us[*number as usize];
+                self.sessions_to_come -= usize::from(up_us.is_none());
+                up_us.get_or_insert(self.now_us);
             }
         }
     }
@@ -414,9 +416,7 @@ impl<S: Subject> World<S> {
     /// Keeps count of the time in which no message is outstanding, once every session has been up.
     pub(super) fn busy_or_idle(&mut self) {
         match (self.ledger.outstanding(), self.idle_since_us) {
-            (0, None) if self.session_up_us.iter().all(Option::is_some) => {
-                self.idle_since_us = Some(self.now_us)
-            }
+            (0, None) if self.sessions_to_come == 0 => self.idle_since_us = Some(self.now_us),
             (1.., Some(since_us)) => {
                 self.idle_us += self.now_us - since_us;
                 self.idle_since_us = None;

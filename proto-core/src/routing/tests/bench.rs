@@ -140,7 +140,12 @@ impl World {
 
     /// Routers in a square.
     pub(super) fn grid(side: u16) -> World {
-        let mut world = World::new(side * side);
+        World::grid_with(side, Limits { routers: 2_048, ..Limits::SMALL })
+    }
+
+    /// The same, with these limits.
+    pub(super) fn grid_with(side: u16, limits: Limits) -> World {
+        let mut world = World::with_limits(side * side, limits);
         let side = usize::from(side);
         for number in 0..side * side {
             if number % side > 0 {

@@ -4,3 +4,4 @@ mod bench;
 mod flooding;
 mod packets;
 mod records;
+mod vicinity;

@@ -19,14 +19,14 @@ fn router(number: u16) -> RouterId {
     RouterId::of(identity(number).device())
 }
 
-fn page(by: u16, about: u16, network: NetworkId, sequence: u64, to: &[RouterId]) -> SignedRecord {
+pub(super) fn page(by: u16, about: u16, network: NetworkId, sequence: u64, to: &[RouterId]) -> SignedRecord {
     let mut links: Vec<Link> = to.iter().map(|&to| Link { to, cost: Cost::from_code(50) }).collect();
     links.sort_unstable();
     let key = RecordKey { router: router(about), part: Part::page(0).unwrap() };
     SignedRecord::sign(&identity(by).secrets().sign, network, key, sequence, Content::Page(links))
 }
 
-fn papers(of: u16, as_router: u16, sequence: u64) -> SignedRecord {
+pub(super) fn papers(of: u16, as_router: u16, sequence: u64) -> SignedRecord {
     let identity = identity(of);
     let key = RecordKey { router: router(as_router), part: Part::PAPERS };
     let certificate = identity.certificate_bytes().clone();
@@ -34,7 +34,7 @@ fn papers(of: u16, as_router: u16, sequence: u64) -> SignedRecord {
     SignedRecord::sign(&identity.secrets().sign, network().id(), key, sequence, content)
 }
 
-fn tell(world: &mut World, at: usize, from: usize, records: &[SignedRecord]) {
+pub(super) fn tell(world: &mut World, at: usize, from: usize, records: &[SignedRecord]) {
     let mut builder = Builder::records(100_000);
     for record in records {
         builder.record(&record.bytes).unwrap();
@@ -106,10 +106,10 @@ fn a_page_without_papers_is_asked_for() {
     tell(&mut world, 0, 1, core::slice::from_ref(&papers));
     world.sides[1].routing.database.remove(router(9));
     tell(&mut world, 1, 0, core::slice::from_ref(&page));
-    assert_eq!(world.sides[1].routing.database.record(papers.key), Some(&papers.bytes));
+    assert_eq!(world.sides[1].routing.database.record(papers.key), Some(papers.bytes.as_ref()));
     assert_eq!(world.sides[1].routing.database.record(page.key), None, "nobody has it but in that message");
     tell(&mut world, 1, 0, core::slice::from_ref(&page));
-    assert_eq!(world.sides[2].routing.database.record(page.key), Some(&page.bytes));
+    assert_eq!(world.sides[2].routing.database.record(page.key), Some(page.bytes.as_ref()));
 }
 
 proptest! {
