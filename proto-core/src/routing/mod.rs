@@ -32,7 +32,7 @@ pub mod record;
 mod wire;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
@@ -48,6 +48,7 @@ use crate::machine::{Cx, Machine};
 use crate::node::input::Class;
 use crate::time::{Duration, Instant};
 use crate::wake::{Reason, Wake};
+use crate::zoo::{Bug, Zoo};
 use custody::Custody;
 use database::{Database, Known};
 use graph::{Graph, Tree};
@@ -94,6 +95,13 @@ pub enum Input<'a> {
         peer: PeerSlot,
         /// The message.
         payload: Bytes,
+        /// Who is trusted now.
+        checker: Checker<'a>,
+    },
+    /// What this node has shown may be void now.
+    Distrusted {
+        /// Who.
+        node: NodeId,
         /// Who is trusted now.
         checker: Checker<'a>,
     },
@@ -181,6 +189,9 @@ pub struct Routing {
     carried: BTreeMap<u64, u64>,
     /// The map as it was when it was last looked at; `None` when it has changed since.
     map: Option<(Graph, Tree)>,
+    /// How often the map has changed since the start.
+    map_changes: u64,
+    zoo: Zoo,
     next_tag: u64,
     next_id: u32,
     checks: u64,
@@ -197,9 +208,12 @@ impl Machine for Routing {
         match input {
             Input::NeighbourUp { peer, router } => self.neighbour_up(cx, peer, router),
             Input::NeighbourDown { peer } => self.neighbour_down(cx, peer),
+            Input::NeighbourUnusable { .. } if cx.zoo.has(Bug::DeadNextHop) => {}
             Input::NeighbourUnusable { peer } => self.neighbour_usable(cx, peer, false),
             Input::Measured { peer, quality } => self.measured(cx, peer, quality),
             Input::Message { peer, payload, checker } => self.message(cx, peer, &payload, &checker),
+            Input::Distrusted { .. } if cx.zoo.has(Bug::RevokedStays) => {}
+            Input::Distrusted { node, checker } => self.distrusted(cx, node, &checker),
             Input::Settled { peer, tag, arrived } => self.settled(cx, peer, tag, arrived),
             Input::Send { to, class, payload } => self.send(cx, to, class, payload),
         }
@@ -218,7 +232,7 @@ impl Machine for Routing {
             self.tidy_at = cx.now + TIDY;
             self.look_at_map(cx.now);
             self.database.forget_lost(cx.now);
-            self.map = None;
+            self.map_changed();
         }
         self.note_change(cx.now);
     }
@@ -251,6 +265,8 @@ impl Routing {
             custody: Custody::default(),
             carried: BTreeMap::new(),
             map: None,
+            map_changes: 0,
+            zoo: cx.zoo,
             next_tag: 0,
             next_id: cx.rng.next_u32(),
             checks: 0,
@@ -291,6 +307,35 @@ impl Routing {
         self.map.as_ref().and_then(|(graph, tree)| graph.first_hop(tree, to))
     }
 
+    /// How often the map has changed since the start: as long as this stays, so does [`Routing::next_hops`].
+    #[must_use]
+    pub fn map_changes(&self) -> u64 {
+        self.map_changes
+    }
+
+    /// Gives every neighbour this message, whatever it says: see `Node::tell_neighbours`.
+    pub fn tell_neighbours(&mut self, message: &Bytes) {
+        for peer in self.neighbours.keys().copied().collect::<Vec<PeerSlot>>() {
+            let tag = self.tag();
+            self.actions.push_back(Action::Send { peer, tag, class: Class::High, payload: message.clone() });
+        }
+    }
+
+    /// All records on the map, as they were signed, in order of routers and parts.
+    pub fn all_records(&self) -> impl Iterator<Item = &Bytes> + '_ {
+        let first = record::RecordKey { router: RouterId([0; 8]), part: record::Part::PAPERS };
+        self.database.from(first).filter_map(|(key, _)| self.database.record(key))
+    }
+
+    /// Every router to which there is a way, with the first hop there, in ascending order. For simulators and operators: a
+    /// map that has changed is looked at anew, and not kept.
+    #[must_use]
+    pub fn next_hops(&self) -> Vec<(RouterId, RouterId)> {
+        let new = self.map.is_none().then(|| self.reckon());
+        let Some((graph, tree)) = self.map.as_ref().or(new.as_ref()) else { return Vec::new() };
+        graph.first_hops(tree).collect()
+    }
+
     /// What packets did since [`Routing::forget_moved`].
     #[must_use]
     pub fn moved(&self) -> &[Moved] {
@@ -325,7 +370,7 @@ impl Routing {
         }
         self.neighbours.insert(peer, Neighbour::new(router, cx.now));
         self.by_router.insert(router, peer);
-        self.map = None;
+        self.map_changed();
         self.own.gained(cx.now);
         self.neighbour_wake(cx, peer);
         self.flood_soon(cx, peer);
@@ -334,7 +379,7 @@ impl Routing {
     fn neighbour_down(&mut self, cx: &mut Cx<'_>, peer: PeerSlot) {
         let Some(neighbour) = self.neighbours.remove(&peer) else { return };
         self.by_router.remove(&neighbour.router);
-        self.map = None;
+        self.map_changed();
         self.own.lost(cx.now);
         self.take_back(cx, peer);
     }
@@ -344,9 +389,11 @@ impl Routing {
         if core::mem::replace(&mut neighbour.usable, usable) == usable {
             return;
         }
-        self.map = None;
         if usable {
             neighbour.forget_measurements();
+        }
+        self.map_changed();
+        if usable {
             self.own.gained(cx.now);
             self.flood_soon(cx, peer);
         } else {
@@ -362,8 +409,8 @@ impl Routing {
         let cost = neighbour.cost();
         if cost != before {
             self.own.cost_changed(cx.now, neighbour.router, cost);
-            if self.own.said_cost(neighbour.router).is_none() {
-                self.map = None;
+            if self.own.said_cost(neighbour.router).is_none() || cx.zoo.has(Bug::CostUnsaid) {
+                self.map_changed();
             }
         }
     }
@@ -398,13 +445,7 @@ impl Routing {
         if self.map.is_some() {
             return;
         }
-        // By the costs that others know: two routers that reckon with two maps could send a packet to and fro.
-        let mut neighbours = self.reachable_neighbours();
-        for (router, cost) in &mut neighbours {
-            *cost = self.own.said_cost(*router).unwrap_or(*cost);
-        }
-        let graph = Graph::new(&self.database, self.own.router, &neighbours);
-        let tree = graph.tree(&[], &[]);
+        let (graph, tree) = self.reckon();
         for (router, reached) in graph.reached(&tree) {
             self.database.note_reachable(now, router, reached);
         }
@@ -419,6 +460,25 @@ impl Routing {
         }
     }
 
+    /// The map as it is now, and the shortest ways over it.
+    fn reckon(&self) -> (Graph, Tree) {
+        // By the costs that others know: two routers that reckon with two maps could send a packet to and fro.
+        let mut neighbours = self.reachable_neighbours();
+        for (router, cost) in &mut neighbours {
+            let said = self.own.said_cost(*router).filter(|_| !self.zoo.has(Bug::CostUnsaid));
+            *cost = said.unwrap_or(*cost);
+        }
+        let graph = Graph::new(&self.database, self.own.router, &neighbours, self.zoo);
+        let tree = graph.tree(&[], &[]);
+        (graph, tree)
+    }
+
+    /// What is known, or who answers, is not what it was.
+    fn map_changed(&mut self) {
+        self.map = None;
+        self.map_changes += 1;
+    }
+
     fn tag(&mut self) -> u64 {
         self.next_tag += 1;
         self.next_tag
@@ -427,6 +487,9 @@ impl Routing {
     /// Says who we are and who our neighbours, as far as that has changed.
     fn say(&mut self, cx: &mut Cx<'_>) {
         for page in self.own.say(cx.now, &self.reachable_neighbours()) {
+            if cx.zoo.has(Bug::PagesLost) && Some(page.key.part) > record::Part::page(0) {
+                continue;
+            }
             self.take_own(cx, &page);
         }
     }
@@ -436,7 +499,7 @@ impl Routing {
         if !self.database.insert(cx.limits, record, known, router) {
             cx.drops.count(Drop::RoutersFull);
         }
-        self.map = None;
+        self.map_changed();
         self.owe_all(cx, record.key, None);
     }
 
@@ -463,6 +526,8 @@ impl Routing {
             u64::from(limits.routers).saturating_mul(ROUTER),
             u64::from(limits.custody_bytes).saturating_mul(2),
             (limits.trails() as u64).saturating_mul(TRAIL),
+            // A vector grows to twice what is in it.
+            (limits.moves() as u64).saturating_mul(2 * size_of::<Moved>() as u64),
             u64::from(limits.peers)
                 .saturating_mul(names.saturating_mul(NAME) + size_of::<Neighbour>() as u64 + 1_024),
         ];

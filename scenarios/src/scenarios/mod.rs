@@ -9,6 +9,7 @@ pub mod flood_and_forgery;
 pub mod freifunk;
 pub mod freifunk_neighbours;
 pub mod incompatible_versions;
+pub mod liars_on_the_mesh;
 pub mod links_cut;
 mod mesh;
 pub mod mesh_splits_in_three;
@@ -29,7 +30,7 @@ use crate::fail::{Usage, nearest};
 use crate::scenario::{Findings, Scenario};
 
 /// All of them.
-pub const ALL: [&Scenario; 18] = [
+pub const ALL: [&Scenario; 19] = [
     &two_nodes_ninety_percent_loss::SCENARIO,
     &bulk_over_bad_links::SCENARIO,
     &soak_72h::SCENARIO,
@@ -47,6 +48,7 @@ pub const ALL: [&Scenario; 18] = [
     &node_dies_under_traffic::SCENARIO,
     &ninety_percent_loss_mesh::SCENARIO,
     &mesh_splits_in_three::SCENARIO,
+    &liars_on_the_mesh::SCENARIO,
     &incompatible_versions::SCENARIO,
 ];
 

@@ -1,6 +1,8 @@
 //! Tests of routing: the bench first, then what must hold, one file for each question.
 
-mod bench;
+pub(crate) mod bench;
 mod flooding;
+mod golden;
 mod packets;
 mod records;
+mod trust;

@@ -15,18 +15,18 @@ use crate::routing::message::{Builder, Head, Message, encode_data};
 use crate::routing::metric::Cost;
 use crate::routing::record::{Content, Link, PAGE_LINKS, Part, RecordKey, SignedRecord};
 
-fn router(number: u16) -> RouterId {
+pub(super) fn router(number: u16) -> RouterId {
     RouterId::of(identity(number).device())
 }
 
-fn page(by: u16, about: u16, network: NetworkId, sequence: u64, to: &[RouterId]) -> SignedRecord {
+pub(super) fn page(by: u16, about: u16, network: NetworkId, sequence: u64, to: &[RouterId]) -> SignedRecord {
     let mut links: Vec<Link> = to.iter().map(|&to| Link { to, cost: Cost::from_code(50) }).collect();
     links.sort_unstable();
     let key = RecordKey { router: router(about), part: Part::page(0).unwrap() };
     SignedRecord::sign(&identity(by).secrets().sign, network, key, sequence, Content::Page(links))
 }
 
-fn papers(of: u16, as_router: u16, sequence: u64) -> SignedRecord {
+pub(super) fn papers(of: u16, as_router: u16, sequence: u64) -> SignedRecord {
     let identity = identity(of);
     let key = RecordKey { router: router(as_router), part: Part::PAPERS };
     let certificate = identity.certificate_bytes().clone();
@@ -34,7 +34,7 @@ fn papers(of: u16, as_router: u16, sequence: u64) -> SignedRecord {
     SignedRecord::sign(&identity.secrets().sign, network().id(), key, sequence, content)
 }
 
-fn tell(world: &mut World, at: usize, from: usize, records: &[SignedRecord]) {
+pub(super) fn tell(world: &mut World, at: usize, from: usize, records: &[SignedRecord]) {
     let mut builder = Builder::records(100_000);
     for record in records {
         builder.record(&record.bytes).unwrap();
