@@ -161,9 +161,7 @@ impl Active {
                 let kept = || lot.below(2 * n + 1, len as u64) as usize;
                 fate.keep_bytes = lot.hits(2 * n, *share_ppm).then(kept).or(fate.keep_bytes);
             }
-            What::Cut { there: cut_there, back, .. } => {
-                fate.blocked |= if there { *cut_there } else { *back }
-            }
+            What::Cut { there: way, back, .. } => fate.blocked |= if there { *way } else { *back },
             What::Flap { .. } => fate.blocked |= self.down_now,
             What::Replay { share_ppm, within_us, .. } => {
                 let lot = lot(Purpose::Replay);

@@ -384,11 +384,7 @@ impl<S: Subject> World<S> {
         );
         self.leave(host);
         match subject {
-            Ok(subject) => {
-                self.links_changed();
-                self.watch.next_hops.starts(host, subject.router());
-                self.hosts[at].subject = Some(Box::new(subject));
-            }
+            Ok(subject) => self.starts(host, subject),
             Err(reason) => {
                 let reason = format!("node {host} does not start: {reason}");
                 return self.complain(Some(Violation::safety("boot", reason)));
@@ -405,6 +401,12 @@ impl<S: Subject> World<S> {
             }
         }
         self.wake_flows(node);
+    }
+
+    fn starts(&mut self, host: u32, subject: S) {
+        self.links_changed();
+        self.watch.next_hops.starts(host, subject.router());
+        self.hosts[host as usize].subject = Some(Box::new(subject));
     }
 
     /// Tells a node which of its interfaces have changed.
