@@ -223,6 +223,13 @@ impl Limits {
         (self.custody_bytes as usize / 256).max(16)
     }
 
+    /// Of how many steps of packets it is remembered in one turn what they were: each packet that waits may be given to somebody, and
+    /// again when the neighbours that had them are lost.
+    #[must_use]
+    pub fn moves(&self) -> usize {
+        self.trails().saturating_mul(4)
+    }
+
     /// What a node with these limits tells its peers.
     #[must_use]
     pub fn params(&self) -> PeerParams {

@@ -32,11 +32,31 @@ pub enum Bug {
     EphemeralUnhedged,
     /// The largest message that is taken is read in the wrong unit: what is larger than a 1,024th is refused.
     LimitMisread,
+    /// A relay does not count its hop.
+    HopUncounted,
+    /// A link counts though only one of its ends lists it.
+    OneEndIsEnough,
+    /// An older edition of a record takes the place of a newer one.
+    OldRecordTaken,
+    /// Whatever signature a record bears, it is believed.
+    RecordUnchecked,
+    /// Nobody remembers by which exits a packet has left.
+    TrailLost,
+    /// A neighbour that cannot be reached any more stays the next hop.
+    DeadNextHop,
+    /// Nobody sends what the summary of a neighbour shows that it lacks.
+    SummaryIgnored,
+    /// Of its list of neighbours a router says only the first page.
+    PagesLost,
+    /// A router reckons with costs that it has not told anybody.
+    CostUnsaid,
+    /// Whose papers were revoked stays on the map.
+    RevokedStays,
 }
 
 impl Bug {
     /// Every bug with the name used in plans and on the command line.
-    pub const ALL: [(Bug, &'static str); 12] = [
+    pub const ALL: [(Bug, &'static str); 22] = [
         (Bug::ReplayWindowOff, "replay-window-off"),
         (Bug::NonceReset, "nonce-reset"),
         (Bug::AckBeforeStore, "ack-before-store"),
@@ -49,6 +69,16 @@ impl Bug {
         (Bug::AckGap, "ack-gap"),
         (Bug::EphemeralUnhedged, "ephemeral-unhedged"),
         (Bug::LimitMisread, "limit-misread"),
+        (Bug::HopUncounted, "hop-uncounted"),
+        (Bug::OneEndIsEnough, "one-end-is-enough"),
+        (Bug::OldRecordTaken, "old-record-taken"),
+        (Bug::RecordUnchecked, "record-unchecked"),
+        (Bug::TrailLost, "trail-lost"),
+        (Bug::DeadNextHop, "dead-next-hop"),
+        (Bug::SummaryIgnored, "summary-ignored"),
+        (Bug::PagesLost, "pages-lost"),
+        (Bug::CostUnsaid, "cost-unsaid"),
+        (Bug::RevokedStays, "revoked-stays"),
     ];
 }
 

@@ -11,13 +11,13 @@
 use std::cell::RefCell;
 
 use bytes::Bytes;
-use proto_core::ids::NodeId;
+use proto_core::ids::{NodeId, RouterId};
 use proto_core::node::{Command, Event, Input, Output, Refused, Send, UsedNonce};
 use proto_core::routing::Moved;
 use proto_core::store::record::Record;
 use proto_core::time::Instant;
 use proto_core::wake::Wake;
-use simulator::plan::Plan;
+use simulator::plan::{Lie, Plan};
 use simulator::subject::{Glance, Start, Subject};
 use simulator::{Outcome, Verdict};
 
@@ -185,6 +185,10 @@ impl<S: Subject> Subject for Metered<S> {
         S::key(cast, node)
     }
 
+    fn revocation(cast: &S::Cast, node: u32) -> Option<Vec<u8>> {
+        S::revocation(cast, node)
+    }
+
     fn boot(cast: &S::Cast, start: Start<'_>) -> Result<Self, String> {
         let (node, now) = (start.node, start.now);
         let (outside, verifier) = (start.records, start.verifier);
@@ -252,6 +256,26 @@ impl<S: Subject> Subject for Metered<S> {
 
     fn moved(&self) -> &[Moved] {
         self.inner.as_ref().map_or(&[], S::moved)
+    }
+
+    fn router(&self) -> Option<RouterId> {
+        self.inner.as_ref().and_then(S::router)
+    }
+
+    fn map_changes(&self) -> u64 {
+        self.inner.as_ref().map_or(0, S::map_changes)
+    }
+
+    fn next_hops(&self) -> Vec<(RouterId, RouterId)> {
+        self.inner.as_ref().map_or_else(Vec::new, S::next_hops)
+    }
+
+    fn lies(&self, cast: &S::Cast, lie: Lie, n: u64, heard: &mut Vec<Vec<u8>>) -> Vec<Bytes> {
+        self.inner.as_ref().map_or_else(Vec::new, |inner| inner.lies(cast, lie, n, heard))
+    }
+
+    fn tell_neighbours(&mut self, now: Instant, message: &Bytes) {
+        self.run(now, |inner| inner.tell_neighbours(now, &copy(message)));
     }
 
     fn next_wake(&self) -> Wake {

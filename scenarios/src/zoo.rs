@@ -29,7 +29,7 @@ pub struct Exhibit {
 }
 
 /// The planted bugs, all of them.
-pub const EXHIBITS: [Exhibit; 12] = [
+pub const EXHIBITS: [Exhibit; 22] = [
     Exhibit { bug: Bug::ReplayWindowOff, scenario: "clock-runs-wild", set: &[], checker: "link", seeds: 3 },
     Exhibit { bug: Bug::NonceReset, scenario: "clock-runs-wild", set: &[], checker: "session", seeds: 3 },
     Exhibit { bug: Bug::AckBeforeStore, scenario: "crash-and-restart", set: &[], checker: "gate", seeds: 5 },
@@ -82,6 +82,58 @@ pub const EXHIBITS: [Exhibit; 12] = [
         scenario: "bulk-over-bad-links",
         set: &[("loss", "0")],
         checker: "link",
+        seeds: 1,
+    },
+    Exhibit { bug: Bug::HopUncounted, scenario: "freifunk", set: &[], checker: "routes", seeds: 1 },
+    Exhibit {
+        bug: Bug::OneEndIsEnough,
+        scenario: "liars-on-the-mesh",
+        set: &[("lies", "links")],
+        checker: "next-hops",
+        seeds: 3,
+    },
+    Exhibit {
+        bug: Bug::OldRecordTaken,
+        scenario: "liars-on-the-mesh",
+        set: &[("lies", "replay")],
+        checker: "next-hops",
+        seeds: 3,
+    },
+    Exhibit {
+        bug: Bug::RecordUnchecked,
+        scenario: "liars-on-the-mesh",
+        set: &[("lies", "forge")],
+        checker: "next-hops",
+        seeds: 3,
+    },
+    Exhibit { bug: Bug::TrailLost, scenario: "mobility", set: &[], checker: "routes", seeds: 3 },
+    Exhibit {
+        bug: Bug::DeadNextHop,
+        scenario: "liars-on-the-mesh",
+        set: &[("lies", "forge")],
+        checker: "next-hops",
+        seeds: 3,
+    },
+    Exhibit { bug: Bug::SummaryIgnored, scenario: "mobility", set: &[], checker: "next-hops", seeds: 3 },
+    Exhibit {
+        bug: Bug::PagesLost,
+        scenario: "links-cut",
+        set: &[("shape", "star")],
+        checker: "next-hops",
+        seeds: 1,
+    },
+    Exhibit {
+        bug: Bug::CostUnsaid,
+        scenario: "ninety-percent-loss-mesh",
+        set: &[("messages", "20")],
+        checker: "next-hops",
+        seeds: 3,
+    },
+    Exhibit {
+        bug: Bug::RevokedStays,
+        scenario: "node-dies-under-traffic",
+        set: &[("end", "revoked")],
+        checker: "next-hops",
         seeds: 1,
     },
 ];

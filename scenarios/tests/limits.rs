@@ -9,8 +9,8 @@
 //! is as small as can be; what it takes is the difference between the peaks of two runs of one plan, with the ones and
 //! with the others. The profiles are scaled down (`scaled`): how a term counts does not depend on how many there are.
 //!
-//! Not filled here are outputs that a shell never takes, the books of nodes that lost their place, revocations, and
-//! more than one path to a peer.
+//! Not filled here are outputs that a shell never takes, the books of nodes that lost their place, revocations, packets in custody,
+//! and more than one path to a peer.
 
 use scenarios::engine::{self, How};
 use simulator::Verdict;
@@ -20,6 +20,8 @@ const SECOND: u64 = 1_000_000;
 /// The node that is filled.
 const TARGET: u32 = 0;
 const OTHERS: u32 = 8;
+/// Nodes of the network whose map fills it.
+const ROUTERS: u32 = 48;
 /// The largest message, but where a thing needs larger ones.
 const MESSAGE: u64 = 8 * 1_024;
 /// One that is sent in symbols.
@@ -36,7 +38,7 @@ struct Filling {
     fill: fn(&mut Plan),
 }
 
-const FILLINGS: [Filling; 6] = [
+const FILLINGS: [Filling; 7] = [
     Filling {
         name: "what waits to be sent",
         least: &[("send_bytes", MESSAGE), ("send_messages", 1)],
@@ -102,6 +104,32 @@ const FILLINGS: [Filling; 6] = [
                 let (kind, size, sources) = (Flood::Calls, (1, 1_400), 1_000_000);
                 let what = What::Flood { link, target: TARGET, kind, per_s: 20, size, sources };
                 plan.add_fault(5 * SECOND, plan.duration_us, what);
+            }
+        },
+    },
+    Filling {
+        name: "the map",
+        least: &[("routers", 0)],
+        share: 10,
+        fill: |plan| {
+            // Everybody but the one that is filled has sixteen neighbours or so: full pages.
+            let node = NodePlan { count: ROUTERS - 1 - OTHERS, ..NodePlan::default() };
+            plan.add_node(node);
+            for (node, number) in plan.nodes.iter_mut().zip(0..) {
+                node.limits.insert("routers".to_owned(), u64::from(ROUTERS));
+                node.limits.insert("routing_bytes".to_owned(), ROUTERS as u64 * 1_024);
+                node.limits.insert("custody_bytes".to_owned(), 8 * 1_024);
+                if number != TARGET {
+                    node.limits.insert("links".to_owned(), 32);
+                }
+            }
+            let others = ROUTERS - 1;
+            for a in 0..others {
+                for step in 1..=7 {
+                    let ends = (1 + a, 1 + (a + step) % others);
+                    plan.add_link(LinkPlan::new(LinkKind::Ethernet, &[ends.0, ends.1]));
+                    plan.add_peer(ends.0, ends.1);
+                }
             }
         },
     },

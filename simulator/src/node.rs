@@ -3,11 +3,16 @@
 //! Identities and networks follow from the plan's seed. Records are read as a shell reads them: what
 //! does not decode is left out.
 
+mod lies;
+
 use std::collections::btree_map::Entry;
 
+use bytes::Bytes;
 use proto_core::crypto::secret::Secret;
-use proto_core::identity::{DeviceSecrets, Genesis, LocalIdentity, Network, RootKey, Validity};
-use proto_core::ids::NodeId;
+use proto_core::identity::{
+    DeviceSecrets, Genesis, LocalIdentity, Network, RevocationList, RootKey, Validity,
+};
+use proto_core::ids::{NodeId, RouterId};
 use proto_core::node::{Boot, Input, Node, Output, Refused, UsedNonce, VERSIONS};
 use proto_core::routing::Moved;
 use proto_core::store::record::Record;
@@ -16,12 +21,13 @@ use proto_core::wake::Wake;
 use proto_core::zoo::Zoo;
 
 use crate::draw::{Lot, Purpose, pair};
-use crate::plan::Plan;
+use crate::plan::{Lie, Plan};
 use crate::subject::{Glance, Start, Subject};
 
 /// Identities and networks of all nodes of a plan.
 #[derive(Debug)]
 pub struct Cast {
+    seed: u64,
     identities: Vec<LocalIdentity>,
     /// The network of each node.
     networks: Vec<Network>,
@@ -37,8 +43,12 @@ fn bytes32(seed: u64, who: u64) -> [u8; 32] {
     bytes
 }
 
+fn secret(seed: u64, node: u32, purpose: u32) -> Secret {
+    Secret::new(bytes32(seed, pair(node, purpose)))
+}
+
 fn identity(seed: u64, node: u32) -> Result<LocalIdentity, String> {
-    let secret = |purpose: u32| Secret::new(bytes32(seed, pair(node, purpose)));
+    let secret = |purpose: u32| secret(seed, node, purpose);
     let root = RootKey::new(&secret(1));
     let secrets = DeviceSecrets::new(&secret(2), &secret(3));
     let certificate = root.certify(secrets.sign.public(), secrets.dh.public(), 1, Validity::ALWAYS);
@@ -91,7 +101,7 @@ impl Subject for Node {
             networks.push(known.clone());
         }
         let identities = (0..count).map(|node| identity(plan.seed, node)).collect::<Result<_, _>>()?;
-        Ok(Cast { identities, networks })
+        Ok(Cast { seed: plan.seed, identities, networks })
     }
 
     fn node_id(cast: &Cast, node: u32) -> NodeId {
@@ -100,6 +110,11 @@ impl Subject for Node {
 
     fn key(cast: &Cast, node: u32) -> Option<[u8; 32]> {
         cast.identities.get(node as usize).map(|identity| identity.secrets().dh.public())
+    }
+
+    fn revocation(cast: &Cast, node: u32) -> Option<Vec<u8>> {
+        let list = RevocationList { sequence: 1, below_serial: 2, devices: Vec::new(), retired: false };
+        Some(RootKey::new(&secret(cast.seed, node, 1)).revoke(&list).to_vec())
     }
 
     fn boot(cast: &Cast, start: Start<'_>) -> Result<Node, String> {
@@ -137,6 +152,26 @@ impl Subject for Node {
 
     fn moved(&self) -> &[Moved] {
         self.routing().map_or(&[], |routing| routing.moved())
+    }
+
+    fn router(&self) -> Option<RouterId> {
+        self.routing().map(|routing| routing.router())
+    }
+
+    fn map_changes(&self) -> u64 {
+        self.routing().map_or(0, |routing| routing.map_changes())
+    }
+
+    fn next_hops(&self) -> Vec<(RouterId, RouterId)> {
+        self.routing().map_or_else(Vec::new, |routing| routing.next_hops())
+    }
+
+    fn lies(&self, cast: &Cast, lie: Lie, n: u64, heard: &mut Vec<Vec<u8>>) -> Vec<Bytes> {
+        lies::messages(self, cast, lie, n, heard)
+    }
+
+    fn tell_neighbours(&mut self, now: Instant, message: &Bytes) {
+        Node::tell_neighbours(self, now, message);
     }
 
     fn next_wake(&self) -> Wake {

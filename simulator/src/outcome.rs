@@ -171,6 +171,8 @@ pub struct RouteReport {
     pub shortest_hops: u64,
     /// How often a packet came back to a node where it had been.
     pub returned: u64,
+    /// The longest time for which the next hops of routers were seen to form a circle, in microseconds.
+    pub longest_circle_us: u64,
 }
 
 /// Something worth telling that happened in the run.

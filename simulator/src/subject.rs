@@ -3,9 +3,10 @@
 //! The world does not know what it drives. The real node is one subject; the simulator's own tests
 //! drive a small one whose every bug is on purpose ([`crate::toy`]).
 
+use bytes::Bytes;
 use proto_core::crypto::sign::Verifier;
 use proto_core::drops::Drops;
-use proto_core::ids::NodeId;
+use proto_core::ids::{NodeId, RouterId};
 use proto_core::limits::Limits;
 use proto_core::node::{Input, Output, Refused, UsedNonce};
 use proto_core::routing::Moved;
@@ -13,7 +14,7 @@ use proto_core::store::record::Record;
 use proto_core::time::Instant;
 use proto_core::wake::Wake;
 
-use crate::plan::Plan;
+use crate::plan::{Lie, Plan};
 
 /// What one start of a node is given.
 pub struct Start<'a> {
@@ -64,6 +65,10 @@ pub trait Subject: Sized {
     fn node_id(cast: &Self::Cast, node: u32) -> NodeId;
     /// The key that a peer may know of it beforehand.
     fn key(cast: &Self::Cast, node: u32) -> Option<[u8; 32]>;
+    /// The statement by which its root key revokes a node's device; `None` where there is no such thing.
+    fn revocation(_cast: &Self::Cast, _node: u32) -> Option<Vec<u8>> {
+        None
+    }
     /// Starts a node.
     ///
     /// # Errors
@@ -87,6 +92,24 @@ pub trait Subject: Sized {
     fn moved(&self) -> &[Moved] {
         &[]
     }
+    /// Its name on the map; `None` for one that takes no part in routing.
+    fn router(&self) -> Option<RouterId> {
+        None
+    }
+    /// How often its map has changed since it started.
+    fn map_changes(&self) -> u64 {
+        0
+    }
+    /// The routers that it knows a way to, each with the first hop there.
+    fn next_hops(&self) -> Vec<(RouterId, RouterId)> {
+        Vec::new()
+    }
+    /// What it says when it lies for the `n`th time; `heard` is kept from one time to the next.
+    fn lies(&self, _cast: &Self::Cast, _lie: Lie, _n: u64, _heard: &mut Vec<Vec<u8>>) -> Vec<Bytes> {
+        Vec::new()
+    }
+    /// Says something to all its neighbours.
+    fn tell_neighbours(&mut self, _now: Instant, _message: &Bytes) {}
     /// When to call `handle` with `Input::Wake`.
     fn next_wake(&self) -> Wake;
     /// How it is doing.

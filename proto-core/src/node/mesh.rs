@@ -79,6 +79,14 @@ impl Node {
         routing.handle(&mut cx, routing::Input::Message { peer, payload, checker });
     }
 
+    /// What a node has shown may be void now.
+    pub(super) fn recheck_routers(&mut self, now: Instant, node: NodeId) {
+        let Some(routing) = &mut self.routing else { return };
+        let mut cx = super::cx(now, &mut self.routing_rng, &self.limits, &mut self.drops, self.zoo);
+        let checker: Checker<'_> = self.sessions.checker(now);
+        routing.handle(&mut cx, routing::Input::Distrusted { node, checker });
+    }
+
     pub(super) fn route_routing(&mut self, now: Instant, action: routing::Action) {
         match action {
             routing::Action::Send { peer, tag, class, payload } => {
@@ -189,6 +197,15 @@ impl Node {
         Some((router, routing.known(router)?.dh_key))
     }
 
+    /// Gives every neighbour this message of the routing channel, whatever it says. For simulators of nodes that do not keep to the
+    /// protocol; who is honest has no use for it.
+    pub fn tell_neighbours(&mut self, now: Instant, message: &Bytes) {
+        if let Some(routing) = &mut self.routing {
+            routing.tell_neighbours(message);
+            self.settle(now);
+        }
+    }
+
     /// The map, for operators and checkers; `None` for a node that takes no part in routing.
     #[must_use]
     pub fn routing(&self) -> Option<&Routing> {
@@ -203,4 +220,37 @@ fn address(router: RouterId) -> Addr {
 
 fn router_at(addr: Addr) -> Option<RouterId> {
     addr.as_bytes().try_into().ok().map(RouterId)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::Limits;
+    use crate::node::{Boot, VERSIONS};
+    use crate::routing::tests::bench::{devices, identity, network, pin};
+
+    /// A node has a new device, and the map shows the one before still: the one counts to which something leads. Where nothing leads to
+    /// either, one of them is better than none.
+    #[test]
+    fn of_two_devices_the_one_is_visited_to_which_something_leads() {
+        for leads in [[true, false], [false, true], [false, false]] {
+            let limits = Limits { routers: 8, ..Limits::SMALL };
+            let boot = Boot {
+                identity: identity(1),
+                network: network(),
+                records: alloc::vec::Vec::new(),
+                versions: VERSIONS,
+                zoo: crate::zoo::Zoo::none(),
+                verifier: crate::crypto::sign::Verifier::default(),
+            };
+            let mut node = Node::new(boot, [7; 32], limits.clone(), Instant::ZERO).unwrap();
+            let both = devices(2);
+            let routing = node.routing.as_mut().unwrap();
+            let routers = [0, 1].map(|nth| pin(routing, &limits, &both[nth], leads[nth]));
+            let (router, key) = node.address_of(both[0].node()).unwrap();
+            let nth = routers.iter().position(|&known| known == router).unwrap();
+            assert_eq!(key, both[nth].certificate().dh_key);
+            assert!(leads[nth] || leads == [false, false], "{leads:?}");
+        }
+    }
 }

@@ -113,6 +113,7 @@ impl Node {
             session::Action::CloneDetected { node, device } => {
                 self.events.push_back(Event::CloneDetected { node, device });
             }
+            session::Action::Distrusted { node } => self.recheck_routers(now, node),
             session::Action::Store(record) => {
                 self.gate.store(record, Waiter::Nobody);
             }

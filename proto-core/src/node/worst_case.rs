@@ -3,9 +3,9 @@
 //! A sum over everything that can grow: sizes of structures from the compiler, and for what they
 //! allocate the bounds of [`Limits`]. A counting allocator is held against it in every run of the
 //! scenarios. Their test `limits` fills, one by one, what waits to be sent, what is put together, the
-//! decoding of symbols, durable messages, handshakes and peers, and holds what each takes to a share of
+//! decoding of symbols, durable messages, handshakes, peers and the map, and holds what each takes to a share of
 //! what is granted for it. Nothing fills outputs that nobody takes, books of nodes without a slot,
-//! revocations, several paths to a peer, and the map: these are counted from sizes alone.
+//! revocations, custody, and several paths to a peer: these are counted from sizes alone.
 
 use crate::identity::Revocations;
 use crate::limits::Limits;

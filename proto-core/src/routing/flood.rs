@@ -1,5 +1,6 @@
 //! How the map spreads: what came from one neighbour goes to all others, each part of it once.
 
+use alloc::vec::Vec;
 use bytes::Bytes;
 use core::cmp::Ordering;
 
@@ -9,10 +10,11 @@ use super::record::{Content, Part, RecordError, RecordKey, SignedRecord};
 use super::{Action, Routing};
 use crate::drops::Drop;
 use crate::identity::Checker;
-use crate::ids::{PeerSlot, RouterId};
+use crate::ids::{NodeId, PeerSlot, RouterId};
 use crate::machine::Cx;
 use crate::node::input::Class;
 use crate::time::Duration;
+use crate::zoo::Bug;
 
 /// So long after a neighbour was told something it is told more, and as much again by chance: a lone word travels as fast as
 /// the links, and at a cold start one message carries what came from many.
@@ -72,6 +74,7 @@ impl Routing {
         }
         let neighbour = self.neighbours.get_mut(&peer);
         match self.database.compare(key, sequence) {
+            Ordering::Less if cx.zoo.has(Bug::OldRecordTaken) => {}
             Ordering::Less => {
                 if let Some(neighbour) = neighbour {
                     neighbour.owe(key);
@@ -96,7 +99,8 @@ impl Routing {
         }
         let Some(known) = self.author(cx, peer, record, checker) else { return };
         self.checks += 1;
-        if !record.is_signed_by(checker.verifier, &known.sign_key, self.network) {
+        let is_signed = record.is_signed_by(checker.verifier, &known.sign_key, self.network);
+        if !is_signed && !cx.zoo.has(Bug::RecordUnchecked) {
             cx.drops.count(Drop::RecordInvalid);
             return;
         }
@@ -146,11 +150,33 @@ impl Routing {
         Some(Known { node, device, sign_key: identity.sign_key, dh_key: identity.dh_key })
     }
 
+    /// Of the devices of this node those leave the map whose papers do not hold any more. What others still tell of them is
+    /// asked for with papers, and refused.
+    pub(super) fn distrusted(&mut self, cx: &mut Cx<'_>, node: NodeId, checker: &Checker<'_>) {
+        for router in self.database.devices(node).collect::<Vec<RouterId>>() {
+            let papers = self.database.record(RecordKey { router, part: Part::PAPERS });
+            let holds = papers.is_some_and(|papers| self.papers_hold(papers, checker));
+            if !holds && router != self.own.router {
+                self.database.remove(router);
+                self.map_changed(cx.now);
+                cx.drops.count(Drop::Revoked);
+            }
+        }
+    }
+
+    fn papers_hold(&self, record: &[u8], checker: &Checker<'_>) -> bool {
+        let Ok(SignedRecord { content, .. }) = SignedRecord::decode(Bytes::copy_from_slice(record)) else {
+            return false;
+        };
+        let Content::Papers { certificate, membership } = content else { return false };
+        checker.verify(&certificate, (!membership.is_empty()).then_some(membership.as_ref())).is_ok()
+    }
+
     /// A page came without papers to check it by: both are asked for, in this order.
     fn ask_for(&mut self, cx: &mut Cx<'_>, peer: PeerSlot, key: RecordKey) {
         let Some(neighbour) = self.neighbours.get_mut(&peer) else { return };
-        neighbour.want(RecordKey { part: Part::PAPERS, ..key });
-        neighbour.want(key);
+        neighbour.want_once(cx.now, RecordKey { part: Part::PAPERS, ..key });
+        neighbour.want_once(cx.now, key);
         self.flood_soon(cx, peer);
     }
 
@@ -192,6 +218,9 @@ impl Routing {
             };
             theirs.insert(key, sequence);
         }
+        if cx.zoo.has(Bug::SummaryIgnored) {
+            return;
+        }
         let Some(neighbour) = self.neighbours.get_mut(&peer) else { return };
         for (key, ours) in self.database.from(from).take_while(|&(key, _)| key <= to) {
             match theirs.get(&key) {
@@ -223,7 +252,7 @@ impl Routing {
 
     /// A record is new: every neighbour needs it but the one that it came from.
     pub(super) fn owe_all(&mut self, cx: &mut Cx<'_>, key: RecordKey, but: Option<PeerSlot>) {
-        let peers: alloc::vec::Vec<PeerSlot> = self.neighbours.keys().copied().collect();
+        let peers: Vec<PeerSlot> = self.neighbours.keys().copied().collect();
         for peer in peers {
             let Some(neighbour) = self.neighbours.get_mut(&peer) else { continue };
             if but == Some(peer) {

@@ -11,6 +11,7 @@ use crate::ids::{PeerSlot, RouterId};
 use crate::machine::Cx;
 use crate::node::input::Class;
 use crate::time::{Duration, Instant};
+use crate::zoo::Bug;
 
 /// Routers on the longest way. The diameter of a square grid of 10,000 is 198.
 const MOST_HOPS: u8 = 255;
@@ -36,7 +37,7 @@ impl Routing {
     /// A packet from a neighbour: ours, or to be passed on.
     pub(super) fn data(&mut self, cx: &mut Cx<'_>, peer: PeerSlot, head: Head, payload: Bytes) {
         if head.to == self.own.router {
-            self.moved.push(Moved::of(&head, None));
+            self.note(cx, Moved::of(&head, None));
             self.actions.push_back(Action::Deliver { from: head.from, payload });
             return;
         }
@@ -44,6 +45,7 @@ impl Routing {
             cx.drops.count(Drop::HopLimit);
             return;
         };
+        let hops = if cx.zoo.has(Bug::HopUncounted) { head.hops } else { hops };
         self.take_over(cx, Some(peer), Head { hops, ..head }, payload);
     }
 
@@ -75,10 +77,17 @@ impl Routing {
         let Some(packet) = self.custody.get(id) else { return };
         let (class, payload) = (packet.head.class, encode_data(&packet.head, &packet.payload));
         let moved = Moved::of(&packet.head, Some(router));
-        self.moved.push(moved);
+        self.note(cx, moved);
         self.custody.give(cx.now, cx.limits, id, Sent { peer, router, tag }, patience);
         self.carried.insert(tag, id);
         self.actions.push_back(Action::Send { peer, tag, class, payload });
+    }
+
+    /// Keeps what a packet did until the next turn, if there is room.
+    fn note(&mut self, cx: &Cx<'_>, moved: Moved) {
+        if self.moved.len() < cx.limits.moves() {
+            self.moved.push(moved);
+        }
     }
 
     fn patience(&self, peer: PeerSlot) -> Duration {
@@ -91,7 +100,10 @@ impl Routing {
         self.look_at_map(now);
         let packet = self.custody.get(id)?;
         let (graph, tree) = self.map.as_ref()?;
-        let (to, broken, tried) = (packet.head.to, &packet.head.broken, self.custody.tried(id));
+        let (to, broken, mut tried) = (packet.head.to, &packet.head.broken, self.custody.tried(id));
+        if self.zoo.has(Bug::TrailLost) {
+            tried = &[];
+        }
         let next = if broken.is_empty() && tried.is_empty() {
             graph.first_hop(tree, to)?
         } else {

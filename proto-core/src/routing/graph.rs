@@ -12,6 +12,7 @@ use super::database::{Database, NOWHERE};
 use super::message::Broken;
 use super::metric::Cost;
 use crate::ids::RouterId;
+use crate::zoo::{Bug, Zoo};
 
 /// No neighbour.
 const NOBODY: u32 = u32::MAX;
@@ -46,7 +47,7 @@ impl Graph {
     /// The map of what is known. Our own neighbours are those that answer now, whatever was told of them; they count before they
     /// list us.
     #[must_use]
-    pub fn new(database: &Database, own: RouterId, neighbours: &[(RouterId, Cost)]) -> Graph {
+    pub fn new(database: &Database, own: RouterId, neighbours: &[(RouterId, Cost)], zoo: Zoo) -> Graph {
         let mut routers: Vec<RouterId> = database.routers().collect();
         if let Err(at) = routers.binary_search(&own) {
             routers.insert(at, own);
@@ -71,7 +72,7 @@ impl Graph {
             neighbours.iter().filter_map(|&(router, cost)| Some((own, Edge { to: place(router)?, cost })));
         let mut kept: Vec<(u32, Edge)> = listed
             .iter()
-            .filter(|(from, edge)| *from != own && both(*from, edge.to))
+            .filter(|(from, edge)| *from != own && (both(*from, edge.to) || zoo.has(Bug::OneEndIsEnough)))
             .copied()
             .chain(near)
             .collect();
@@ -153,6 +154,12 @@ impl Graph {
     pub fn first_hop(&self, tree: &Tree, to: RouterId) -> Option<RouterId> {
         let first = *tree.first_hop.get(self.place(to)?)?;
         (first != NOBODY).then(|| self.router(first))
+    }
+
+    /// Every router that the tree reaches but our own, with the first hop there.
+    pub fn first_hops<'a>(&'a self, tree: &'a Tree) -> impl Iterator<Item = (RouterId, RouterId)> + 'a {
+        let all = self.routers.iter().copied().zip(tree.first_hop.iter().copied());
+        all.filter(|&(_, first)| first != NOBODY).map(|(router, first)| (router, self.router(first)))
     }
 
     /// How far a router is, in eighths of a microsecond.

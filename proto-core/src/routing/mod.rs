@@ -34,7 +34,7 @@ mod vicinity;
 mod wire;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
@@ -50,6 +50,7 @@ use crate::machine::{Cx, Machine};
 use crate::node::input::Class;
 use crate::time::{Duration, Instant};
 use crate::wake::{Reason, Wake};
+use crate::zoo::{Bug, Zoo};
 use custody::Custody;
 use database::{Database, Known};
 use graph::{Graph, Tree};
@@ -97,6 +98,13 @@ pub enum Input<'a> {
         peer: PeerSlot,
         /// The message.
         payload: Bytes,
+        /// Who is trusted now.
+        checker: Checker<'a>,
+    },
+    /// What this node has shown may be void now.
+    Distrusted {
+        /// Who.
+        node: NodeId,
         /// Who is trusted now.
         checker: Checker<'a>,
     },
@@ -185,6 +193,9 @@ pub struct Routing {
     /// The map as it was when it was last looked at; `None` when it has changed since.
     map: Option<(Graph, Tree)>,
     vicinity: Vicinity,
+    /// How often the map has changed since the start.
+    map_changes: u64,
+    zoo: Zoo,
     next_tag: u64,
     next_id: u32,
     checks: u64,
@@ -201,9 +212,12 @@ impl Machine for Routing {
         match input {
             Input::NeighbourUp { peer, router } => self.neighbour_up(cx, peer, router),
             Input::NeighbourDown { peer } => self.neighbour_down(cx, peer),
+            Input::NeighbourUnusable { .. } if cx.zoo.has(Bug::DeadNextHop) => {}
             Input::NeighbourUnusable { peer } => self.neighbour_usable(cx, peer, false),
             Input::Measured { peer, quality } => self.measured(cx, peer, quality),
             Input::Message { peer, payload, checker } => self.message(cx, peer, &payload, &checker),
+            Input::Distrusted { .. } if cx.zoo.has(Bug::RevokedStays) => {}
+            Input::Distrusted { node, checker } => self.distrusted(cx, node, &checker),
             Input::Settled { peer, tag, arrived } => self.settled(cx, peer, tag, arrived),
             Input::Send { to, class, payload } => self.send(cx, to, class, payload),
         }
@@ -258,6 +272,8 @@ impl Routing {
             carried: BTreeMap::new(),
             map: None,
             vicinity: Vicinity::default(),
+            map_changes: 0,
+            zoo: cx.zoo,
             next_tag: 0,
             next_id: cx.rng.next_u32(),
             checks: 0,
@@ -296,6 +312,35 @@ impl Routing {
     pub fn next_hop(&mut self, now: Instant, to: RouterId) -> Option<RouterId> {
         self.look_at_map(now);
         self.map.as_ref().and_then(|(graph, tree)| graph.first_hop(tree, to))
+    }
+
+    /// How often the map has changed since the start: as long as this stays, so does [`Routing::next_hops`].
+    #[must_use]
+    pub fn map_changes(&self) -> u64 {
+        self.map_changes
+    }
+
+    /// Gives every neighbour this message, whatever it says: see `Node::tell_neighbours`.
+    pub fn tell_neighbours(&mut self, message: &Bytes) {
+        for peer in self.neighbours.keys().copied().collect::<Vec<PeerSlot>>() {
+            let tag = self.tag();
+            self.actions.push_back(Action::Send { peer, tag, class: Class::High, payload: message.clone() });
+        }
+    }
+
+    /// All records on the map, as they were signed, in order of routers and parts.
+    pub fn all_records(&self) -> impl Iterator<Item = &[u8]> + '_ {
+        let first = record::RecordKey { router: RouterId([0; 8]), part: record::Part::PAPERS };
+        self.database.from(first).filter_map(|(key, _)| self.database.record(key))
+    }
+
+    /// Every router to which there is a way, with the first hop there, in ascending order. For simulators and operators: a
+    /// map that has changed is looked at anew, and not kept.
+    #[must_use]
+    pub fn next_hops(&self) -> Vec<(RouterId, RouterId)> {
+        let new = self.map.is_none().then(|| self.reckon());
+        let Some((graph, tree)) = self.map.as_ref().or(new.as_ref()) else { return Vec::new() };
+        graph.first_hops(tree).collect()
     }
 
     /// What packets did since [`Routing::forget_moved`].
@@ -352,10 +397,11 @@ impl Routing {
         if core::mem::replace(&mut neighbour.usable, usable) == usable {
             return;
         }
-        self.map = None;
-        self.vicinity.changed(cx.now);
         if usable {
             neighbour.forget_measurements();
+        }
+        self.map_changed(cx.now);
+        if usable {
             self.own.gained(cx.now);
             self.flood_soon(cx, peer);
         } else {
@@ -371,7 +417,7 @@ impl Routing {
         let cost = neighbour.cost();
         if cost != before {
             self.own.cost_changed(cx.now, neighbour.router, cost);
-            if self.own.said_cost(neighbour.router).is_none() {
+            if self.own.said_cost(neighbour.router).is_none() || cx.zoo.has(Bug::CostUnsaid) {
                 self.map_changed(cx.now);
             }
         }
@@ -407,13 +453,7 @@ impl Routing {
         if self.map.is_some() {
             return;
         }
-        // By the costs that others know: two routers that reckon with two maps could send a packet to and fro.
-        let mut neighbours = self.reachable_neighbours();
-        for (router, cost) in &mut neighbours {
-            *cost = self.own.said_cost(*router).unwrap_or(*cost);
-        }
-        let graph = Graph::new(&self.database, self.own.router, &neighbours);
-        let tree = graph.tree(&[], &[]);
+        let (graph, tree) = self.reckon();
         for (router, reached) in graph.reached(&tree) {
             self.database.note_distance(now, router, reached.map(|(distance, _)| distance));
         }
@@ -428,6 +468,19 @@ impl Routing {
         }
     }
 
+    /// The map as it is now, and the shortest ways over it.
+    fn reckon(&self) -> (Graph, Tree) {
+        // By the costs that others know: two routers that reckon with two maps could send a packet to and fro.
+        let mut neighbours = self.reachable_neighbours();
+        for (router, cost) in &mut neighbours {
+            let said = self.own.said_cost(*router).filter(|_| !self.zoo.has(Bug::CostUnsaid));
+            *cost = said.unwrap_or(*cost);
+        }
+        let graph = Graph::new(&self.database, self.own.router, &neighbours, self.zoo);
+        let tree = graph.tree(&[], &[]);
+        (graph, tree)
+    }
+
     fn tag(&mut self) -> u64 {
         self.next_tag += 1;
         self.next_tag
@@ -436,6 +489,9 @@ impl Routing {
     /// Says who we are and who our neighbours, as far as that has changed.
     fn say(&mut self, cx: &mut Cx<'_>) {
         for page in self.own.say(cx.now, &self.reachable_neighbours()) {
+            if cx.zoo.has(Bug::PagesLost) && Some(page.key.part) > record::Part::page(0) {
+                continue;
+            }
             self.take_own(cx, &page);
         }
     }

@@ -27,6 +27,8 @@ const LARGEST_MESSAGE: usize = MAX_RECORD_BYTES + 8;
 const _: () = assert!(LARGEST_MESSAGE <= Limits::LEAST_ROUTING_MESSAGE as usize);
 /// Keys that may be asked for at once.
 const MOST_WANTED: usize = 256;
+/// So long a neighbour is not asked for the same record again.
+const ASKED: Duration = Duration::from_secs(10);
 /// Measurements from which the price of a link is made (guess): three of 30 s, and a link that has become slow for good costs
 /// more after a minute and a half.
 const MEASURED_LATELY: usize = 3;
@@ -43,6 +45,8 @@ pub(super) struct Neighbour {
     pub(super) usable: bool,
     /// How the link was the last times that it was measured, the latest last.
     lately: Vec<Quality>,
+    /// The last of these was measured on a way that is gone: the next takes its place.
+    guessed: bool,
     /// When to measure next, and how long after that.
     pub(super) measure: (Instant, Duration),
     /// When to tell it what it is owed; `None` when nothing is.
@@ -51,6 +55,8 @@ pub(super) struct Neighbour {
     pub(super) flooded_at: Option<Instant>,
     owed: BTreeSet<RecordKey>,
     wanted: BTreeSet<RecordKey>,
+    /// What it was asked for, and when.
+    asked: BTreeMap<RecordKey, Instant>,
     /// From which key on it has not been told what we have.
     summary_from: Option<RecordKey>,
     under_way: BTreeMap<u64, Vec<RecordKey>>,
@@ -64,11 +70,13 @@ impl Neighbour {
             router,
             usable: true,
             lately: Vec::new(),
+            guessed: false,
             measure: (now, Duration::from_secs(1)),
             flood_at: None,
             flooded_at: None,
             owed: BTreeSet::new(),
             wanted: BTreeSet::new(),
+            asked: BTreeMap::new(),
             summary_from: Some(FIRST),
             under_way: BTreeMap::new(),
         }
@@ -82,17 +90,21 @@ impl Neighbour {
 
     /// The link to it was measured.
     pub(super) fn measured(&mut self, quality: Quality) {
+        if core::mem::take(&mut self.guessed) {
+            self.lately.clear();
+        }
         if self.lately.len() >= MEASURED_LATELY {
             self.lately.remove(0);
         }
         self.lately.push(quality);
     }
 
-    /// It is reached by a way that was not measured yet.
+    /// It is reached by a way that was not measured yet. Until it is, the last that is known of the one before is a guess.
     pub(super) fn forget_measurements(&mut self) {
         if let Some(last) = self.lately.pop() {
             self.lately.clear();
             self.lately.push(last);
+            self.guessed = true;
         }
     }
 
@@ -116,6 +128,19 @@ impl Neighbour {
     pub(super) fn want(&mut self, key: RecordKey) {
         if self.wanted.len() < MOST_WANTED {
             self.wanted.insert(key);
+        }
+    }
+
+    /// We need this record of it, which it did not show with another. It is not asked twice within a short time: whoever shows us a
+    /// page of a router that we do not trust shows it with every answer, and each answer would be a reason to ask again.
+    pub(super) fn want_once(&mut self, now: Instant, key: RecordKey) {
+        if self.asked.len() >= MOST_WANTED {
+            self.asked.retain(|_, at| *at + ASKED > now);
+        }
+        let was_asked = self.asked.get(&key).is_some_and(|&at| at + ASKED > now);
+        if !was_asked && self.asked.len() < MOST_WANTED {
+            self.asked.insert(key, now);
+            self.want(key);
         }
     }
 

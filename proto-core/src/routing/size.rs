@@ -1,7 +1,7 @@
 //! What routing takes of memory: now, and at most.
 
 use super::neighbour::Neighbour;
-use super::{Routing, database, record, vicinity};
+use super::{Moved, Routing, database, record, vicinity};
 use crate::limits::Limits;
 
 impl Routing {
@@ -31,6 +31,8 @@ impl Routing {
             u64::from(limits.custody_bytes).saturating_mul(2),
             vicinity::MOST_MISSED as u64 * MISSED,
             (limits.trails() as u64).saturating_mul(TRAIL),
+            // A vector grows to twice what is in it.
+            (limits.moves() as u64).saturating_mul(2 * size_of::<Moved>() as u64),
             u64::from(limits.peers)
                 .saturating_mul(names.saturating_mul(NAME) + size_of::<Neighbour>() as u64 + 1_024),
         ];

@@ -122,6 +122,7 @@ impl Routing {
     /// The map is not what it was.
     pub(super) fn map_changed(&mut self, now: Instant) {
         self.map = None;
+        self.map_changes += 1;
         self.vicinity.changed(now);
     }
 

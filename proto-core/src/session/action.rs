@@ -86,6 +86,11 @@ pub enum Action {
         /// Which device.
         device: DeviceId,
     },
+    /// What this node has shown may be void now: a revocation, an exclusion or a rotation was taken over.
+    Distrusted {
+        /// Who.
+        node: NodeId,
+    },
     /// Keep this for the next start. Nothing waits for it.
     Store(Record),
 }

@@ -55,6 +55,7 @@ impl Sessions {
         match installed.taken {
             Taken::Rotated(node) | Taken::Revoked(node) | Taken::Excluded(node) => {
                 self.recheck(cx, Some(node));
+                self.push(Action::Distrusted { node });
             }
             Taken::Known | Taken::Membership | Taken::NetworkKey(_) => {}
         }

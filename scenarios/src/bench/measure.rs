@@ -68,12 +68,22 @@ pub(crate) fn side_by_side(mut value: impl FnMut() -> u64, reference: impl FnMut
 pub(crate) fn prepared<T>(
     mut prepare: impl FnMut() -> T,
     mut value: impl FnMut(T) -> u64,
-    mut reference: impl FnMut() -> u64,
+    reference: impl FnMut() -> u64,
 ) -> Measured {
-    let mut round = || {
-        // `rate` wants something that can be called again; each thing prepared is used once.
-        let mut ready = Some(prepare());
-        rate(&mut || ready.take().map_or(0, &mut value))
+    let round = || {
+        let ready = prepare();
+        let start = Start::now();
+        let units = value(ready);
+        (units, start.seconds())
+    };
+    timed(round, reference)
+}
+
+/// As [`side_by_side`], where the one side measures itself: units, and seconds for them.
+pub(crate) fn timed(mut value: impl FnMut() -> (u64, f64), mut reference: impl FnMut() -> u64) -> Measured {
+    let mut round = || match value() {
+        (units, seconds) if seconds > 0.0 => units as f64 / seconds,
+        _ => 0.0,
     };
     round();
     rate(&mut reference);

@@ -10,6 +10,7 @@ mod measure;
 mod outbox;
 mod packets;
 mod pair;
+mod relay;
 mod world;
 
 use serde::Serialize;
@@ -60,7 +61,7 @@ pub(crate) struct Bench {
 }
 
 /// Groups of figures, in the order of the table.
-const GROUPS: [&[Bench]; 3] = [&packets::BENCHES, &outbox::BENCHES, &world::BENCHES];
+const GROUPS: [&[Bench]; 4] = [&packets::BENCHES, &relay::BENCHES, &outbox::BENCHES, &world::BENCHES];
 
 /// The names of all figures.
 pub fn names() -> impl Iterator<Item = &'static str> {

@@ -16,7 +16,7 @@ use crate::params::{Key, Params};
 use crate::scenario::{Case, Findings, Scenario};
 use crate::topology::shapes;
 
-const SHAPE: Key = Key { name: "shape", default: "grid4", help: "line, grid4, grid8, rtree or rgg" };
+const SHAPE: Key = Key { name: "shape", default: "grid4", help: "line, star, grid4, grid8, rtree or rgg" };
 
 /// Nodes, unless somebody says otherwise.
 const NODES: u32 = 50;

@@ -13,12 +13,11 @@
 
 use std::collections::BTreeSet;
 
-use proto_core::limits::Limits;
 use simulator::Verdict;
 use simulator::plan::units::{LONGEST_SPAN_US, show_span};
-use simulator::plan::{FlowPlan, LinkKind, LinkPlan, NodePlan, Plan, Profile};
+use simulator::plan::{FlowPlan, LinkKind, LinkPlan, Plan};
 
-use super::{HOUR, MINUTE, SECOND};
+use super::{HOUR, MINUTE, SECOND, mesh};
 use crate::fail::Usage;
 use crate::params::{Key, Params};
 use crate::scenario::{Case, Findings, Scenario};
@@ -96,7 +95,7 @@ fn plan(params: &Params) -> Result<Plan, Usage> {
     let mut plan = Plan::new(SCENARIO.name, params.seed, duration_us);
     plan.expect.stop_early = true;
     for ((node, name), degree) in (0..).zip(&topology.nodes).zip(topology.degrees()) {
-        let device = device(degree);
+        let device = mesh::device(degree, degree);
         let as_usual = device.limits.is_empty();
         plan.nodes.push(device);
         if !as_usual && plan.limits(node).validate().is_err() {
@@ -146,19 +145,6 @@ fn patience_us(edge: &TopologyLink) -> u64 {
     let rounds = if worse_ppm > 1_000_000 / 300 { 1 } else { calls / u128::from(CALLS_OF_A_ROUND) + 1 };
     let needed_us = u128::from(HOUR) + 20 * (rounds * heard_us + calls * u128::from(CALL_US));
     u64::try_from(needed_us).map_or(LONGEST_SPAN_US, |us| us.min(LONGEST_SPAN_US))
-}
-
-/// A device with room for this many neighbours.
-fn device(degree: u32) -> NodePlan {
-    let mut node = NodePlan { profile: Profile::Small, ..NodePlan::default() };
-    let needed = u64::from(degree);
-    if needed > u64::from(Limits::SMALL.links) {
-        node.limits.insert("links".to_owned(), needed);
-    }
-    if needed > u64::from(Limits::SMALL.peers) {
-        node.profile = Profile::Server;
-    }
-    node
 }
 
 fn judge(case: &Case<'_>, findings: &mut Findings) {

@@ -22,7 +22,7 @@ use crate::topology::shapes;
 const SHAPE: Key = Key {
     name: "shape",
     default: "rgg",
-    help: "line, grid4, grid8, rtree or rgg, where no --topology is given",
+    help: "line, star, grid4, grid8, rtree or rgg, where no --topology is given",
 };
 const SHARE: Key =
     Key { name: "share", default: "5%", help: "the share of links that are cut, 0 to 50 per cent" };
@@ -114,5 +114,5 @@ fn judge(case: &Case<'_>, findings: &mut Findings) {
             format!("{name}: {share} ppm of the pings; {promised} ppm were promised")
         });
     }
-    findings.count("packets_that_came_back", outcome.routes.returned);
+    mesh::note_loops(findings, outcome);
 }

@@ -86,16 +86,21 @@ pub(super) fn add_network(plan: &mut Plan, topology: &Topology, measured: bool, 
     }
 }
 
-/// A device with room for this many neighbours and routers.
+/// A device with room for this many neighbours and routers, and for visits to as many others.
 pub(super) fn router(degree: u32, routers: u64) -> NodePlan {
-    let mut node = NodePlan { profile: Profile::Small, ..NodePlan::default() };
+    let mut node = device(degree, 2 * degree);
     node.limits.insert("routers".to_owned(), routers.max(1));
     node.limits.insert("routing_bytes".to_owned(), 2_048 * routers);
-    let needed = u64::from(degree);
-    if needed > u64::from(Limits::SMALL.links) {
-        node.limits.insert("links".to_owned(), needed);
+    node
+}
+
+/// The smallest device with room for this many links and peers.
+pub(super) fn device(links: u32, peers: u32) -> NodePlan {
+    let mut node = NodePlan { profile: Profile::Small, ..NodePlan::default() };
+    if links > u32::from(Limits::SMALL.links) {
+        node.limits.insert("links".to_owned(), u64::from(links));
     }
-    if needed > u64::from(Limits::SMALL.peers) / 2 {
+    if peers > u32::from(Limits::SMALL.peers) {
         node.profile = Profile::Server;
     }
     node
@@ -224,7 +229,13 @@ pub(super) fn note_ways(findings: &mut Findings, plan: &Plan, outcome: &Outcome)
     findings.share("rtt_avg_ms", sum_us * 1_000 / u64::max(count, 1));
     let ways = &outcome.routes;
     findings.share("mean_stretch", ways.hops * 1_000_000 / ways.shortest_hops.max(1));
-    findings.count("packets_that_came_back", ways.returned);
+    note_loops(findings, outcome);
+}
+
+/// Notes how often packets came back, and how long next hops formed a circle.
+pub(super) fn note_loops(findings: &mut Findings, outcome: &Outcome) {
+    findings.count("packets_that_came_back", outcome.routes.returned);
+    findings.share("longest_circle_ms", outcome.routes.longest_circle_us * 1_000);
 }
 
 /// Notes what a node sent on the average in the second half of the storm, with the lower headers that the published figures

@@ -94,7 +94,7 @@ fn judge(case: &Case<'_>, findings: &mut Findings) {
     }
     findings.share("longest_within_ms", within_us * 1_000);
     findings.share("last_after_healing_s", across_us);
-    findings.count("packets_that_came_back", outcome.routes.returned);
+    mesh::note_loops(findings, outcome);
     findings.demand(early == 0, Verdict::Resource, || format!("{early} messages crossed a partition"));
     findings.demand(within_us <= WITHIN_US, Verdict::Liveness, || {
         format!("a message within a part took {within_us} us; {WITHIN_US} us were promised")

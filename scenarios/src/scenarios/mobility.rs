@@ -111,5 +111,5 @@ fn judge(case: &Case<'_>, findings: &mut Findings) {
         format!("{mean_ppm} ppm of the pings were answered, {worst_ppm} ppm in the worst round; {MEAN_PPM} and {WORST_PPM} were promised")
     });
     mesh::note_sent(findings, plan, outcome);
-    findings.count("packets_that_came_back", outcome.routes.returned);
+    mesh::note_loops(findings, outcome);
 }

@@ -9,6 +9,7 @@ pub mod flood_and_forgery;
 pub mod freifunk;
 pub mod freifunk_neighbours;
 pub mod incompatible_versions;
+pub mod liars_on_the_mesh;
 pub mod links_cut;
 mod mesh;
 pub mod mesh_splits_in_three;
@@ -30,7 +31,7 @@ use crate::fail::{Usage, nearest};
 use crate::scenario::{Findings, Scenario};
 
 /// All of them.
-pub const ALL: [&Scenario; 19] = [
+pub const ALL: [&Scenario; 20] = [
     &two_nodes_ninety_percent_loss::SCENARIO,
     &bulk_over_bad_links::SCENARIO,
     &soak_72h::SCENARIO,
@@ -49,6 +50,7 @@ pub const ALL: [&Scenario; 19] = [
     &ninety_percent_loss_mesh::SCENARIO,
     &mesh_splits_in_three::SCENARIO,
     &scale::SCENARIO,
+    &liars_on_the_mesh::SCENARIO,
     &incompatible_versions::SCENARIO,
 ];
 

@@ -105,7 +105,7 @@ fn judge(case: &Case<'_>, findings: &mut Findings) {
     let taken_ppm = extra * 1_000_000 / outcome.delivered.max(1);
     findings.share("transmissions_a_delivery", taken_ppm);
     findings.share("least_transmissions_a_delivery", least.transmissions_ppm);
-    findings.count("packets_that_came_back", outcome.routes.returned);
+    mesh::note_loops(findings, outcome);
     let is_enough = outcome.delivered >= ENOUGH;
     findings.demand(!is_enough || taken_ppm <= 3 * least.transmissions_ppm, Verdict::Resource, || {
         format!("{} transmissions a delivery; three times the least is promised", taken_ppm / 1_000_000)

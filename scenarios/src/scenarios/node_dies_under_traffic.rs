@@ -1,7 +1,8 @@
 //! The one on the hill, over whom everybody talked, falls silent in the middle of a word.
 //!
 //! Ten conversations go over the best relay of the network, a hundred messages a second each way; then it loses its power. Nobody
-//! is told. It matters because the best relay is the one that is used most, and what is used most wears out first.
+//! is told. It matters because the best relay is the one that is used most, and what is used most wears out first. With
+//! `end=revoked` it does not stop: it was stolen, its owner revokes it, and nobody may send anything by it any more.
 //!
 //! Promised: traffic flows again within a second on links of 5 ms, and nothing that was sent is lost or comes twice.
 
@@ -18,6 +19,12 @@ const SHAPE: Key = Key {
     name: "shape",
     default: "rgg",
     help: "grid4, grid8 or rgg: one that hangs together without any of its nodes",
+};
+
+const END: Key = Key {
+    name: "end",
+    default: "power",
+    help: "power: the relay stops without a word; revoked: its papers are revoked and all are told, itself excepted",
 };
 
 /// Nodes, unless somebody says otherwise.
@@ -39,7 +46,7 @@ const PROMISED_US: u64 = SECOND;
 pub const SCENARIO: Scenario = Scenario {
     name: "node-dies-under-traffic",
     shows: "the relay that most talk over stops without a word: how long until traffic flows again",
-    keys: &[SHAPE],
+    keys: &[SHAPE, END],
     takes_nodes: true,
     takes_duration: false,
     takes_topology: false,
@@ -73,7 +80,10 @@ fn plan(params: &Params) -> Result<Plan, Usage> {
     }
     // Nothing is expected of it afterwards.
     plan.expect.core = (0..nodes).filter(|&node| node != relay).collect();
-    let what = What::Crash { node: relay, down_us: HOUR };
+    let what = match params.one_of(&END, &["power", "revoked"])? {
+        "revoked" => What::Revoke { node: relay },
+        _ => What::Crash { node: relay, down_us: HOUR },
+    };
     plan.faults.push(Fault { id: 1, start_us: DEATH_US, end_us: plan.duration_us, what });
     Ok(plan)
 }
@@ -90,5 +100,5 @@ fn judge(case: &Case<'_>, findings: &mut Findings) {
     findings.demand(gap_us <= PROMISED_US, Verdict::Liveness, || {
         format!("traffic stood still for {gap_us} us; at most {PROMISED_US} us were promised")
     });
-    findings.count("packets_that_came_back", outcome.routes.returned);
+    mesh::note_loops(findings, outcome);
 }

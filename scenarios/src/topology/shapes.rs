@@ -66,6 +66,12 @@ pub fn line(nodes: u32) -> Topology {
     network(nodes, (1..nodes).map(|node| (node - 1, node)))
 }
 
+/// One in the middle, node 0, whom all others hear, and nobody else: it has as many neighbours as there are others.
+#[must_use]
+pub fn star(nodes: u32) -> Topology {
+    network(nodes, (1..nodes).map(|node| (0, node)))
+}
+
 /// Streets that cross at right angles: `nodes` corners, row by row, so many to a row. Each hears its next ones along
 /// both streets.
 #[must_use]
@@ -174,7 +180,7 @@ fn near(places: &[Place], range_mm: u64) -> Vec<(u64, u32, u32)> {
 }
 
 /// The shapes that [`named`] knows.
-pub const NAMES: [&str; 5] = ["line", "grid4", "grid8", "rtree", "rgg"];
+pub const NAMES: [&str; 6] = ["line", "star", "grid4", "grid8", "rtree", "rgg"];
 
 /// Links of a node on average in the `rgg` of [`named`]: twice the logarithm of a thousand, at which such a graph is nearly
 /// always in one piece (Gupta and Kumar, Critical power for asymptotic connectivity, 1998).
@@ -189,6 +195,7 @@ pub fn named(name: &str, nodes: u32, seed: u64) -> Result<Topology, String> {
     let columns = nodes.isqrt() + u32::from(nodes.isqrt().pow(2) < nodes);
     match name {
         "line" => Ok(line(nodes)),
+        "star" => Ok(star(nodes)),
         "grid4" => Ok(grid4(nodes, columns)),
         "grid8" => Ok(grid8(nodes, columns)),
         "rtree" => Ok(rtree(nodes, seed)),

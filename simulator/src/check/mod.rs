@@ -1,13 +1,14 @@
 //! The watchmen. They see what a node is given and what it does, never its private fields.
 //!
 //! Each checker says which sights it wants, and says nothing until something happened that must not.
-//! Whether messages arrive once and in order is checked by [`link`], which the applications keep, and which ways packets take
-//! over the mesh by [`routes`].
+//! Whether messages arrive once and in order is checked by [`link`], which the applications keep, which ways packets take
+//! over the mesh by [`routes`], and which they would take by [`next_hops`].
 
 mod airtime;
 mod amplification;
 mod gate;
 pub mod link;
+pub mod next_hops;
 mod resources;
 pub mod routes;
 mod session;

@@ -108,6 +108,19 @@ fn flip(bytes: &mut [u8], lot: Lot, n: u64, bits: u32) {
 }
 
 impl Active {
+    /// Whether packets come through it, but for so many of a million.
+    pub(super) fn lets_by(&self, there: bool, most_loss_ppm: u32) -> bool {
+        match self.what {
+            What::Loss { there_ppm, back_ppm, .. } => {
+                (if there { there_ppm } else { back_ppm }) <= most_loss_ppm
+            }
+            What::Cut { there: cut_there, back: cut_back, .. } => !(if there { cut_there } else { cut_back }),
+            What::Flap { .. } => !self.down_now,
+            What::Down { .. } => false,
+            _ => true,
+        }
+    }
+
     /// Decides about packet `n` of the way `at`. Each fault draws by its own number, so none of its
     /// decisions depends on which other faults there are.
     fn strike(&mut self, trip: &Trip, at: usize, there: bool, n: u64, len: usize, fate: &mut Fate) {
@@ -148,9 +161,7 @@ impl Active {
                 let kept = || lot.below(2 * n + 1, len as u64) as usize;
                 fate.keep_bytes = lot.hits(2 * n, *share_ppm).then(kept).or(fate.keep_bytes);
             }
-            What::Cut { there: cut_there, back, .. } => {
-                fate.blocked |= if there { *cut_there } else { *back }
-            }
+            What::Cut { there: way, back, .. } => fate.blocked |= if there { *way } else { *back },
             What::Flap { .. } => fate.blocked |= self.down_now,
             What::Replay { share_ppm, within_us, .. } => {
                 let lot = lot(Purpose::Replay);
@@ -177,7 +188,9 @@ impl Active {
             | What::Drift { .. }
             | What::Jump { .. }
             | What::WallStep { .. }
-            | What::Leap { .. } => {}
+            | What::Leap { .. }
+            | What::Revoke { .. }
+            | What::Lie { .. } => {}
         }
     }
 }

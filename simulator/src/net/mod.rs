@@ -291,6 +291,24 @@ impl Net {
         (link.down == 0).then_some((link.spec, link.told_mtu()))
     }
 
+    /// Whether a wire carries packets from one host to another and back now, and loses at most so many of a million each way.
+    #[must_use]
+    pub fn carries(&self, number: u32, a: u32, b: u32, most_loss_ppm: u32) -> bool {
+        let Some(link) = self.links.get(number as usize) else { return false };
+        let place = |host: u32| link.hosts.iter().position(|&member| member == host);
+        let (Some(from), Some(to)) = (place(a), place(b)) else { return false };
+        let passes = |from: usize, to: usize| {
+            let there = from == 0 || link.spec.shared;
+            let own_ppm = link.ways[from * link.width + to].loss_ppm;
+            own_ppm <= most_loss_ppm && link.faults.iter().all(|fault| fault.lets_by(there, most_loss_ppm))
+        };
+        link.air.is_none()
+            && link.down == 0
+            && !apart(&self.partitions, &self.node_of, a, b)
+            && passes(from, to)
+            && passes(to, from)
+    }
+
     /// The link's properties.
     #[must_use]
     pub fn spec(&self, number: u32) -> LinkSpec {

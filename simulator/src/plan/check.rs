@@ -285,6 +285,9 @@ impl Plan {
             What::Slow { turn_us, .. } => {
                 (*turn_us > 60_000_000).then(|| "`turn` must be at most 1min".to_owned())
             }
+            What::Lie { every_us, .. } => {
+                (*every_us < 1_000).then(|| "`every` must be at least 1ms".to_owned())
+            }
             What::Delay { .. }
             | What::Cut { .. }
             | What::Down { .. }
@@ -298,7 +301,8 @@ impl Plan {
             | What::Rot { .. }
             | What::Jump { .. }
             | What::WallStep { .. }
-            | What::Leap { .. } => None,
+            | What::Leap { .. }
+            | What::Revoke { .. } => None,
         }
     }
 

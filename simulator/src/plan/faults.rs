@@ -241,6 +241,16 @@ pub enum What {
     },
     /// A leap second: the calendar clock repeats one second.
     Leap { node: u32 },
+    /// The node's root key revokes its device, for good. Whoever runs, or starts later, is told at once, but for itself.
+    Revoke { node: u32 },
+    /// A router lies to its neighbours, every `every`: of the map, in messages that its links carry as they carry true ones. It
+    /// passes on for others as before.
+    Lie {
+        node: u32,
+        lie: Lie,
+        #[serde(rename = "every", with = "units::span")]
+        every_us: u64,
+    },
 }
 
 const fn two_minutes() -> u64 {
@@ -278,6 +288,23 @@ pub enum Flood {
     Calls,
     /// All of these but the last in turn.
     Mixed,
+}
+
+/// What a lying router says.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Lie {
+    /// In the names of all others, that they have no neighbours; signed by itself.
+    Forge,
+    /// That it is a neighbour of all others and costs nothing.
+    Links,
+    /// What was on the map when it began to lie.
+    Replay,
+}
+
+impl Lie {
+    /// Every kind.
+    pub const ALL: [Lie; 3] = [Lie::Forge, Lie::Links, Lie::Replay];
 }
 
 const fn junk_size() -> (u32, u32) {
@@ -320,6 +347,8 @@ impl What {
             What::Jump { .. } => "jump",
             What::WallStep { .. } => "wall-step",
             What::Leap { .. } => "leap",
+            What::Revoke { .. } => "revoke",
+            What::Lie { .. } => "lie",
         }
     }
 
@@ -357,7 +386,9 @@ impl What {
             | What::Drift { .. }
             | What::Jump { .. }
             | What::WallStep { .. }
-            | What::Leap { .. } => None,
+            | What::Leap { .. }
+            | What::Revoke { .. }
+            | What::Lie { .. } => None,
         }
     }
 
@@ -381,7 +412,9 @@ impl What {
             | What::Drift { node, .. }
             | What::Jump { node, .. }
             | What::WallStep { node, .. }
-            | What::Leap { node } => Some(*node),
+            | What::Leap { node }
+            | What::Revoke { node }
+            | What::Lie { node, .. } => Some(*node),
             What::Loss { .. }
             | What::Burst { .. }
             | What::Delay { .. }

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 pub use check::Place;
 pub use churn::{Lasting, Spread};
-pub use faults::{Dependence, Fault, Flood, What};
+pub use faults::{Dependence, Fault, Flood, Lie, What};
 pub use kinds::{LinkKind, LinkSpec, lora_airtime_us};
 pub use radio::RadioPlan;
 pub use text::PlanError;

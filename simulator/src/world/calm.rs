@@ -9,7 +9,7 @@ use super::reach::Mesh;
 use super::{Event, LOOK_US, World};
 use crate::check::Violation;
 use crate::histogram::Histogram;
-use crate::outcome::{Outcome, Verdict, share_ppm};
+use crate::outcome::{Outcome, RouteReport, Verdict, share_ppm};
 use crate::plan::{FlowPlan, Kind, PeerPlan};
 use crate::subject::Subject;
 
@@ -118,8 +118,8 @@ impl<S: Subject> World<S> {
     /// Whether one of two nodes may have nothing to say any more.
     fn is_silenced(&self, a: u32, b: u32) -> bool {
         let frozen = |node: u32| self.hosts[node as usize].frozen;
-        let rotten = |node: u32| self.ledger.rotten.contains(&node);
-        frozen(a) || frozen(b) || rotten(a) || rotten(b)
+        let void = |node: u32| self.ledger.rotten.contains(&node) || self.revoked.contains(&node);
+        frozen(a) || frozen(b) || void(a) || void(b)
     }
 
     /// Takes the flows of which nothing can be expected out of the account.
@@ -293,7 +293,10 @@ pub(super) fn outcome<S: Subject>(world: &mut World<S>) -> Outcome {
         node_reports: world.hosts.iter().map(|host| host.report.clone()).collect(),
         link_reports: world.net.reports(),
         flow_reports,
-        routes: *world.routes.report(),
+        routes: RouteReport {
+            longest_circle_us: world.watch.next_hops.longest_circle_us(),
+            ..*world.routes.report()
+        },
         session_up_us: world.session_up_us.clone(),
         notes: world.notes.clone(),
     }

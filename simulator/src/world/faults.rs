@@ -1,7 +1,7 @@
 //! What goes wrong, when its time has come.
 
 use proto_core::ids::Addr;
-use proto_core::node::Input;
+use proto_core::node::{Command, Input};
 
 use super::host::Host;
 use super::{Event, World};
@@ -9,7 +9,7 @@ use crate::check::Sight;
 use crate::draw::{Lot, Purpose};
 use crate::net::address::address_of;
 use crate::net::{Heard, Outbox};
-use crate::plan::{Flood, What};
+use crate::plan::{Flood, Lie, What};
 use crate::subject::Subject;
 
 impl<S: Subject> World<S> {
@@ -20,6 +20,7 @@ impl<S: Subject> World<S> {
             return;
         }
         self.fault_on[number as usize] = true;
+        self.links_changed();
         match &fault.what {
             What::Loss { .. }
             | What::Burst { .. }
@@ -42,7 +43,7 @@ impl<S: Subject> World<S> {
                 self.net.begin(fault.id, &fault.what);
                 self.again(number, 0);
             }
-            What::Flood { .. } => self.again(number, 0),
+            What::Flood { .. } | What::Lie { .. } => self.again(number, 0),
             What::Crash { node, down_us } => self.power_cut(*node, Some(*down_us)),
             What::CrashUnsynced { node, times, down_us } => {
                 self.hosts[*node as usize].cut_on_store = Some((*times, *down_us));
@@ -74,6 +75,7 @@ impl<S: Subject> World<S> {
             }
             What::WallStep { node, by_us } => self.step_wall(*node, *by_us),
             What::Leap { node } => self.step_wall(*node, -1_000_000),
+            What::Revoke { node } => self.revoke(*node),
         }
     }
 
@@ -82,6 +84,7 @@ impl<S: Subject> World<S> {
         if !std::mem::take(&mut self.fault_on[number as usize]) {
             return;
         }
+        self.links_changed();
         let fault = self.plan.faults[number as usize].clone();
         match &fault.what {
             What::Loss { .. }
@@ -132,7 +135,9 @@ impl<S: Subject> World<S> {
             | What::RebootLoop { .. }
             | What::Rot { .. }
             | What::Jump { .. }
-            | What::Leap { .. } => {}
+            | What::Leap { .. }
+            | What::Revoke { .. }
+            | What::Lie { .. } => {}
         }
     }
 
@@ -168,6 +173,11 @@ impl<S: Subject> World<S> {
                 self.forge(n, (id, link, target), kind, size, sources);
                 let next_us = (u128::from(n + 1) * 1_000_000 / u128::from(per_s.max(1))) as u64;
                 self.agenda.push(start_us.saturating_add(next_us), Event::Again { fault: number, n: n + 1 });
+            }
+            What::Lie { node, lie, every_us } => {
+                self.lie(node, lie, n);
+                self.agenda
+                    .push(self.now_us.saturating_add(every_us), Event::Again { fault: number, n: n + 1 });
             }
             _ => {}
         }
@@ -236,6 +246,43 @@ impl<S: Subject> World<S> {
         self.net.inject(self.now_us, link, target, from, &bytes, &mut out);
     }
 
+    /// A router lies for the `n`th time, where it runs.
+    fn lie(&mut self, node: u32, lie: Lie, n: u64) {
+        let known = &mut self.hosts[node as usize];
+        if known.is_busy(self.now_us) || known.frozen {
+            return;
+        }
+        let now = known.clock.at(self.now_us);
+        let Some(subject) = &mut known.subject else { return };
+        for message in subject.lies(&self.cast, lie, n, &mut known.heard) {
+            subject.tell_neighbours(now, &message);
+        }
+        self.turn(node, Input::Wake);
+    }
+
+    /// A node's device is revoked, and everybody but itself is told. Nothing is expected of it any more.
+    fn revoke(&mut self, node: u32) {
+        self.revoked.insert(node);
+        self.settle_exemptions();
+        for host in 0..self.hosts.len() as u32 {
+            self.tell_revoked(host);
+        }
+        self.watch.next_hops.revoked(node);
+    }
+
+    /// Tells a host whose devices are revoked.
+    pub(super) fn tell_revoked(&mut self, host: u32) {
+        for node in self.revoked.clone() {
+            let known = &self.hosts[host as usize];
+            let told = known.subject.is_some() && !known.frozen && known.node != node;
+            let Some(statement) = S::revocation(&self.cast, node).filter(|_| told) else { continue };
+            let command = Command::Install(statement.into());
+            if let Some(Err(refused)) = self.turn(host, Input::Command(command)) {
+                self.note(host, format!("revocation of node {node} refused: {refused}"));
+            }
+        }
+    }
+
     /// The nodes on the links that a fault is about look at their interfaces.
     fn interfaces_changed(&mut self, what: &What) {
         for link in self.net.touched(what) {
@@ -274,6 +321,8 @@ impl<S: Subject> World<S> {
             self.busy_or_idle();
         }
         self.net.switch_off(self.now_us, host);
+        self.links_changed();
+        self.watch.next_hops.starts(host, None);
         self.sessions.retain(|(owner, _)| *owner != host);
         let complaint = self.registry.show(self.now_us, &Sight::Off { host });
         self.complain(complaint);

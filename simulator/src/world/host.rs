@@ -54,6 +54,8 @@ pub(super) struct Host<S> {
     pub(super) told: Vec<Option<u16>>,
     /// Durable messages that the application is still thinking about.
     pub(super) report: NodeReport,
+    /// What it tells again when it lies.
+    pub(super) heard: Vec<Vec<u8>>,
     /// Bytes sent while no message was outstanding.
     pub(super) idle_bytes: u64,
 }

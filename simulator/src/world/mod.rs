@@ -10,6 +10,7 @@ mod faults;
 mod host;
 #[cfg(test)]
 mod mesh_tests;
+mod next_hops;
 mod radio;
 mod reach;
 #[cfg(test)]
@@ -37,6 +38,7 @@ use crate::subject::Subject;
 use crate::trace::{StepRecord, Trace};
 
 use host::{Host, NEVER};
+use next_hops::Watch;
 use reach::{Mesh, Reach};
 use work::Work;
 
@@ -129,6 +131,7 @@ pub(super) struct World<S: Subject> {
     reach: Reach,
     mesh: Mesh,
     routes: Routes,
+    watch: Watch,
     registry: Registry,
     trace: Trace,
     events: u64,
@@ -136,6 +139,8 @@ pub(super) struct World<S: Subject> {
     fault_on: Vec<bool>,
     /// The host that a clone fault woke.
     clones: BTreeMap<u32, u32>,
+    /// Nodes whose devices are revoked.
+    revoked: BTreeSet<u32>,
     /// Sessions that are up, by host and peer.
     sessions: BTreeSet<(u32, u32)>,
     session_up_us: Vec<Option<u64>>,
@@ -200,7 +205,8 @@ impl<S: Subject> World<S> {
             buf: vec![0; BUFFER],
             work: Work::new(plan),
             ledger: Ledger::new(plan),
-            routes: Routes::new(plan),
+            routes: Routes::default(),
+            watch: Watch::new(plan),
             mesh: Mesh::of(plan, &reach, |_| true),
             reach,
             registry,
@@ -208,6 +214,7 @@ impl<S: Subject> World<S> {
             events: 0,
             fault_on: vec![false; plan.faults.len()],
             clones: BTreeMap::new(),
+            revoked: BTreeSet::new(),
             sessions: BTreeSet::new(),
             session_up_us: vec![None; plan.peers.len()],
             sessions_to_come: plan.peers.len(),
@@ -388,6 +395,7 @@ fn new_host<S>(plan: &Plan, node: u32, interfaces: Vec<u32>) -> Host<S> {
         told: vec![None; interfaces.len()],
         interfaces,
         report: crate::outcome::NodeReport::default(),
+        heard: Vec::new(),
         idle_bytes: 0,
     }
 }

@@ -40,10 +40,7 @@ impl<S: Subject> World<S> {
         let mut done = Digest::default();
         done.word(u64::from(result.is_err()));
         let (outputs, bytes) = self.drain(host, now, &mut subject, &mut done);
-        for moved in subject.moved() {
-            let complaint = self.routes.moved(host, moved);
-            self.complain(complaint);
-        }
+        self.watch_packets(host, &subject);
         if self.options.check_nodes {
             subject.check();
         }
@@ -58,9 +55,10 @@ impl<S: Subject> World<S> {
             let sight = Sight::Turn { host, now_us: now.as_micros(), woken, outputs, bytes, wake };
             let complaint = self.registry.show(self.now_us, &sight);
             self.complain(complaint);
-            let host = &mut self.hosts[at];
-            if host.turn_us > 0 {
-                host.busy_until_us = self.now_us + host.turn_us;
+            self.watch_next_hops(host);
+            let known = &mut self.hosts[at];
+            if known.turn_us > 0 {
+                known.busy_until_us = self.now_us + known.turn_us;
             }
         } else {
             let down_us = self.hosts[at].cut_on_store.map_or(0, |(_, down_us)| down_us);
@@ -386,7 +384,7 @@ impl<S: Subject> World<S> {
         );
         self.leave(host);
         match subject {
-            Ok(subject) => self.hosts[at].subject = Some(Box::new(subject)),
+            Ok(subject) => self.starts(host, subject),
             Err(reason) => {
                 let reason = format!("node {host} does not start: {reason}");
                 return self.complain(Some(Violation::safety("boot", reason)));
@@ -394,6 +392,7 @@ impl<S: Subject> World<S> {
         }
         let wall = self.hosts[at].clock.wall(now_us);
         self.turn(host, Input::WallClock(wall));
+        self.tell_revoked(host);
         self.tell_links(host);
         for peer in 0..self.plan.peers.len() as u32 {
             let planned = &self.plan.peers[peer as usize];
@@ -402,6 +401,12 @@ impl<S: Subject> World<S> {
             }
         }
         self.wake_flows(node);
+    }
+
+    fn starts(&mut self, host: u32, subject: S) {
+        self.links_changed();
+        self.watch.next_hops.starts(host, subject.router());
+        self.hosts[host as usize].subject = Some(Box::new(subject));
     }
 
     /// Tells a node which of its interfaces have changed.

@@ -115,6 +115,7 @@ impl Side {
                 Some(Action::Closed { .. } | Action::Forgotten { .. }) => self.peer = None,
                 Some(
                     Action::Named { .. }
+                    | Action::Distrusted { .. }
                     | Action::Incompatible { .. }
                     | Action::CloneDetected { .. }
                     | Action::Store(_),

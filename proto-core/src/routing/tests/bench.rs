@@ -9,19 +9,22 @@ use crate::crypto::secret::Secret;
 use crate::crypto::sign::Verifier;
 use crate::drops::Drops;
 use crate::identity::{
-    Checker, DeviceSecrets, Genesis, LocalIdentity, Network, Revocations, RootKey, Validity,
+    Checker, DeviceSecrets, Genesis, LocalIdentity, Network, RevocationList, Revocations, RootKey, Validity,
+    install,
 };
-use crate::ids::{PeerSlot, RouterId};
+use crate::ids::{NodeId, PeerSlot, RouterId};
 use crate::limits::Limits;
 use crate::machine::{Cx, Machine};
 use crate::node::input::Class;
 use crate::rng::Rng;
+use crate::routing::database::Known;
 use crate::routing::metric::Quality;
+use crate::routing::record::{Content, Part, RecordKey, SignedRecord};
 use crate::routing::{Action, Input, Routing};
 use crate::time::{Duration, Instant};
 use crate::zoo::Zoo;
 
-pub(super) fn network() -> Network {
+pub(crate) fn network() -> Network {
     let genesis = Genesis {
         name: "routing".into(),
         authorities: Vec::new(),
@@ -33,12 +36,20 @@ pub(super) fn network() -> Network {
     Network::open(genesis.encode().unwrap()).unwrap()
 }
 
-pub(super) fn identity(number: u16) -> LocalIdentity {
-    let secret = |purpose: u8| {
-        let mut bytes = [purpose; 32];
-        bytes[..2].copy_from_slice(&number.to_le_bytes());
-        Secret::new(bytes)
-    };
+fn secret(number: u16, purpose: u8) -> Secret {
+    let mut bytes = [purpose; 32];
+    bytes[..2].copy_from_slice(&number.to_le_bytes());
+    Secret::new(bytes)
+}
+
+/// The word of a router's owner that its devices with serials below this are void; they have 1.
+pub(super) fn revocation(number: u16, below_serial: u64) -> Bytes {
+    let list = RevocationList { sequence: 1, below_serial, devices: Vec::new(), retired: false };
+    RootKey::new(&secret(number, 1)).revoke(&list)
+}
+
+pub(crate) fn identity(number: u16) -> LocalIdentity {
+    let secret = |purpose: u8| secret(number, purpose);
     let (root, device) = (RootKey::new(&secret(1)), DeviceSecrets::new(&secret(2), &secret(3)));
     let certificate = root.certify(device.sign.public(), device.dh.public(), 1, Validity::ALWAYS);
     LocalIdentity::new(device, certificate).unwrap()
@@ -73,6 +84,15 @@ impl Side {
     pub(super) fn handle(&mut self, now: Instant, input: Input<'_>) {
         let Side { routing, limits, drops, rng, .. } = self;
         routing.handle(&mut Cx { now, rng, limits, drops, zoo: Zoo::none() }, input);
+    }
+
+    /// Learns a statement about a node, and looks at who is on the map again.
+    fn distrust(&mut self, now: Instant, node: NodeId, statement: &[u8]) {
+        let Side { routing, limits, drops, rng, network, revocations, .. } = self;
+        install(&mut identity(0), network, revocations, &Verifier::default(), statement).unwrap();
+        let cx = &mut Cx { now, rng, limits, drops, zoo: Zoo::none() };
+        let checker = Checker { network, revocations, wall: None, verifier: &Verifier::default() };
+        routing.handle(cx, Input::Distrusted { node, checker });
     }
 
     fn wake(&mut self, now: Instant) {
@@ -184,6 +204,17 @@ impl World {
             self.sides[at].handle(self.now, Input::NeighbourDown { peer: PeerSlot(other as u16) });
             self.act(at);
         }
+    }
+
+    /// One router hears that the papers of another are void.
+    pub(super) fn distrust(&mut self, at: usize, void: u16) {
+        self.distrust_by(at, void, &revocation(void, 2));
+    }
+
+    /// One router hears a statement about another.
+    pub(super) fn distrust_by(&mut self, at: usize, whom: u16, statement: &[u8]) {
+        self.sides[at].distrust(self.now, identity(whom).node(), statement);
+        self.act(at);
     }
 
     /// A router forgets all and starts again; its neighbours notice.
@@ -309,4 +340,29 @@ impl World {
         }
         pairs
     }
+}
+
+/// Two devices of one node.
+pub(crate) fn devices(number: u16) -> [LocalIdentity; 2] {
+    let root = RootKey::new(&secret(number, 1));
+    [2, 4].map(|purpose| {
+        let device = DeviceSecrets::new(&secret(number, purpose), &secret(number, purpose + 1));
+        let certificate = root.certify(device.sign.public(), device.dh.public(), 1, Validity::ALWAYS);
+        LocalIdentity::new(device, certificate).unwrap()
+    })
+}
+
+/// Puts a device on a map, and says whether something leads to it.
+pub(crate) fn pin(routing: &mut Routing, limits: &Limits, identity: &LocalIdentity, leads: bool) -> RouterId {
+    let certificate = identity.certificate();
+    let (node, device) = (certificate.node, certificate.device);
+    let known = Known { node, device, sign_key: certificate.sign_key, dh_key: certificate.dh_key };
+    let key = RecordKey { router: RouterId::of(device), part: Part::PAPERS };
+    let (certificate, membership) = (identity.certificate_bytes().clone(), Bytes::new());
+    let content = Content::Papers { certificate, membership };
+    let record = SignedRecord::sign(&identity.secrets().sign, network().id(), key, 1, content);
+    let own = routing.router();
+    assert!(routing.database.insert((Instant::ZERO, limits), &record, (known, None), own));
+    routing.database.note_distance(Instant::ZERO + Duration::from_secs(1), key.router, leads.then_some(1));
+    key.router
 }

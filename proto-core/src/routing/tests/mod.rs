@@ -1,7 +1,9 @@
 //! Tests of routing: the bench first, then what must hold, one file for each question.
 
-mod bench;
+pub(crate) mod bench;
 mod flooding;
+mod golden;
 mod packets;
 mod records;
+mod trust;
 mod vicinity;

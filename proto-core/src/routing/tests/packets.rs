@@ -5,6 +5,8 @@ use std::vec::Vec;
 
 use super::bench::{CABLE, World};
 use crate::drops::Drop;
+use crate::ids::PeerSlot;
+use crate::routing::Input;
 use crate::routing::metric::Quality;
 use crate::time::Duration;
 
@@ -113,4 +115,25 @@ fn one_neighbour_cannot_take_all_room() {
     let held = world.sides[1].routing.custody.bytes();
     assert!(held <= world.sides[1].limits.custody_bytes as usize / 2, "{held} bytes");
     assert!(world.sides[2].drops.get(Drop::CustodyFull) + world.sides[1].drops.get(Drop::CustodyFull) > 0);
+}
+
+/// A cable and then a radio to the same neighbour: what was measured of the cable says nothing of the radio.
+#[test]
+fn a_neighbour_that_comes_back_is_measured_anew() {
+    let mut world = World::line(2);
+    world.run(100_000);
+    let (peer, router) = (PeerSlot(1), world.router(1));
+    let cost = |world: &World| world.sides[0].routing.neighbours[&peer].cost();
+    let cable = cost(&world);
+    assert_eq!(cable, CABLE.cost());
+    let radio = Quality { srtt: Duration::from_millis(80), ..CABLE };
+    world.sides[0].handle(world.now, Input::NeighbourUnusable { peer });
+    world.sides[0].handle(world.now, Input::NeighbourUp { peer, router });
+    assert_eq!(cost(&world), cable, "nothing better is known yet");
+    world.sides[0].handle(world.now, Input::Measured { peer, quality: radio });
+    assert_eq!(cost(&world), radio.cost());
+    // On one and the same way the shortest of the last three counts.
+    world.sides[0].handle(world.now, Input::Measured { peer, quality: CABLE });
+    world.sides[0].handle(world.now, Input::Measured { peer, quality: radio });
+    assert_eq!(cost(&world), cable);
 }

@@ -15,7 +15,7 @@ use crate::routing::message::{Builder, Head, Message, encode_data};
 use crate::routing::metric::Cost;
 use crate::routing::record::{Content, Link, PAGE_LINKS, Part, RecordKey, SignedRecord};
 
-fn router(number: u16) -> RouterId {
+pub(super) fn router(number: u16) -> RouterId {
     RouterId::of(identity(number).device())
 }
 

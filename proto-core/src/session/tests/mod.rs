@@ -10,3 +10,4 @@ mod handshake;
 mod places;
 mod rekey;
 mod statements;
+mod visits;

@@ -1,0 +1,119 @@
+//! Every record and message of routing has committed bytes. A change of one is a change of the format: it needs a new
+//! version and a note in the changelog. The failing test prints what the file would have to become.
+
+use std::format;
+use std::string::String;
+use std::vec;
+use std::vec::Vec;
+
+use bytes::Bytes;
+
+use super::bench::{identity, network};
+use super::records::{page, papers, router};
+use crate::crypto::sign::Verifier;
+use crate::ids::RouterId;
+use crate::node::input::Class;
+use crate::routing::message::{Broken, Builder, Head, Message, encode_data};
+use crate::routing::record::{Content, Part, RecordKey, SignedRecord};
+
+const GOLDEN: &str = include_str!("golden.txt");
+
+fn key(of: u16, part: u8) -> RecordKey {
+    RecordKey { router: router(of), part: Part::from_u8(part).unwrap() }
+}
+
+fn head(broken: usize) -> Head {
+    let links = (0..broken as u8).map(|n| Broken::between(RouterId([n; 8]), RouterId([n + 1; 8])));
+    let (to, from) = (RouterId([0x11; 8]), RouterId([0x22; 8]));
+    Head { to, from, id: 0x0403_0201, hops: 254, class: Class::Normal, broken: links.collect() }
+}
+
+fn vectors() -> Vec<(&'static str, Bytes)> {
+    let here = network().id();
+    let neighbours: Vec<RouterId> = (2..18).map(router).collect();
+    let papers = papers(1, 1, 1 << 30 | 1);
+    let full = page(1, 1, here, 1 << 30 | 2, &neighbours);
+    let empty = page(1, 1, here, (1 << 62) - 1, &[]);
+    let mut records = Builder::records(2_000);
+    let mut summary = Builder::summary(1_000, key(0, 0));
+    let mut request = Builder::request(1_000);
+    for record in [&papers, &empty] {
+        records.record(&record.bytes).unwrap();
+        summary.version(record.key, record.sequence).unwrap();
+        request.key(record.key).unwrap();
+    }
+    summary.end_summary(key(1, 63));
+    vec![
+        ("router-id", Bytes::copy_from_slice(&router(1).0)),
+        ("record-papers", papers.bytes.clone()),
+        ("record-page-full", full.bytes),
+        ("record-page-empty", empty.bytes.clone()),
+        ("message-records", records.finish()),
+        ("message-summary", summary.finish()),
+        ("message-request", request.finish()),
+        ("message-data", encode_data(&head(0), b"sealed")),
+        ("message-data-broken", encode_data(&head(4), b"sealed")),
+    ]
+}
+
+#[test]
+fn golden_vectors_have_not_changed() {
+    let mut present = String::new();
+    for (name, bytes) in vectors() {
+        let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        present.push_str(&format!("{name} {digits}\n"));
+    }
+    assert!(present == GOLDEN, "golden.txt would have to become:\n{present}");
+}
+
+fn committed(name: &str) -> Bytes {
+    let line = GOLDEN.lines().find(|line| line.split(' ').next() == Some(name)).unwrap();
+    let digits: Vec<u32> = line[name.len()..].chars().filter_map(|c| c.to_digit(16)).collect();
+    digits.chunks(2).map(|pair| (pair[0] << 4 | pair[1]) as u8).collect::<Vec<u8>>().into()
+}
+
+/// The committed bytes are still read, whatever the present code writes.
+#[test]
+fn golden_vectors_are_still_understood() {
+    let sign_key = identity(1).certificate().sign_key;
+    for (name, part, sequence, links) in [
+        ("record-papers", 0, 1 << 30 | 1, None),
+        ("record-page-full", 1, 1 << 30 | 2, Some(16)),
+        ("record-page-empty", 1, (1 << 62) - 1, Some(0)),
+    ] {
+        let record = SignedRecord::decode(committed(name)).unwrap();
+        assert_eq!((record.key, record.sequence), (key(1, part), sequence), "{name}");
+        assert!(record.is_signed_by(&Verifier::default(), &sign_key, network().id()), "{name}");
+        match (record.content, links) {
+            (Content::Papers { certificate, membership }, None) => {
+                assert_eq!(&certificate, identity(1).certificate_bytes());
+                assert_eq!(membership, Bytes::new());
+            }
+            (Content::Page(found), Some(links)) => {
+                assert_eq!(found.len(), links, "{name}");
+                assert!(found.iter().all(|link| link.cost.code() == 50), "{name}");
+            }
+            (content, _) => panic!("{name}: {content:?}"),
+        }
+    }
+    let keys = [key(1, 0), key(1, 1)];
+    let bytes = committed("message-records");
+    let Ok(Message::Records(records)) = Message::decode(&bytes) else { panic!("no records") };
+    let found = records.map(|bytes| SignedRecord::decode(bytes.unwrap().to_vec().into()).unwrap().key);
+    assert_eq!(found.collect::<Vec<_>>(), keys);
+    let bytes = committed("message-summary");
+    let Ok(Message::Summary(summary)) = Message::decode(&bytes) else { panic!("no summary") };
+    assert_eq!((summary.from, summary.to), (key(0, 0), key(1, 63)));
+    assert_eq!(
+        summary.collect::<Result<Vec<_>, _>>().unwrap(),
+        [(keys[0], 1 << 30 | 1), (keys[1], (1 << 62) - 1)]
+    );
+    let bytes = committed("message-request");
+    let Ok(Message::Request(request)) = Message::decode(&bytes) else { panic!("no request") };
+    assert_eq!(request.collect::<Result<Vec<_>, _>>().unwrap(), keys);
+    for (name, broken) in [("message-data", 0), ("message-data-broken", 4)] {
+        let bytes = committed(name);
+        let Ok(Message::Data(found, start)) = Message::decode(&bytes) else { panic!("no data") };
+        assert_eq!((found, &bytes[start..]), (head(broken), &b"sealed"[..]), "{name}");
+    }
+}
