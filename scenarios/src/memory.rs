@@ -11,8 +11,8 @@
 use std::cell::RefCell;
 
 use bytes::Bytes;
-use proto_core::ids::NodeId;
-use proto_core::node::{Command, Event, Input, Output, Refused, Send, UsedNonce};
+use proto_core::ids::{NodeId, RouterId};
+use proto_core::node::{Command, Event, GossipCommand, GossipEvent, Input, Output, Refused, Send, UsedNonce};
 use proto_core::routing::Moved;
 use proto_core::store::record::Record;
 use proto_core::time::Instant;
@@ -162,10 +162,14 @@ fn own_command(command: &Command) -> Command {
             payload: copy(payload),
         }),
         Command::Install(bytes) => Command::Install(copy(bytes)),
+        Command::Gossip(GossipCommand::Broadcast { tag, topic, payload }) => {
+            Command::Gossip(GossipCommand::Broadcast { tag: *tag, topic: *topic, payload: copy(payload) })
+        }
         Command::AddPeer(_)
         | Command::RemovePeer(_)
         | Command::RemoveEndpoint { .. }
         | Command::Shutdown
+        | Command::Gossip(_)
         | Command::Consumed { .. } => command.clone(),
     }
 }
@@ -183,6 +187,10 @@ impl<S: Subject> Subject for Metered<S> {
 
     fn key(cast: &S::Cast, node: u32) -> Option<[u8; 32]> {
         S::key(cast, node)
+    }
+
+    fn member(cast: &S::Cast, node: u32) -> Option<RouterId> {
+        S::member(cast, node)
     }
 
     fn boot(cast: &S::Cast, start: Start<'_>) -> Result<Self, String> {
@@ -240,6 +248,10 @@ impl<S: Subject> Subject for Metered<S> {
                     payload,
                 })
             }
+            Output::Event(Event::Gossip(GossipEvent::Delivered { id, node, topic, payload })) => {
+                let (id, node, topic, payload) = (*id, *node, *topic, copy(payload));
+                Output::Event(Event::Gossip(GossipEvent::Delivered { id, node, topic, payload }))
+            }
             Output::Event(_) => output.clone(),
         };
         self.run(now, |_| drop(output));
@@ -252,6 +264,10 @@ impl<S: Subject> Subject for Metered<S> {
 
     fn moved(&self) -> &[Moved] {
         self.inner.as_ref().map_or(&[], S::moved)
+    }
+
+    fn copies(&self) -> (u64, u64) {
+        self.inner.as_ref().map(S::copies).unwrap_or_default()
     }
 
     fn next_wake(&self) -> Wake {

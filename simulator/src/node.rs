@@ -6,8 +6,9 @@
 use std::collections::btree_map::Entry;
 
 use proto_core::crypto::secret::Secret;
+use proto_core::gossip::Gossip;
 use proto_core::identity::{DeviceSecrets, Genesis, LocalIdentity, Network, RootKey, Validity};
-use proto_core::ids::NodeId;
+use proto_core::ids::{NodeId, RouterId};
 use proto_core::node::{Boot, Input, Node, Output, Refused, UsedNonce, VERSIONS};
 use proto_core::routing::Moved;
 use proto_core::store::record::Record;
@@ -102,6 +103,10 @@ impl Subject for Node {
         cast.identities.get(node as usize).map(|identity| identity.secrets().dh.public())
     }
 
+    fn member(cast: &Cast, node: u32) -> Option<RouterId> {
+        cast.identities.get(node as usize).map(|identity| RouterId::of(identity.device()))
+    }
+
     fn boot(cast: &Cast, start: Start<'_>) -> Result<Node, String> {
         let at = start.node as usize;
         let boot = Boot {
@@ -137,6 +142,10 @@ impl Subject for Node {
 
     fn moved(&self) -> &[Moved] {
         self.routing().map_or(&[], |routing| routing.moved())
+    }
+
+    fn copies(&self) -> (u64, u64) {
+        self.gossip().map_or((0, 0), Gossip::copies)
     }
 
     fn next_wake(&self) -> Wake {

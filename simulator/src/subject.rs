@@ -5,7 +5,7 @@
 
 use proto_core::crypto::sign::Verifier;
 use proto_core::drops::Drops;
-use proto_core::ids::NodeId;
+use proto_core::ids::{NodeId, RouterId};
 use proto_core::limits::Limits;
 use proto_core::node::{Input, Output, Refused, UsedNonce};
 use proto_core::routing::Moved;
@@ -62,6 +62,10 @@ pub trait Subject: Sized {
     fn node_id(cast: &Self::Cast, node: u32) -> NodeId;
     /// The key that a peer may know of it beforehand.
     fn key(cast: &Self::Cast, node: u32) -> Option<[u8; 32]>;
+    /// The name of a node's device among the members.
+    fn member(_cast: &Self::Cast, _node: u32) -> Option<RouterId> {
+        None
+    }
     /// Starts a node.
     ///
     /// # Errors
@@ -84,6 +88,10 @@ pub trait Subject: Sized {
     /// What packets over the mesh did since `handle` was last called.
     fn moved(&self) -> &[Moved] {
         &[]
+    }
+    /// Broadcasts that came to it and were new, and that came and were not, since it started.
+    fn copies(&self) -> (u64, u64) {
+        (0, 0)
     }
     /// When to call `handle` with `Input::Wake`.
     fn next_wake(&self) -> Wake;

@@ -97,9 +97,13 @@ impl Routing {
             // Who has just come is not taken for one to whom nothing leads.
             self.look_at_map(cx.now);
         }
+        let is_new = self.database.known(key.router).is_none();
         if !self.database.insert(cx.limits, record, known, self.own.router) {
             cx.drops.count(Drop::RoutersFull);
             return;
+        }
+        if is_new && cx.limits.gossips() {
+            self.actions.push_back(Action::Appeared { router: key.router });
         }
         self.map = None;
         self.owe_all(cx, key, Some(peer));

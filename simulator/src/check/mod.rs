@@ -1,12 +1,13 @@
 //! The watchmen. They see what a node is given and what it does, never its private fields.
 //!
 //! Each checker says which sights it wants, and says nothing until something happened that must not.
-//! Whether messages arrive once and in order is checked by [`link`], which the applications keep, and which ways packets take
-//! over the mesh by [`routes`].
+//! Whether messages arrive once and in order is checked by [`link`], which the applications keep, which ways packets take
+//! over the mesh by [`routes`], and what all members hear and say of each other by [`gossip`].
 
 mod airtime;
 mod amplification;
 mod gate;
+pub mod gossip;
 pub mod link;
 mod resources;
 pub mod routes;

@@ -3,7 +3,7 @@
 use super::*;
 
 fn give(end: &mut End, tag: u64, len: usize) -> Result<(), Refused> {
-    let message = (tag, Class::High, payload(tag, len));
+    let message = (tag, Class::High, Class::High.lifetime(), payload(tag, len));
     let given = end.outbox.push_routing(cx!(end), &mut end.sending, message);
     end.settle();
     given

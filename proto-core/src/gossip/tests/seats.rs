@@ -1,0 +1,170 @@
+//! Who gets a seat, and which names are kept in reserve: HyParView step by step, at one member with hand-made messages.
+
+use std::vec::Vec;
+
+use super::bench::World;
+use crate::gossip::Input;
+use crate::gossip::message::Message;
+use crate::ids::RouterId;
+use crate::limits::Limits;
+
+/// A name that nobody bears.
+fn stranger(number: u8) -> RouterId {
+    RouterId([number, 7, 0xee, 0, 0, 0, 0, 1])
+}
+
+/// What member 0 sent, to whom, in turn.
+fn sent_by_first(world: &mut World) -> Vec<(usize, Message)> {
+    let log = world.log.take().unwrap_or_default();
+    world.log = Some(Vec::new());
+    log.into_iter().filter(|entry| entry.1 == 0).map(|(_, _, to, message)| (to, message)).collect()
+}
+
+/// Section 4.2: a walk of six hops leaves the name in one reserve, at its third hop, and asks where it ends.
+#[test]
+fn a_walk_leaves_a_name_where_three_hops_are_left() {
+    let mut world = World::joined(12);
+    let reserve = |world: &World| world.sides[0].gossip.views.passive().clone();
+    for (hops, kept) in [(6, false), (5, false), (4, false), (3, true), (2, false), (1, false)] {
+        let joined = stranger(hops);
+        world.message(0, 1, &Message::ForwardJoin { joined, hops });
+        assert_eq!(reserve(&world).contains(&joined), kept, "with {hops} hops left");
+    }
+}
+
+/// Section 4.4: names that were sent to somebody else make room first. Else what few know would be lost for what many know.
+#[test]
+fn names_that_were_passed_on_make_room_first() {
+    let mut world = World::joined(12);
+    let room = usize::from(World::limits().gossip_view) * 6;
+    let names: Vec<RouterId> = (0..room as u8).map(stranger).collect();
+    for part in names.chunks(7) {
+        world.message(0, 1, &Message::ShuffleReply { members: part.to_vec() });
+    }
+    // Seven come, by a walk that ends here; as many of ours go in return, and are the ones that make room.
+    world.log = Some(Vec::new());
+    let newcomers: Vec<RouterId> = (100..107).map(stranger).collect();
+    let before = world.sides[0].gossip.views.passive().clone();
+    assert_eq!(before.len(), room);
+    let origin = world.name(11);
+    world.message(0, 1, &Message::Shuffle { origin, hops: 1, members: newcomers.clone() });
+    world.run(100);
+    let reply = sent_by_first(&mut world).into_iter().find_map(|(_, message)| match message {
+        Message::ShuffleReply { members } => Some(members),
+        _ => None,
+    });
+    let passed_on = reply.unwrap();
+    let after = world.sides[0].gossip.views.passive();
+    let gone: Vec<&RouterId> = before.difference(after).collect();
+    assert!(newcomers.iter().all(|name| after.contains(name)));
+    assert!(gone.len() >= 7 && gone.iter().filter(|name| passed_on.contains(name)).count() == 7, "{gone:?}");
+}
+
+/// Section 4.3: who has nobody else may not be declined, and somebody makes room; anybody else may be.
+#[test]
+fn only_the_urgent_are_seated_where_all_seats_are_taken() {
+    let limits = Limits { gossip_view: 4, ..World::limits() };
+    let mut world = World::with_limits(8, limits);
+    world.plant();
+    for number in 1..5 {
+        world.join(number, 0);
+        world.run(100);
+    }
+    let view = |world: &World| -> Vec<usize> {
+        let mut view: Vec<usize> = world.sides[0].gossip.view().map(|name| world.number(name)).collect();
+        view.sort_unstable();
+        view
+    };
+    let before = view(&world);
+    assert_eq!(before.len(), 4);
+    world.log = Some(Vec::new());
+    world.message(0, 6, &Message::Neighbour { urgent: false });
+    world.run(50);
+    assert_eq!(view(&world), before);
+    assert!(sent_by_first(&mut world).contains(&(6, Message::Answer { accepted: false })));
+    world.message(0, 7, &Message::Neighbour { urgent: true });
+    world.run(50);
+    let after = view(&world);
+    assert!(after.len() == 4 && after.contains(&7), "{after:?}");
+    let sent = sent_by_first(&mut world);
+    let left: Vec<usize> = before.into_iter().filter(|other| !after.contains(other)).collect();
+    assert!(sent.contains(&(7, Message::Answer { accepted: true })));
+    assert!(left.len() == 1 && sent.contains(&(left[0], Message::Disconnect)), "{left:?} {sent:?}");
+}
+
+/// Where the map names members nothing is shuffled, until it has been silent about them for ten minutes.
+#[test]
+fn nothing_is_shuffled_where_the_map_names_members() {
+    let mut world = World::joined(10);
+    let shuffles = |world: &World| world.messages.get(&0x25).copied().unwrap_or(0);
+    world.run(100_000);
+    let before = shuffles(&world);
+    assert!(before > 0);
+    for at in 0..10 {
+        let member = world.name((at + 5) % 10);
+        world.input(at, Input::Candidate { member });
+    }
+    world.run(1_000);
+    let named = shuffles(&world);
+    world.run(590_000);
+    assert_eq!(shuffles(&world), named);
+    world.run(120_000);
+    assert!(shuffles(&world) > named);
+}
+
+/// Who declined is left alone for half a minute, and asked again after that.
+#[test]
+fn who_declined_is_not_asked_again_soon() {
+    let mut world = World::new(2);
+    world.plant();
+    world.log = Some(Vec::new());
+    world.connect(0, 1, None);
+    world.run(2_000);
+    assert_eq!(world.sides[0].gossip.view().count(), 1);
+    let asked = |world: &mut World| {
+        let log = world.log.replace(Vec::new()).unwrap_or_default();
+        log.iter().filter(|(_, _, _, message)| matches!(message, Message::Neighbour { .. })).count()
+    };
+    assert!(asked(&mut world) > 0);
+    world.message(0, 1, &Message::Disconnect);
+    world.message(1, 0, &Message::Disconnect);
+    world.run(29_000);
+    assert_eq!(asked(&mut world), 0);
+    world.run(5_000);
+    assert!(asked(&mut world) > 0 && world.sides[0].gossip.view().count() == 1);
+}
+
+/// Of two neighbours one asks: the one with the smaller name, at once.
+#[test]
+fn of_two_neighbours_the_smaller_name_asks() {
+    let mut world = World::new(2);
+    world.plant();
+    world.log = Some(Vec::new());
+    world.connect(0, 1, None);
+    world.run(400);
+    let log = world.log.take().unwrap();
+    let asked = log.iter().filter(|(_, _, _, message)| matches!(message, Message::Neighbour { .. }));
+    let smaller = usize::from(world.name(1) < world.name(0));
+    assert_eq!(asked.map(|entry| entry.1).collect::<Vec<_>>(), [smaller]);
+    assert_eq!(world.parts(), (1, 0));
+}
+
+/// At least two seats are for others than neighbours, and no others are asked for beside neighbours once they are there.
+#[test]
+fn two_seats_are_for_others_than_neighbours() {
+    let limits = Limits { gossip_view: 5, ..World::limits() };
+    let mut world = World::with_limits(14, limits);
+    world.plant();
+    for number in 1..8 {
+        world.connect(0, number, None);
+    }
+    for number in 8..14 {
+        let member = world.name(number);
+        world.input(0, Input::Candidate { member });
+    }
+    world.run(20_000);
+    let seats =
+        |near: bool| world.sides[0].gossip.views.active().values().filter(|seat| seat.near == near).count();
+    assert_eq!((seats(true), seats(false)), (3, 2));
+    world.check();
+}
