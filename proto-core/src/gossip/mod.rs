@@ -312,9 +312,10 @@ impl Gossip {
 
     /// A member of the view is not reached any more. Whether it is alive elsewhere is found out by a probe over whatever way there is.
     fn lost_sight(&mut self, cx: &mut Cx<'_>, member: RouterId) {
+        let before = self.swim.take(member);
         self.settle_views(cx);
         if self.members.get(member).is_some_and(Member::is_present) {
-            self.swim.watch(cx, member, true);
+            self.swim.look_after(cx, member, before);
         }
     }
 

@@ -13,7 +13,7 @@ use alloc::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use crate::gossip::{self, Gossip, Keys};
+use crate::gossip::{self, Gossip, Keys, What};
 use crate::ids::{LinkId, NodeId, PeerSlot, RouterId};
 use crate::limits::Limits;
 use crate::link::OF_GOSSIP;
@@ -194,6 +194,9 @@ impl Node {
             gossip::Action::Refused { tag, why } => self.say_of_gossip(GossipEvent::Refused { tag, why }),
             gossip::Action::Member { member, what } => {
                 let node = self.node_of_member(member);
+                if matches!(what, What::Died | What::Left) {
+                    self.end_visit(now, member, node);
+                }
                 self.say_of_gossip(GossipEvent::Member { member, node, what });
             }
         }
@@ -229,6 +232,21 @@ impl Node {
             let message = (UNASKED | gossip.next_unasked, Class::High, DATAGRAM_LIFETIME, payload);
             // It may be lost, and is here: `links` has counted why.
             let _ = self.links.send_gossip(&mut cx, peer, message);
+        }
+    }
+
+    /// A member is gone. If it was called for gossip only, and has not answered, it is called no more.
+    fn end_visit(&mut self, now: Instant, member: RouterId, node: Option<NodeId>) {
+        let in_session = self.gossip.as_ref().is_none_or(|gossip| gossip.slots.contains_key(&member));
+        let slot = node.filter(|_| !in_session).and_then(|node| self.sessions.slot_of(&node));
+        let Some(peer) = slot.filter(|&peer| !self.sessions.is_up(peer) && !self.sessions.is_wanted(peer))
+        else {
+            return;
+        };
+        let mut cx = super::cx(now, &mut self.links_rng, &self.limits, &mut self.drops, self.zoo);
+        self.links.withdraw_gossip(&mut cx, peer);
+        if self.links.status(peer).is_none_or(|status| status.unsent_messages == 0) {
+            self.sessions_handle(now, session::Input::Forget { peer });
         }
     }
 

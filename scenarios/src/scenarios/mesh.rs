@@ -114,7 +114,7 @@ pub(super) fn make_members(plan: &mut Plan, topic: u32) {
 pub(super) fn core(plan: &Plan) -> BTreeSet<u32> {
     let near = neighbours(plan);
     let mut best = BTreeSet::new();
-    let mut seen = BTreeSet::new();
+    let mut seen: BTreeSet<u32> = BTreeSet::new();
     for &node in near.keys() {
         if !seen.contains(&node) {
             let part: BTreeSet<u32> = hops_from(&near, node).into_keys().collect();

@@ -149,22 +149,75 @@ fn of_two_neighbours_the_smaller_name_asks() {
     assert_eq!(world.parts(), (1, 0));
 }
 
-/// At least two seats are for others than neighbours, and no others are asked for beside neighbours once they are there.
+/// At least two seats are for others than neighbours; and of the others no more are asked for than that, where there are neighbours.
 #[test]
 fn two_seats_are_for_others_than_neighbours() {
-    let limits = Limits { gossip_view: 5, ..World::limits() };
-    let mut world = World::with_limits(14, limits);
-    world.plant();
-    for number in 1..8 {
-        world.connect(0, number, None);
+    for (view, neighbours, others, seats) in
+        [(5, 7, 6, (3, 2)), (5, 7, 0, (3, 0)), (8, 3, 9, (3, 2)), (8, 0, 9, (0, 5))]
+    {
+        let limits = Limits { gossip_view: view, ..World::limits() };
+        let mut world = World::with_limits(1 + neighbours + others, limits);
+        world.plant();
+        for number in 1..=neighbours {
+            world.connect(0, number, None);
+        }
+        for number in 1 + neighbours..=neighbours + others {
+            let member = world.name(number);
+            world.input(0, Input::Candidate { member });
+        }
+        // Nobody who has no candidates of his own asks before the first five seconds are over.
+        world.run(4_000);
+        let of = |near: bool| {
+            let active = world.sides[0].gossip.views.active();
+            active.values().filter(|seat| seat.near == near).count()
+        };
+        assert_eq!(
+            (of(true), of(false)),
+            seats,
+            "{neighbours} neighbours and {others} others for {view} seats"
+        );
+        world.check();
     }
-    for number in 8..14 {
-        let member = world.name(number);
-        world.input(0, Input::Candidate { member });
+}
+
+/// Section 4.2: whoever is asked to let somebody in sends him on walks of six hops from all of his view.
+#[test]
+fn who_joins_is_sent_on_walks() {
+    let mut world = World::joined(12);
+    let mut view: Vec<usize> = world.sides[0].gossip.view().map(|name| world.number(name)).collect();
+    let newcomer = world.add();
+    world.log = Some(Vec::new());
+    world.message(0, newcomer, &Message::Join);
+    world.run(50);
+    let joined = world.name(newcomer);
+    let walk = Message::ForwardJoin { joined, hops: 6 };
+    let sent = sent_by_first(&mut world).into_iter().filter(|(_, message)| *message == walk);
+    let mut sent: Vec<usize> = sent.map(|(to, _)| to).collect();
+    (sent.sort_unstable(), view.sort_unstable());
+    assert_eq!(sent, view);
+}
+
+/// A neighbour whose link is gone may still be there: his name is kept.
+#[test]
+fn who_is_no_neighbour_any_more_is_kept_in_reserve() {
+    let mut world = World::new(2);
+    world.connect(0, 1, None);
+    world.run(1_000);
+    let member = world.name(1);
+    assert!(world.sides[0].gossip.view().any(|name| name == member));
+    world.input(0, Input::NeighbourDown { member });
+    assert_eq!(world.sides[0].gossip.view().count(), 0);
+    assert!(world.sides[0].gossip.views.passive().contains(&member));
+}
+
+/// In a network with fewer members than seats nobody is left to ask, and nobody is woken for that more than now and then.
+#[test]
+fn who_has_nobody_left_to_ask_is_not_woken_for_nothing() {
+    for count in [2, 4, 9] {
+        let mut world = World::joined(count);
+        let before = world.wakes;
+        world.run(100_000);
+        let each = (world.wakes - before) / count as u64;
+        assert!(each < 100 * 12, "{count} members: each was woken {each} times in 100 s");
     }
-    world.run(20_000);
-    let seats =
-        |near: bool| world.sides[0].gossip.views.active().values().filter(|seat| seat.near == near).count();
-    assert_eq!((seats(true), seats(false)), (3, 2));
-    world.check();
 }
