@@ -381,7 +381,7 @@ impl Outbox {
         }
         for index in sent {
             if let Some(entry) = self.release(budget, index) {
-                self.receipt(entry.tag, Outcome::Uncertain);
+                self.say_end(&entry, Outcome::Uncertain);
             }
         }
         self.streams.take_if(|streams| streams.is_empty());
