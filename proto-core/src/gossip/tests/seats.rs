@@ -215,9 +215,9 @@ fn who_is_no_neighbour_any_more_is_kept_in_reserve() {
 fn who_has_nobody_left_to_ask_is_not_woken_for_nothing() {
     for count in [2, 4, 9] {
         let mut world = World::joined(count);
-        let before = world.wakes;
+        let before = world.woken;
         world.run(100_000);
-        let each = (world.wakes - before) / count as u64;
+        let each = (world.woken - before) / count as u64;
         assert!(each < 100 * 12, "{count} members: each was woken {each} times in 100 s");
     }
 }
