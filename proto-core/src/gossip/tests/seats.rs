@@ -193,7 +193,8 @@ fn who_joins_is_sent_on_walks() {
     let walk = Message::ForwardJoin { joined, hops: 6 };
     let sent = sent_by_first(&mut world).into_iter().filter(|(_, message)| *message == walk);
     let mut sent: Vec<usize> = sent.map(|(to, _)| to).collect();
-    (sent.sort_unstable(), view.sort_unstable());
+    sent.sort_unstable();
+    view.sort_unstable();
     assert_eq!(sent, view);
 }
 
