@@ -61,6 +61,7 @@ fn meaning(frame: &Frame<'_>) -> String {
         Frame::Padding(_)
         | Frame::Ping
         | Frame::Datagram(_)
+        | Frame::RoutingDatagram(_)
         | Frame::Floor { .. }
         | Frame::Challenge(_)
         | Frame::Response(_)
