@@ -60,13 +60,14 @@ pub struct Limits {
     pub routing_bytes: u32,
     /// Bytes of packets for others, and of our own, that wait for their next hop. No neighbour may use more than half.
     pub custody_bytes: u32,
-    /// Members of the network that are remembered, this one included; 0, as in all profiles, for a node that takes no part in gossip.
+    /// Members of the network that are remembered, this one included; 0, as in all profiles, for a node that takes no part in gossip. Nor does one whose
+    /// messages are shorter than [`Limits::LEAST_ROUTING_MESSAGE`].
     pub gossip_members: u32,
-    /// Members with whom gossip is exchanged directly, and two more at most.
+    /// Members with whom gossip is exchanged directly, 4 to 64.
     pub gossip_view: u8,
-    /// Bytes of broadcasts that are kept for those who missed them. No origin may use more than a quarter.
+    /// Bytes of broadcasts that are kept for those who missed them, at least 4,096. No origin may use more than a quarter.
     pub gossip_bytes: u32,
-    /// Bytes a second that gossip may send, on average.
+    /// Bytes a second that gossip may send, on average, at least 50.
     pub gossip_rate: u32,
     /// New keys are negotiated after this many packets, 16 to 2^32. An exchange of keys needs a few
     /// packets itself; with fewer than those, each would make the next one due.
@@ -211,6 +212,12 @@ impl Limits {
         self.routers > 0 && self.message_bytes >= Limits::LEAST_ROUTING_MESSAGE
     }
 
+    /// Whether a node with these limits takes part in gossip.
+    #[must_use]
+    pub fn gossips(&self) -> bool {
+        self.gossip_members > 0 && self.message_bytes >= Limits::LEAST_ROUTING_MESSAGE
+    }
+
     /// Links of the shell, and the mesh where there is a map.
     #[must_use]
     pub fn links_and_mesh(&self) -> usize {
@@ -242,6 +249,7 @@ impl Limits {
             // where messages may be long anyway.
             fountain: self.message_bytes >= 64 * 1024,
             routing: self.routes(),
+            gossip: self.gossips(),
         }
     }
 
@@ -280,7 +288,8 @@ impl Limits {
     /// Names the first field that cannot work and what it must be.
     pub fn validate(&self) -> Result<(), LimitsError> {
         const SECOND: Duration = Duration::from_secs(1);
-        let rules: [(bool, &'static str, &'static str); 21] = [
+        let gossips = self.gossip_members > 0;
+        let rules: [(bool, &'static str, &'static str); 24] = [
             ((1..=4_096).contains(&self.links), "links", "must be 1 to 4,096"),
             ((1..=16_384).contains(&self.peers), "peers", "must be 1 to 16,384"),
             ((1..=8).contains(&self.paths_per_peer), "paths_per_peer", "must be 1 to 8"),
@@ -311,6 +320,21 @@ impl Limits {
             (self.rekey_after >= SECOND, "rekey_after", "must be at least 1 s"),
             (self.keepalive >= SECOND, "keepalive", "must be at least 1 s"),
             (self.session_idle > self.keepalive, "session_idle", "must be longer than keepalive"),
+            (
+                !gossips || (4..=64).contains(&self.gossip_view),
+                "gossip_view",
+                "must be 4 to 64 where gossip_members is not 0",
+            ),
+            (
+                !gossips || self.gossip_bytes >= 4 * 1_024,
+                "gossip_bytes",
+                "must be at least 4,096 where gossip_members is not 0",
+            ),
+            (
+                !gossips || self.gossip_rate >= 50,
+                "gossip_rate",
+                "must be at least 50 where gossip_members is not 0",
+            ),
         ];
         for (holds, field, why) in rules {
             if !holds {

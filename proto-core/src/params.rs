@@ -18,6 +18,8 @@ pub struct PeerParams {
     pub fountain: bool,
     /// It takes part in routing.
     pub routing: bool,
+    /// It takes part in gossip.
+    pub gossip: bool,
 }
 
 impl PeerParams {

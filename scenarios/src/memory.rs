@@ -12,7 +12,7 @@ use std::cell::RefCell;
 
 use bytes::Bytes;
 use proto_core::ids::{NodeId, RouterId};
-use proto_core::node::{Command, Event, Input, Output, Refused, Send, UsedNonce};
+use proto_core::node::{Command, Event, GossipCommand, GossipEvent, Input, Output, Refused, Send, UsedNonce};
 use proto_core::routing::Moved;
 use proto_core::store::record::Record;
 use proto_core::time::Instant;
@@ -162,10 +162,14 @@ fn own_command(command: &Command) -> Command {
             payload: copy(payload),
         }),
         Command::Install(bytes) => Command::Install(copy(bytes)),
+        Command::Gossip(GossipCommand::Broadcast { tag, topic, payload }) => {
+            Command::Gossip(GossipCommand::Broadcast { tag: *tag, topic: *topic, payload: copy(payload) })
+        }
         Command::AddPeer(_)
         | Command::RemovePeer(_)
         | Command::RemoveEndpoint { .. }
         | Command::Shutdown
+        | Command::Gossip(_)
         | Command::Consumed { .. } => command.clone(),
     }
 }
@@ -187,6 +191,10 @@ impl<S: Subject> Subject for Metered<S> {
 
     fn revocation(cast: &S::Cast, node: u32) -> Option<Vec<u8>> {
         S::revocation(cast, node)
+    }
+
+    fn member(cast: &S::Cast, node: u32) -> Option<RouterId> {
+        S::member(cast, node)
     }
 
     fn boot(cast: &S::Cast, start: Start<'_>) -> Result<Self, String> {
@@ -244,6 +252,10 @@ impl<S: Subject> Subject for Metered<S> {
                     payload,
                 })
             }
+            Output::Event(Event::Gossip(GossipEvent::Delivered { id, node, topic, payload })) => {
+                let (id, node, topic, payload) = (*id, *node, *topic, copy(payload));
+                Output::Event(Event::Gossip(GossipEvent::Delivered { id, node, topic, payload }))
+            }
             Output::Event(_) => output.clone(),
         };
         self.run(now, |_| drop(output));
@@ -276,6 +288,10 @@ impl<S: Subject> Subject for Metered<S> {
 
     fn tell_neighbours(&mut self, now: Instant, message: &Bytes) {
         self.run(now, |inner| inner.tell_neighbours(now, &copy(message)));
+    }
+
+    fn copies(&self) -> (u64, u64) {
+        self.inner.as_ref().map(S::copies).unwrap_or_default()
     }
 
     fn next_wake(&self) -> Wake {

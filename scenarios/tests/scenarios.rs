@@ -81,6 +81,8 @@ scenario_tests! {
     convergence: "convergence",
     mobility: "mobility",
     links_cut: "links-cut",
+    broadcast_storm: "broadcast-storm",
+    failure_detection: "failure-detection",
     node_dies_under_traffic: "node-dies-under-traffic",
     ninety_percent_loss_mesh: "ninety-percent-loss-mesh",
     scale: "scale",

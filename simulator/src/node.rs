@@ -9,6 +9,7 @@ use std::collections::btree_map::Entry;
 
 use bytes::Bytes;
 use proto_core::crypto::secret::Secret;
+use proto_core::gossip::Gossip;
 use proto_core::identity::{
     DeviceSecrets, Genesis, LocalIdentity, Network, RevocationList, RootKey, Validity,
 };
@@ -117,6 +118,10 @@ impl Subject for Node {
         Some(RootKey::new(&secret(cast.seed, node, 1)).revoke(&list).to_vec())
     }
 
+    fn member(cast: &Cast, node: u32) -> Option<RouterId> {
+        cast.identities.get(node as usize).map(|identity| RouterId::of(identity.device()))
+    }
+
     fn boot(cast: &Cast, start: Start<'_>) -> Result<Node, String> {
         let at = start.node as usize;
         let boot = Boot {
@@ -172,6 +177,10 @@ impl Subject for Node {
 
     fn tell_neighbours(&mut self, now: Instant, message: &Bytes) {
         Node::tell_neighbours(self, now, message);
+    }
+
+    fn copies(&self) -> (u64, u64) {
+        self.gossip().map_or((0, 0), Gossip::copies)
     }
 
     fn next_wake(&self) -> Wake {

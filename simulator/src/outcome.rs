@@ -175,6 +175,46 @@ pub struct RouteReport {
     pub longest_circle_us: u64,
 }
 
+/// What was said to all members, and what they found of each other.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct GossipReport {
+    /// Broadcasts that nodes have taken.
+    pub said: u64,
+    /// Deliveries that were owed: to each who asked for the topic, ran from then on, and could be reached.
+    pub owed: u64,
+    /// Those that were made.
+    pub delivered: u64,
+    /// Deliveries that were made again. More than 0 is a safety violation.
+    pub again: u64,
+    /// Deliveries that were owed to somebody who was switched off meanwhile.
+    pub excused: u64,
+    /// Payloads that came to nodes and were new, and that came and were not.
+    pub copies: (u64, u64),
+    /// From saying to delivery.
+    pub latency: Histogram,
+    /// How often somebody heard that a member is suspected which was there.
+    pub suspected_alive: u64,
+    /// How often somebody removed a member that was there. More than 0 is a safety violation.
+    pub removed_alive: u64,
+    /// The same, where something had held it up or cut it off.
+    pub removed_excused: u64,
+    /// The nodes that were switched off, as they were found.
+    pub members: BTreeMap<u32, MemberReport>,
+}
+
+/// How a node that was switched off was found by the others.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct MemberReport {
+    /// When it was switched off last, in virtual microseconds.
+    pub off_us: Option<u64>,
+    /// When somebody suspected it first after that.
+    pub first_suspected_us: Option<u64>,
+    /// How many others have removed it since.
+    pub removed_by: u64,
+    /// When the last of them did.
+    pub last_removed_us: Option<u64>,
+}
+
 /// Something worth telling that happened in the run.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Note {
@@ -248,6 +288,8 @@ pub struct Outcome {
     pub flow_reports: Vec<FlowReport>,
     /// The ways of packets over the mesh.
     pub routes: RouteReport,
+    /// What was said to all, and what members found of each other.
+    pub gossip: GossipReport,
     /// For each peer of the plan: when both sides first had the session, in virtual microseconds.
     pub session_up_us: Vec<Option<u64>>,
     /// Events of nodes other than messages and receipts, the first 1,000 of them.

@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::outcome::{Outcome, Verdict};
+use crate::outcome::{GossipReport, Outcome, Verdict};
 use crate::plan::Plan;
 use crate::subject::Subject;
 use crate::trace::StepRecord;
@@ -62,6 +62,7 @@ fn unusable(plan: &Plan, reason: String) -> Outcome {
         link_reports: Vec::new(),
         flow_reports: Vec::new(),
         routes: crate::outcome::RouteReport::default(),
+        gossip: GossipReport::default(),
         session_up_us: Vec::new(),
         notes: Vec::new(),
     }

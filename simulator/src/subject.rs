@@ -69,6 +69,10 @@ pub trait Subject: Sized {
     fn revocation(_cast: &Self::Cast, _node: u32) -> Option<Vec<u8>> {
         None
     }
+    /// The name of a node's device among the members.
+    fn member(_cast: &Self::Cast, _node: u32) -> Option<RouterId> {
+        None
+    }
     /// Starts a node.
     ///
     /// # Errors
@@ -110,6 +114,10 @@ pub trait Subject: Sized {
     }
     /// Says something to all its neighbours.
     fn tell_neighbours(&mut self, _now: Instant, _message: &Bytes) {}
+    /// Broadcasts that came to it and were new, and that came and were not, since it started.
+    fn copies(&self) -> (u64, u64) {
+        (0, 0)
+    }
     /// When to call `handle` with `Input::Wake`.
     fn next_wake(&self) -> Wake;
     /// How it is doing.

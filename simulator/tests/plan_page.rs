@@ -11,7 +11,7 @@ use simulator::Plan;
 const NOBODY: &str = "zzzzzzzz";
 
 /// The tables of the page: the heading over each, and a plan that asks for an unknown key of what it describes.
-const TABLES: [(&str, &str); 11] = [
+const TABLES: [(&str, &str); 12] = [
     ("### Top level", "zzzzzzzz = 1"),
     ("### Node", "[[node]]\nzzzzzzzz = 1"),
     ("### Disk", "[[node]]\ndisk.zzzzzzzz = 1"),
@@ -20,6 +20,7 @@ const TABLES: [(&str, &str); 11] = [
     ("### Kinds of link", "[[link]]\nkind = \"zzzzzzzz\""),
     ("### Peer", "[[peer]]\nzzzzzzzz = 1"),
     ("### Flow", "[[flow]]\nzzzzzzzz = 1"),
+    ("### Broadcast", "[[broadcast]]\nzzzzzzzz = 1"),
     ("### Fault", "[[fault]]\nzzzzzzzz = 1"),
     ("### Kinds of fault", "[[fault]]\nwhat.zzzzzzzz.node = 1"),
     ("### Expect", "[expect]\nzzzzzzzz = 1"),

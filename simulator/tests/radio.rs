@@ -74,8 +74,9 @@ fn no_node_breaks_the_law_however_much_it_has_to_say() {
         let outcome = run(&plan);
         assert_eq!(outcome.verdict, Verdict::Pass, "{duty:?}: {}", outcome.sentence());
         let most = outcome.node_reports.iter().map(|node| node.airtime_us).max().unwrap_or(0);
-        // Two hours of one percent, all but what a packet is longer than what is left.
-        assert!((55 * SECOND..=72 * SECOND).contains(&most), "{duty:?}: {most}");
+        // Two hours of one percent, all but what a packet is longer than what is left; and in the second after them the share is free
+        // again that was used in the second hour's first second.
+        assert!((55 * SECOND..=73 * SECOND).contains(&most), "{duty:?}: {most}");
     }
 }
 

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::signed::{MessageId, Role, Topic};
+use crate::crypto::sign;
 use crate::ids::{LinkId, RouterId};
 use crate::node::input::Class;
 
@@ -10,6 +11,11 @@ use crate::node::input::Class;
 pub trait Keys: core::fmt::Debug {
     /// The Ed25519 key of a member whose papers were checked.
     fn sign_key(&self, member: RouterId) -> Option<[u8; 32]>;
+
+    /// Whether the holder of this key signed this; for whoever has a better way to find out than [`sign::verify`].
+    fn is_signed(&self, key: &[u8; 32], message: &[u8], signature: &[u8; sign::SIGNATURE_LEN]) -> bool {
+        sign::verify(key, message, signature).is_ok()
+    }
 }
 
 /// What can happen to gossip.

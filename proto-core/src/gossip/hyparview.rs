@@ -201,10 +201,17 @@ impl Views {
         }
     }
 
-    /// Any member, who may be asked since there is nobody else.
+    /// Any member, since there is nobody else to ask. One who may not be asked now changes nothing.
     pub(super) fn offer(&mut self, cx: &mut Cx<'_>, id: RouterId) {
-        self.reserve(cx.rng, id);
-        self.fill_soon(cx.now + Duration::from_millis(1));
+        if self.is_free(&id) && !self.neighbours.contains_key(&id) {
+            self.reserve(cx.rng, id);
+            self.fill_soon(cx.now + Duration::from_millis(1));
+        }
+    }
+
+    /// Whether somebody may be asked now.
+    fn is_free(&self, id: &RouterId) -> bool {
+        !self.active.contains_key(id) && !self.asked.contains_key(id) && !self.declined.contains_key(id)
     }
 
     /// Somebody who may be asked, as the map says.
@@ -448,23 +455,17 @@ impl Views {
             self.decline(cx.now, id);
         }
         self.declined.retain(|_, until| *until > cx.now);
-        let is_free = |views: &Views, id: &RouterId| {
-            !views.active.contains_key(id)
-                && !views.asked.contains_key(id)
-                && !views.declined.contains_key(id)
-        };
         for id in self.neighbours.keys().copied().collect::<Vec<RouterId>>() {
             if self.near() + self.asked.len() >= self.seats || !self.is_wanted(true) {
                 break;
             }
-            if is_free(self, &id) {
+            if self.is_free(&id) {
                 self.ask(cx, out, id);
             }
         }
         let waits_for_near = self.near() == 0 && self.asked.keys().any(|id| self.neighbours.contains_key(id));
         if self.is_wanted(false) && !waits_for_near {
-            let free =
-                self.passive.iter().filter(|id| is_free(self, id) && !self.neighbours.contains_key(id));
+            let free = self.passive.iter().filter(|id| self.is_free(id) && !self.neighbours.contains_key(id));
             let free: Vec<RouterId> = free.copied().collect();
             if let Some(&id) = pick(cx.rng, &free) {
                 self.ask(cx, out, id);

@@ -101,8 +101,7 @@ impl Member {
 struct News {
     /// How often more.
     left: u32,
-    /// All neighbours are to be told at once, but the one it came from.
-    flood: bool,
+    /// Whom it came from, who need not be told.
     from: Option<RouterId>,
 }
 
@@ -113,8 +112,12 @@ pub(super) struct Members {
     table: BTreeMap<RouterId, Member>,
     present: usize,
     news: BTreeMap<RouterId, News>,
+    /// Those of the news of whom all neighbours are to be told at once.
+    floods: BTreeSet<RouterId>,
     suspicions: BTreeSet<(Instant, RouterId)>,
     buckets: [u32; BUCKETS],
+    /// Entries put in or taken out since the start.
+    changes: u64,
 }
 
 impl Members {
@@ -124,8 +127,10 @@ impl Members {
             table: BTreeMap::new(),
             present: 0,
             news: BTreeMap::new(),
+            floods: BTreeSet::new(),
             suspicions: BTreeSet::new(),
             buckets: [0; BUCKETS],
+            changes: 0,
         };
         members.put(announcement.member, Member { announcement, standing: Standing::Alive, since: now });
         members
@@ -197,6 +202,7 @@ impl Members {
 
     fn put(&mut self, id: RouterId, member: Member) {
         self.remove_silently(id);
+        self.changes += 1;
         if member.is_present() {
             self.present += 1;
             self.toggle(id, member.announcement.incarnation);
@@ -209,6 +215,7 @@ impl Members {
 
     fn remove_silently(&mut self, id: RouterId) {
         let Some(member) = self.table.remove(&id) else { return };
+        self.changes += 1;
         if member.is_present() {
             self.present -= 1;
             self.toggle(id, member.announcement.incarnation);
@@ -221,6 +228,7 @@ impl Members {
     fn remove(&mut self, id: RouterId) {
         self.remove_silently(id);
         self.news.remove(&id);
+        self.floods.remove(&id);
     }
 
     /// Adds a member to the sum of its bucket, or takes it out.
@@ -303,28 +311,31 @@ impl Members {
     /// often that everybody hears of it (Das, Gupta and Motivala, "SWIM", 2002, section 4.1).
     pub(super) fn tell(&mut self, id: RouterId, from: Option<RouterId>) {
         let digits = (self.present as u32 + 1).ilog10() + 1;
-        self.news.insert(id, News { left: LAMBDA * digits, flood: true, from });
+        self.news.insert(id, News { left: LAMBDA * digits, from });
+        self.floods.insert(id);
     }
 
     /// Whether something is to be told at once.
     pub(super) fn has_flood(&self) -> bool {
-        self.news.values().any(|news| news.flood)
+        !self.floods.is_empty()
     }
 
     /// Of whom a neighbour is to be told at once.
     pub(super) fn flood_to(&self, to: RouterId) -> Vec<RouterId> {
-        let news = self.news.iter().filter(|(id, news)| news.flood && news.from != Some(to) && **id != to);
-        news.map(|(&id, _)| id).collect()
+        let is_told =
+            |id: &RouterId| *id == to || self.news.get(id).is_some_and(|news| news.from == Some(to));
+        self.floods.iter().copied().filter(|id| !is_told(id)).collect()
     }
 
     /// All neighbours, so many, have been told.
     pub(super) fn flooded(&mut self, neighbours: u32) {
-        self.news.retain(|_, news| {
-            if core::mem::replace(&mut news.flood, false) {
-                news.left = news.left.saturating_sub(neighbours);
+        for id in core::mem::take(&mut self.floods) {
+            let Some(news) = self.news.get_mut(&id) else { continue };
+            news.left = news.left.saturating_sub(neighbours);
+            if news.left == 0 {
+                self.news.remove(&id);
             }
-            news.left > 0
-        });
+        }
     }
 
     /// News for somebody who is written to anyhow, in so many bytes: what he himself is suspected of first (Lifeguard's buddy system,
@@ -342,6 +353,7 @@ impl Members {
         for (_, id) in news {
             let Some(update) = self.update(id) else {
                 self.news.remove(&id);
+                self.floods.remove(&id);
                 continue;
             };
             if id == to || update.len() > room {
@@ -353,6 +365,7 @@ impl Members {
                 entry.left = entry.left.saturating_sub(1);
                 if entry.left == 0 {
                     self.news.remove(&id);
+                    self.floods.remove(&id);
                 }
             }
         }
@@ -362,14 +375,21 @@ impl Members {
     pub(super) fn worst_case_bytes(limits: &Limits) -> u64 {
         // Twice what a node of a tree holds, and the bytes of an announcement with their count.
         let member = 2 * size_of::<(RouterId, Member)>() as u64 + 160 + MOST_ACCUSERS as u64 * 8;
-        let news = 2 * size_of::<(RouterId, News)>() as u64 + 2 * size_of::<(Instant, RouterId)>() as u64;
+        let news = 2 * size_of::<(RouterId, News)>() as u64
+            + 3 * size_of::<RouterId>() as u64
+            + 2 * size_of::<(Instant, RouterId)>() as u64;
         u64::from(limits.gossip_members).saturating_mul(member + news)
     }
 
     pub(super) fn check(&self, limits: &Limits) {
         assert!(self.table.len() <= (limits.gossip_members as usize).max(1));
+        // After most changes only what costs nothing is looked at: this runs after every step of a simulation.
+        if !cfg!(test) && !self.changes.is_multiple_of(64) {
+            return;
+        }
         assert_eq!(self.present, self.table.values().filter(|member| member.is_present()).count());
         assert!(self.news.keys().all(|id| self.table.contains_key(id)), "news of nobody");
+        assert!(self.floods.iter().all(|id| self.news.contains_key(id)), "told at once and no news");
         let suspects = self.table.values().filter(|member| matches!(member.standing, Standing::Suspect(_)));
         assert_eq!(suspects.count(), self.suspicions.len());
         assert!(self.table.contains_key(&self.own));

@@ -312,9 +312,10 @@ impl Gossip {
 
     /// A member of the view is not reached any more. Whether it is alive elsewhere is found out by a probe over whatever way there is.
     fn lost_sight(&mut self, cx: &mut Cx<'_>, member: RouterId) {
+        let before = self.swim.take(member);
         self.settle_views(cx);
         if self.members.get(member).is_some_and(Member::is_present) {
-            self.swim.watch(cx, member, true);
+            self.swim.look_after(cx, member, before);
         }
     }
 
@@ -372,7 +373,7 @@ impl Gossip {
             return false;
         };
         self.checks += 1;
-        let genuine = broadcast.is_signed_by(&key, self.network);
+        let genuine = broadcast.is_signed_by(keys, &key, self.network);
         if !genuine {
             cx.drops.count(Drop::RecordInvalid);
         }
@@ -462,7 +463,7 @@ impl Gossip {
             return;
         };
         self.checks += 1;
-        if !announcement.is_signed_by(&key, self.network) {
+        if !announcement.is_signed_by(keys, &key, self.network) {
             cx.drops.count(Drop::RecordInvalid);
             return;
         }
@@ -515,6 +516,8 @@ impl Gossip {
         if limits.gossip_members == 0 {
             return 0;
         }
+        // Told to all of the view at once: a member's word and how it stands, and the room of a message.
+        let news = 256 * u64::from(limits.gossip_view).max(4);
         let parts = [
             size_of::<Gossip>() as u64,
             // Kept broadcasts, their places in three tables, and the copy that is being sent.
@@ -525,6 +528,10 @@ impl Gossip {
             Tree::worst_case_bytes(limits),
             Media::worst_case_bytes(),
             Swim::worst_case_bytes(limits),
+            // Actions that wait to be taken: news, what was asked for as far as it is paid for, and what one message says.
+            u64::from(limits.gossip_members).saturating_mul(news),
+            u64::from(limits.gossip_rate).saturating_mul(8),
+            4_096 * size_of::<Action>() as u64,
             (MOST_TOPICS + antientropy::MOST_WANTING) as u64 * 64,
         ];
         parts.into_iter().fold(0, u64::saturating_add)

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
+use super::Keys;
 use super::message::{put_varint, read_id, read_router};
 use crate::codec::{Malformed, Reader, VARINT_MAX};
 use crate::crypto::sign::{self, SigningKey};
@@ -72,8 +73,8 @@ impl Broadcast {
 
     /// Whether the holder of this key said it in this network.
     #[must_use]
-    pub fn is_signed_by(&self, key: &[u8; sign::PUBLIC_LEN], network: NetworkId) -> bool {
-        is_signed(BROADCAST_CONTEXT, &self.signed, key, network)
+    pub fn is_signed_by(&self, keys: &dyn Keys, key: &[u8; sign::PUBLIC_LEN], network: NetworkId) -> bool {
+        is_signed(keys, BROADCAST_CONTEXT, &self.signed, (key, network))
     }
 
     /// The same in memory of its own, which keeps no more than itself.
@@ -106,9 +107,14 @@ impl Broadcast {
     }
 }
 
-fn is_signed(context: &str, signed: &[u8], key: &[u8; sign::PUBLIC_LEN], network: NetworkId) -> bool {
+fn is_signed(
+    keys: &dyn Keys,
+    context: &str,
+    signed: &[u8],
+    (key, network): (&[u8; sign::PUBLIC_LEN], NetworkId),
+) -> bool {
     let Some((signature, body)) = signed.split_first_chunk() else { return false };
-    sign::verify(key, &signed_bytes(context, &network.0, body), signature).is_ok()
+    keys.is_signed(key, &signed_bytes(context, &network.0, body), signature)
 }
 
 /// What a device does for its network. It is announced, and says nothing of trust.
@@ -171,8 +177,8 @@ impl Announcement {
 
     /// Whether the holder of this key said it in this network.
     #[must_use]
-    pub fn is_signed_by(&self, key: &[u8; sign::PUBLIC_LEN], network: NetworkId) -> bool {
-        is_signed(ANNOUNCEMENT_CONTEXT, &self.signed, key, network)
+    pub fn is_signed_by(&self, keys: &dyn Keys, key: &[u8; sign::PUBLIC_LEN], network: NetworkId) -> bool {
+        is_signed(keys, ANNOUNCEMENT_CONTEXT, &self.signed, (key, network))
     }
 
     pub(super) fn read(signed: Bytes) -> Result<Announcement, Malformed> {

@@ -70,7 +70,7 @@ struct Probe {
 
 /// A member who is watched.
 #[derive(Debug)]
-struct Watch {
+pub(super) struct Watch {
     heard: Instant,
     jitter: Duration,
     round_trip: Option<Duration>,
@@ -171,6 +171,23 @@ impl Swim {
 
     pub(super) fn unwatch(&mut self, member: RouterId) {
         self.watched.remove(&member);
+    }
+
+    /// Stops watching a member; what is known of it is for [`Swim::look_after`].
+    pub(super) fn take(&mut self, member: RouterId) -> Option<Watch> {
+        self.watched.remove(&member)
+    }
+
+    /// A member that is not in the view any more is asked until it is known whether it answers. If it is being asked already that goes on: what
+    /// took it out of the view may well be its silence.
+    pub(super) fn look_after(&mut self, cx: &mut Cx<'_>, member: RouterId, before: Option<Watch>) {
+        let once_only = self.watched.values().filter(|watch| watch.once).count();
+        match before {
+            Some(watch) if watch.probe.is_some() && once_only < MOST_ONCE => {
+                self.watched.insert(member, Watch { once: true, ..watch });
+            }
+            Some(_) | None => self.watch(cx, member, true),
+        }
     }
 
     /// Something came from a member: it is there.

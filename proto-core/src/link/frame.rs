@@ -25,6 +25,8 @@ mod kind {
     pub(super) const RESPONSE: u8 = 0x08;
     pub(super) const CLOSE: u8 = 0x09;
     pub(super) const REFUSED: u8 = 0x0a;
+    pub(super) const ROUTING_DATAGRAM: u8 = 0x0b;
+    pub(super) const ROUTING_DATAGRAM_LEN: u8 = 0x0c;
     pub(super) const MESSAGE: u8 = 0x10;
     pub(super) const MESSAGE_LAST: u8 = 0x1f;
     pub(super) const ROUTING: u8 = 0x20;
@@ -74,6 +76,8 @@ pub enum Frame<'a> {
     Ack(AckFrame<'a>),
     /// A message that may be lost.
     Datagram(&'a [u8]),
+    /// The same, for the receiver's routing or gossip.
+    RoutingDatagram(&'a [u8]),
     /// Which messages of ours the peer has for good.
     Receipt(ReceiptFrame<'a>),
     /// The peer sends no message of this space with a number below `floor` any more.
@@ -232,7 +236,7 @@ pub enum Channel {
     /// The application.
     #[default]
     Application,
-    /// Its routing: neither durable nor in order.
+    /// Its routing or its gossip, by the first byte: neither durable nor in order.
     Routing,
 }
 
@@ -322,6 +326,8 @@ fn parse<'a>(reader: &mut Reader<'a>) -> Result<Frame<'a>, FrameError> {
         kind::ACK => Frame::Ack(parse_ack(reader)?),
         kind::DATAGRAM => Frame::Datagram(reader.take_rest()),
         kind::DATAGRAM_LEN => Frame::Datagram(reader.prefixed()?),
+        kind::ROUTING_DATAGRAM => Frame::RoutingDatagram(reader.take_rest()),
+        kind::ROUTING_DATAGRAM_LEN => Frame::RoutingDatagram(reader.prefixed()?),
         kind::RECEIPT => Frame::Receipt(parse_receipt(reader)?),
         kind::FLOOR => Frame::Floor { space: parse_space(reader)?, floor: reader.varint()? },
         kind::CHALLENGE => Frame::Challenge(reader.array()?),

@@ -14,7 +14,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::peer::{Peer, StoreToken};
-use super::{Action, Links};
+use super::{Action, Links, OF_GOSSIP};
 use crate::ids::{NodeId, PeerSlot};
 use crate::limits::Limits;
 use crate::machine::Cx;
@@ -115,9 +115,12 @@ impl Links {
                 Action::Path { .. }
                 | Action::Silent { .. }
                 | Action::ClosedByPeer { .. }
-                | Action::ForRouting { .. }
-                | Action::Settled { .. } => {}
-                action @ (Action::Deliver { .. } | Action::Receipt { .. } | Action::Store { .. }) => {
+                | Action::ForRouting { .. } => {}
+                Action::Settled { tag, .. } if tag < OF_GOSSIP => {}
+                action @ (Action::Deliver { .. }
+                | Action::Receipt { .. }
+                | Action::Settled { .. }
+                | Action::Store { .. }) => {
                     self.actions.push_back(action);
                 }
             }

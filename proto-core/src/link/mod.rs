@@ -47,7 +47,7 @@ use crate::store::record::Record;
 use crate::time::Instant;
 use crate::wake::Wake;
 
-pub use send::WayQuality;
+pub use send::{OF_GOSSIP, WayQuality};
 pub use transmit::{Built, Intent};
 
 /// What can happen to the links.
@@ -193,14 +193,14 @@ pub enum Action {
         /// Its fate.
         outcome: Outcome,
     },
-    /// Give this message of a peer to routing.
+    /// Give this message of a peer to routing, or to gossip by its first byte.
     ForRouting {
         /// Who sent it.
         peer: PeerSlot,
         /// The bytes.
         payload: Bytes,
     },
-    /// What became of a message for the routing of a peer.
+    /// What became of a message for the routing or gossip of a peer.
     Settled {
         /// To whom it went.
         peer: PeerSlot,

@@ -106,6 +106,10 @@ impl Peer {
                 self.inbox.on_datagram(cx, payload);
                 true
             }
+            Frame::RoutingDatagram(payload) => {
+                self.inbox.on_routing_datagram(cx, payload);
+                true
+            }
             Frame::Message { header, data } => self.inbox.on_message(cx, receiving, &header, data),
             Frame::Receipt(receipt) => {
                 self.outbox.on_receipt(cx.now, sending, &receipt);

@@ -1,4 +1,4 @@
-//! What the links are given to send: by the application, and by routing, which also asks how a neighbour is reached.
+//! What the links are given to send: by the application, by gossip, and by routing, which also asks how a neighbour is reached.
 
 use bytes::Bytes;
 
@@ -8,6 +8,9 @@ use crate::machine::Cx;
 use crate::node::input::{Class, Send};
 use crate::node::output::Refused;
 use crate::time::Duration;
+
+/// Messages with this tag or a greater one are of gossip, others of routing.
+pub const OF_GOSSIP: u64 = 1 << 63;
 
 /// How a peer is reached now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -58,15 +61,63 @@ impl Links {
         &mut self,
         cx: &mut Cx<'_>,
         peer: PeerSlot,
-        message: (u64, Class, Bytes),
+        (tag, class, payload): (u64, Class, Bytes),
     ) -> Result<(), Refused> {
         let entry = self.peers.get_mut(usize::from(peer.0)).and_then(Option::as_mut);
         let Some(entry) = entry.filter(|entry| entry.params.routing) else {
             return Err(Refused::UnknownPeer);
         };
+        entry.outbox.push_routing(cx, &mut self.sending, (tag, class, class.lifetime(), payload))?;
+        self.has_more_to_send(cx, peer);
+        Ok(())
+    }
+
+    /// Takes a message for the gossip of a peer that takes part in it, or that nothing is known of yet, for so long. Its tag is
+    /// [`OF_GOSSIP`] or greater. [`Action::Settled`](super::Action::Settled) says what became of it.
+    ///
+    /// # Errors
+    /// [`Refused`] says why not; nothing was kept then.
+    pub fn send_gossip(
+        &mut self,
+        cx: &mut Cx<'_>,
+        peer: PeerSlot,
+        message: (u64, Class, Duration, Bytes),
+    ) -> Result<(), Refused> {
+        let entry = self.peers.get_mut(usize::from(peer.0)).and_then(Option::as_mut);
+        let Some(entry) = entry.filter(|entry| entry.params.gossip) else {
+            return Err(Refused::UnknownPeer);
+        };
         entry.outbox.push_routing(cx, &mut self.sending, message)?;
         self.has_more_to_send(cx, peer);
         Ok(())
+    }
+
+    /// Takes a datagram for the gossip of a peer, likewise.
+    ///
+    /// # Errors
+    /// [`Refused`] says why not; nothing was kept then.
+    pub fn send_gossip_datagram(
+        &mut self,
+        cx: &mut Cx<'_>,
+        peer: PeerSlot,
+        message: (Class, Duration, Bytes),
+    ) -> Result<(), Refused> {
+        let room = self.room(cx.limits, peer);
+        let entry = self.peers.get_mut(usize::from(peer.0)).and_then(Option::as_mut);
+        let Some(entry) = entry.filter(|entry| entry.params.gossip) else {
+            return Err(Refused::UnknownPeer);
+        };
+        entry.outbox.push_routing_datagram(cx, &mut self.sending, message, room)?;
+        self.has_more_to_send(cx, peer);
+        Ok(())
+    }
+
+    /// Gives up all messages for the gossip of a peer.
+    pub fn withdraw_gossip(&mut self, cx: &mut Cx<'_>, peer: PeerSlot) {
+        if let Some(entry) = self.peers.get_mut(usize::from(peer.0)).and_then(Option::as_mut) {
+            entry.outbox.withdraw_from(&mut self.sending, OF_GOSSIP);
+            self.touch(cx, peer);
+        }
     }
 
     /// Gives up a message for the routing of a peer, if it is not finished.

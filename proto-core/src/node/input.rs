@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 use bytes::Bytes;
 
+use crate::gossip::signed::{Role, Topic};
 use crate::ids::{Addr, LinkId, NodeId, Ticket};
 use crate::store::record::Record;
 use crate::time::{Duration, WallTime};
@@ -127,9 +128,51 @@ pub enum Command {
         /// Its number, as in [`Event::Message`](crate::node::Event::Message).
         seq: u64,
     },
+    /// Something for all members of the network. Refused with [`Refused::NoGossip`](crate::node::Refused::NoGossip) by a node that takes no
+    /// part in gossip.
+    Gossip(GossipCommand),
     /// Take over a signed statement about identities: a revocation, a rotation, a membership
     /// certificate or a network-key epoch, as encoded record bytes.
     Install(Bytes),
+}
+
+/// What an application can ask for among the members of its network.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum GossipCommand {
+    /// Say something to all. [`GossipEvent::Spread`](crate::node::GossipEvent::Spread) or
+    /// [`GossipEvent::Refused`](crate::node::GossipEvent::Refused) says what became of it.
+    Broadcast {
+        /// Comes back with the answer.
+        tag: u64,
+        /// What it is about.
+        topic: Topic,
+        /// What is said, at most a quarter of [`Limits::gossip_bytes`](crate::limits::Limits::gossip_bytes), and as long as a message, less 350 bytes.
+        payload: Bytes,
+    },
+    /// Deliver what is said about a topic from now on. At most 256 topics; one more is counted as dropped.
+    Subscribe {
+        /// Which.
+        topic: Topic,
+    },
+    /// Do not deliver it any more.
+    Unsubscribe {
+        /// Which.
+        topic: Topic,
+    },
+    /// Say what this device does and can do.
+    Announce {
+        /// What it does.
+        role: Role,
+        /// What it can do, a bit for each thing; the highest two are not sent.
+        capabilities: u64,
+    },
+    /// Ask a node to let us in, where there is no map that names members. It has to be in session or on the map.
+    Join {
+        /// Whom.
+        contact: NodeId,
+    },
+    /// Say that this device goes. Nothing is said after that until it starts again.
+    Leave,
 }
 
 /// Where a peer may be found, and what is known of it.

@@ -106,6 +106,7 @@ impl Node {
                 }
             }
             routing::Action::Deliver { from, payload } => self.relayed.push_back((from, payload)),
+            routing::Action::Appeared { router } => self.router_appeared(now, router),
         }
     }
 
@@ -214,7 +215,7 @@ impl Node {
 }
 
 /// A router's address on the mesh.
-fn address(router: RouterId) -> Addr {
+pub(super) fn address(router: RouterId) -> Addr {
     Addr::new(&router.0).unwrap_or(Addr::ANY)
 }
 

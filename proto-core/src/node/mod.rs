@@ -9,6 +9,7 @@
 
 mod admit;
 pub mod gate;
+mod gossip;
 pub mod input;
 mod mesh;
 pub mod output;
@@ -40,9 +41,12 @@ use crate::time::Instant;
 use crate::wake::Wake;
 use crate::zoo::Zoo;
 
-pub use input::{Class, Command, Delivery, Input, LinkInfo, LinkState, Medium, PeerSpec, Send};
+pub use input::{
+    Class, Command, Delivery, GossipCommand, Input, LinkInfo, LinkState, Medium, PeerSpec, Send,
+};
 pub use output::{
-    DownReason, Event, Outcome, Output, PathStatus, PeerStatus, Refused, RejectReason, Transmit, UsedNonce,
+    DownReason, Event, GossipEvent, Outcome, Output, PathStatus, PeerStatus, Refused, RejectReason, Transmit,
+    UsedNonce,
 };
 pub use status::Status;
 
@@ -101,6 +105,8 @@ pub struct Node {
     routing_rng: Rng,
     /// Which device of its node each peer in session is, of those that take part in routing.
     routers: BTreeMap<PeerSlot, RouterId>,
+    /// `None` when the limits leave no room for members.
+    gossip: Option<Box<gossip::Gossiping>>,
     /// Packets that came over others, for the sessions here.
     relayed: VecDeque<(RouterId, Bytes)>,
     link_infos: BTreeMap<LinkId, LinkInfo>,
@@ -159,6 +165,7 @@ impl Node {
             let cx = &mut cx(now, &mut routing_rng, &limits, &mut drops, boot.zoo);
             routing = Some(Box::new(Routing::new(cx, identity, network, count)));
         }
+        let gossip = gossip::start((&seed, &sessions, count), &limits, &mut drops, (now, boot.zoo));
         let id = sessions.identity().node();
         let mut node = Node {
             id,
@@ -171,6 +178,7 @@ impl Node {
             links_rng: Rng::fork(&seed, "link"),
             routing,
             routing_rng,
+            gossip,
             routers: BTreeMap::new(),
             relayed: VecDeque::new(),
             link_infos: BTreeMap::new(),
@@ -246,7 +254,8 @@ impl Node {
         if self.backlog {
             return Wake::Now;
         }
-        self.sessions.next_wake().min(self.links.next_wake()).min(self.routing_next_wake())
+        let below = self.sessions.next_wake().min(self.links.next_wake());
+        below.min(self.routing_next_wake()).min(self.gossip_next_wake())
     }
 
     fn datagram(&mut self, now: Instant, link: LinkId, from: Addr, bytes: &[u8]) {
@@ -314,6 +323,7 @@ impl Node {
             self.links.wake(&mut cx);
         }
         self.routing_wake(now);
+        self.gossip_wake(now);
     }
 
     fn link_changed(&mut self, now: Instant, link: LinkId, state: LinkState) -> Result<(), Refused> {
@@ -374,6 +384,10 @@ impl Node {
                 let peer = self.sessions.slot_of(&from);
                 let mut cx = cx(now, &mut self.links_rng, &self.limits, &mut self.drops, self.zoo);
                 self.links.consumed(&mut cx, peer, from, seq)
+            }
+            Command::Gossip(command) => {
+                self.admit_command(now)?;
+                self.gossip_command(now, command)
             }
             Command::Shutdown => {
                 let peers = u16::try_from(self.links.peer_slots()).unwrap_or(u16::MAX);
@@ -443,6 +457,9 @@ impl Node {
         self.links.check(&self.limits);
         if let Some(routing) = &self.routing {
             routing.check(&self.limits);
+        }
+        if let Some(gossip) = &self.gossip {
+            gossip.check(&self.limits);
         }
         assert!(self.events.len() <= self.limits.outputs as usize + admit::OUTPUTS_PER_TURN);
         let bytes: usize = self.events.iter().map(Event::payload_bytes).sum();

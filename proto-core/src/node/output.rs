@@ -4,8 +4,10 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
+use crate::gossip::signed::{MessageId, Topic};
+use crate::gossip::{Refusal, What};
 use crate::identity::IdentityError;
-use crate::ids::{Addr, DeviceId, LinkId, NodeId, Ticket};
+use crate::ids::{Addr, DeviceId, LinkId, NodeId, RouterId, Ticket};
 use crate::node::input::Delivery;
 use crate::store::record::{Key, Record};
 use crate::time::Duration;
@@ -122,6 +124,45 @@ pub enum Event {
     },
     /// The disk failed: what needs it has stopped.
     StorageFailed,
+    /// Something of all members of the network.
+    Gossip(GossipEvent),
+}
+
+/// What is heard among the members of the network.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum GossipEvent {
+    /// Somebody has said something about a topic that was asked for. Once, while this node does not restart.
+    Delivered {
+        /// Which device said it, and its number.
+        id: MessageId,
+        /// Whose device that is.
+        node: Option<NodeId>,
+        /// What it is about.
+        topic: Topic,
+        /// What is said.
+        payload: Bytes,
+    },
+    /// At least one other member has a broadcast of ours, or knows where to ask for it.
+    Spread {
+        /// The caller's number.
+        tag: u64,
+    },
+    /// A broadcast goes to nobody.
+    Refused {
+        /// The caller's number.
+        tag: u64,
+        /// Why.
+        why: Refusal,
+    },
+    /// Something has become known of a member.
+    Member {
+        /// Which device.
+        member: RouterId,
+        /// Whose that is, as far as its papers are known.
+        node: Option<NodeId>,
+        /// What.
+        what: What,
+    },
 }
 
 impl Event {
@@ -129,14 +170,19 @@ impl Event {
     #[must_use]
     pub fn payload_bytes(&self) -> usize {
         match self {
-            Event::Message { payload, .. } => payload.len(),
+            Event::Message { payload, .. } | Event::Gossip(GossipEvent::Delivered { payload, .. }) => {
+                payload.len()
+            }
             Event::PeerUp { .. }
             | Event::PeerDown { .. }
             | Event::Path { .. }
             | Event::Receipt { .. }
             | Event::Incompatible { .. }
             | Event::CloneDetected { .. }
-            | Event::StorageFailed => 0,
+            | Event::StorageFailed
+            | Event::Gossip(
+                GossipEvent::Spread { .. } | GossipEvent::Refused { .. } | GossipEvent::Member { .. },
+            ) => 0,
         }
     }
 }
@@ -226,6 +272,9 @@ pub enum Refused {
     /// The statement to install does not verify or is not for this node.
     #[error("statement refused: {0}")]
     Statement(IdentityError),
+    /// This node takes no part in gossip.
+    #[error("no gossip: set limits.gossip_members to the number of members")]
+    NoGossip,
     /// A link's properties are out of range.
     #[error("link refused: {0}")]
     Link(&'static str),

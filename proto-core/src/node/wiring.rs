@@ -40,6 +40,8 @@ impl Node {
                 self.route_link(now, action);
             } else if let Some(action) = self.routing_poll() {
                 self.route_routing(now, action);
+            } else if let Some(action) = self.gossip_poll() {
+                self.route_gossip(now, action);
             } else {
                 return;
             }
@@ -91,12 +93,14 @@ impl Node {
                 }
                 if !rekey {
                     self.is_router(now, peer, can_route(&params).then(|| RouterId::of(device)));
+                    self.is_member(now, peer, can_gossip(&params).then(|| RouterId::of(device)));
                     self.events.push_back(Event::PeerUp { node, device, restarted, version });
                 }
             }
             session::Action::Closed { peer, node, reason } => {
                 self.links_handle(now, link::Input::PeerDown { peer });
                 self.is_no_router(now, peer);
+                self.is_no_member(now, peer);
                 self.events.push_back(Event::PeerDown { node, reason });
             }
             session::Action::Named { peer, node } => {
@@ -105,6 +109,7 @@ impl Node {
             session::Action::Forgotten { peer, evicted } => {
                 self.links_handle(now, link::Input::PeerRemoved { peer, evicted });
                 self.is_no_router(now, peer);
+                self.is_no_member(now, peer);
             }
             session::Action::Incompatible { link, from, theirs, ours } => {
                 let (theirs, ours) = ((theirs.lowest, theirs.highest), (ours.lowest, ours.highest));
@@ -132,12 +137,19 @@ impl Node {
             link::Action::Store { slot, record } => {
                 self.gate.store(record, Waiter::Link(slot));
             }
+            link::Action::ForRouting { peer, payload } if is_gossip(&payload) => {
+                self.for_gossip(now, peer, payload);
+            }
             link::Action::ForRouting { peer, payload } => self.for_routing(now, peer, payload),
+            link::Action::Settled { tag, arrived, .. } if tag >= link::OF_GOSSIP => {
+                self.gossip_settled(now, tag, arrived);
+            }
             link::Action::Settled { peer, tag, arrived } => {
                 self.routing_handle(now, routing::Input::Settled { peer, tag, arrived });
             }
             link::Action::Path { peer, link, up } => {
                 self.note_nearness(now, peer);
+                self.note_near_member(now, peer);
                 if let Some(node) = self.sessions.node_of(peer) {
                     self.events.push_back(Event::Path { node, link, up });
                 }
@@ -170,6 +182,16 @@ impl Node {
             }
         }
     }
+}
+
+/// Whether a peer takes part in gossip, and what is said there.
+fn can_gossip(params: &PeerParams) -> bool {
+    params.gossip && params.message_bytes >= Limits::LEAST_ROUTING_MESSAGE
+}
+
+/// Whether a message on the channel of routing is of gossip, whose kinds begin at 0x20 and end below those that may be skipped.
+fn is_gossip(payload: &[u8]) -> bool {
+    payload.first().is_some_and(|kind| (0x20..0x80).contains(kind))
 }
 
 /// Whether a peer takes part in routing, and what is said there.

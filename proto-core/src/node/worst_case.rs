@@ -10,6 +10,7 @@
 use crate::identity::Revocations;
 use crate::limits::Limits;
 use crate::link::Links;
+use crate::node::gossip::Gossiping;
 use crate::node::{Event, Node};
 use crate::routing::Routing;
 use crate::session::Sessions;
@@ -41,6 +42,7 @@ impl Limits {
             fixed,
             Revocations::worst_case_bytes(self.revocations),
             Routing::worst_case_bytes(self),
+            Gossiping::worst_case_bytes(self),
         ];
         parts.into_iter().fold(0, u64::saturating_add)
     }
@@ -75,6 +77,10 @@ mod tests {
             routers: u32::MAX,
             routing_bytes: u32::MAX,
             custody_bytes: u32::MAX,
+            gossip_members: u32::MAX,
+            gossip_view: u8::MAX,
+            gossip_bytes: u32::MAX,
+            gossip_rate: u32::MAX,
             ..Limits::SERVER
         };
         let one = |field: fn(&mut Limits)| {

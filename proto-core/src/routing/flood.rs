@@ -107,6 +107,7 @@ impl Routing {
         if !self.database.fits(cx.limits, record) {
             self.vicinity.is_full(cx.now);
         }
+        let is_new = self.database.known(key.router).is_none();
         self.vicinity.answered(key.router);
         let before = self.database.len();
         if !self.database.insert((cx.now, cx.limits), record, (known, claimed), self.own.router) {
@@ -115,6 +116,9 @@ impl Routing {
                 self.map_changed(cx.now);
             }
             return;
+        }
+        if is_new && cx.limits.gossips() {
+            self.actions.push_back(Action::Appeared { router: key.router });
         }
         self.map_changed(cx.now);
         self.owe_all(cx, key, Some(peer));

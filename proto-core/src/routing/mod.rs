@@ -161,6 +161,11 @@ pub enum Action {
         /// The packet.
         payload: Bytes,
     },
+    /// A router that was not on the map is there now. Said only where gossip wants to know.
+    Appeared {
+        /// Which.
+        router: RouterId,
+    },
 }
 
 /// A step of a packet: given to a neighbour, or delivered. For simulators and operators; nothing depends on it.

@@ -3,7 +3,7 @@
 //! ```text
 //! flags u8 (1 = refused: a second instance of this identity) | lowest version u8 | highest version u8
 //! start count u32 | instance u64 | life u32 | forgot u32 | round u32
-//! capabilities u8 (1 = fountain, 2 = routing) | message_bytes u32 | receive_bytes u32 | packet_bytes u32
+//! capabilities u8 (1 = fountain, 2 = routing, 4 = gossip) | message_bytes u32 | receive_bytes u32 | packet_bytes u32
 //! certificate: varint length, bytes | membership: varint length, bytes | padding and what later versions add
 //! ```
 
@@ -30,6 +30,7 @@ const _: () = assert!(
 const REFUSED: u8 = 1;
 const FOUNTAIN: u8 = 1;
 const ROUTING: u8 = 2;
+const GOSSIP: u8 = 4;
 
 /// One side's claims. Proved by the handshake around them and by the certificate in them.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -65,6 +66,7 @@ impl<'a> Payload<'a> {
         let params = PeerParams {
             fountain: capabilities & FOUNTAIN != 0,
             routing: capabilities & ROUTING != 0,
+            gossip: capabilities & GOSSIP != 0,
             message_bytes: reader.u32()?,
             receive_bytes: reader.u32()?,
             packet_bytes: reader.u32()?,
@@ -114,7 +116,8 @@ impl<'a> Payload<'a> {
         writer.u32(self.forgot)?;
         writer.u32(self.round)?;
         let bit = |set: bool, bit: u8| if set { bit } else { 0 };
-        writer.u8(bit(self.params.fountain, FOUNTAIN) | bit(self.params.routing, ROUTING))?;
+        let PeerParams { fountain, routing, gossip, .. } = self.params;
+        writer.u8(bit(fountain, FOUNTAIN) | bit(routing, ROUTING) | bit(gossip, GOSSIP))?;
         writer.u32(self.params.message_bytes)?;
         writer.u32(self.params.receive_bytes)?;
         writer.u32(self.params.packet_bytes)?;
@@ -136,6 +139,7 @@ mod tests {
             message_window,
             fountain: false,
             routing: false,
+            gossip: false,
         };
         Payload {
             refused: false,

@@ -31,6 +31,7 @@ pub(super) struct Trust {
 pub(super) struct Papers {
     pub(super) node: NodeId,
     pub(super) device: DeviceId,
+    pub(super) sign_key: [u8; 32],
     pub(super) dh_key: [u8; 32],
     /// The root keys that led to the certificate.
     pub(super) roots: Roots,
@@ -65,6 +66,10 @@ impl Trust {
     pub(super) fn checker(&self, now: Instant) -> Checker<'_> {
         let Trust { network, revocations, verifier, .. } = self;
         Checker { network, revocations, wall: self.wall_at(now), verifier }
+    }
+
+    pub(super) fn verifier(&self) -> &Verifier {
+        &self.verifier
     }
 
     pub(super) fn membership(&self) -> &[u8] {
@@ -147,6 +152,7 @@ impl Trust {
         Ok(Papers {
             node: verified.node,
             device: verified.device,
+            sign_key: verified.sign_key,
             dh_key: verified.dh_key,
             roots: verified.roots,
             hash,

@@ -3,6 +3,7 @@
 use core::fmt;
 
 use super::Sessions;
+use crate::crypto::sign::Verifier;
 use crate::ids::PeerSlot;
 use crate::machine::Cx;
 use crate::node::output::DownReason;
@@ -17,6 +18,19 @@ impl Sessions {
     /// The slots in use, ascending.
     pub fn slots(&self) -> impl Iterator<Item = PeerSlot> + '_ {
         self.peers.iter().map(|(slot, _)| slot)
+    }
+
+    /// The Ed25519 key of the device that a peer is in session with.
+    #[must_use]
+    pub fn sign_key(&self, peer: PeerSlot) -> Option<[u8; 32]> {
+        let peer = self.peers.get(peer).filter(|peer| peer.is_up())?;
+        peer.papers.as_ref().map(|papers| papers.sign_key)
+    }
+
+    /// What signatures of others are verified with.
+    #[must_use]
+    pub fn verifier(&self) -> &Verifier {
+        self.trust.verifier()
     }
 
     /// The peer has ended the session, in an authenticated packet.

@@ -106,6 +106,45 @@ pub(super) fn device(links: u32, peers: u32) -> NodePlan {
     node
 }
 
+/// All nodes of a plan take part in gossip, with room for each other, and ask for what is said about a topic.
+pub(super) fn make_members(plan: &mut Plan, topic: u32) {
+    let count = u64::from(plan.node_count());
+    for node in &mut plan.nodes {
+        node.limits.insert("gossip_members".to_owned(), count.max(2));
+        node.topics = vec![topic];
+    }
+}
+
+/// The largest part of a network that hangs together; of two as large, the one with the smallest number in it.
+pub(super) fn core(plan: &Plan) -> BTreeSet<u32> {
+    let near = neighbours(plan);
+    let mut best = BTreeSet::new();
+    let mut seen: BTreeSet<u32> = BTreeSet::new();
+    for &node in near.keys() {
+        if !seen.contains(&node) {
+            let part: BTreeSet<u32> = hops_from(&near, node).into_keys().collect();
+            seen.extend(&part);
+            if part.len() > best.len() {
+                best = part;
+            }
+        }
+    }
+    best
+}
+
+/// All links lose so much, each way.
+pub(super) fn lose(plan: &mut Plan, ppm: u32) {
+    for link in &mut plan.links {
+        (link.loss_there_ppm, link.loss_back_ppm) = (ppm, ppm);
+    }
+}
+
+/// Payloads of broadcasts that came to nodes for each that was new, in millionths.
+pub(super) fn copies_ppm(outcome: &Outcome) -> u64 {
+    let (new, old) = outcome.gossip.copies;
+    (new + old) * 1_000_000 / new.max(1)
+}
+
 /// Who is a neighbour of whom, by the sessions of a plan.
 pub(super) fn neighbours(plan: &Plan) -> BTreeMap<u32, BTreeSet<u32>> {
     neighbours_by(plan.peers.iter().map(|peer| (peer.node, peer.to)))

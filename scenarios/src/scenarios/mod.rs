@@ -1,10 +1,12 @@
 //! The scenarios, in the order in which `list` shows them.
 
+pub mod broadcast_storm;
 pub mod bulk_over_bad_links;
 pub mod clock_runs_wild;
 pub mod cloned_device_wakes_up;
 pub mod convergence;
 pub mod crash_and_restart;
+pub mod failure_detection;
 pub mod flood_and_forgery;
 pub mod freifunk;
 pub mod freifunk_neighbours;
@@ -31,7 +33,7 @@ use crate::fail::{Usage, nearest};
 use crate::scenario::{Findings, Scenario};
 
 /// All of them.
-pub const ALL: [&Scenario; 20] = [
+pub const ALL: [&Scenario; 22] = [
     &two_nodes_ninety_percent_loss::SCENARIO,
     &bulk_over_bad_links::SCENARIO,
     &soak_72h::SCENARIO,
@@ -51,6 +53,8 @@ pub const ALL: [&Scenario; 20] = [
     &mesh_splits_in_three::SCENARIO,
     &scale::SCENARIO,
     &liars_on_the_mesh::SCENARIO,
+    &broadcast_storm::SCENARIO,
+    &failure_detection::SCENARIO,
     &incompatible_versions::SCENARIO,
 ];
 
@@ -166,6 +170,7 @@ mod tests {
             for edit in edits {
                 let mut plan = scenario.make(&(scenario.quick)(Params::seed(1))).unwrap();
                 plan.flows.clear();
+                plan.broadcasts.clear();
                 plan.faults.clear();
                 plan.peers.clear();
                 (plan.duration_us, plan.calm_us) = (2 * SECOND, SECOND);

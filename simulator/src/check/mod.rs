@@ -2,11 +2,13 @@
 //!
 //! Each checker says which sights it wants, and says nothing until something happened that must not.
 //! Whether messages arrive once and in order is checked by [`link`], which the applications keep, which ways packets take
-//! over the mesh by [`routes`], and which they would take by [`next_hops`].
+//! over the mesh by [`routes`], which they would take by [`next_hops`], and what all members hear and say of each other by
+//! [`gossip`].
 
 mod airtime;
 mod amplification;
 mod gate;
+pub mod gossip;
 pub mod link;
 pub mod next_hops;
 mod resources;

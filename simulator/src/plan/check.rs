@@ -134,6 +134,11 @@ impl Plan {
         self.peers.iter().enumerate().try_for_each(|(at, _)| self.check_peer(at))?;
         self.flows.iter().enumerate().try_for_each(|(at, flow)| check_flow(at, flow, count))?;
         self.check_answers()?;
+        for (at, broadcast) in self.broadcasts.iter().enumerate() {
+            if let Some((key, message)) = broadcast.trouble(count) {
+                return wrong("broadcast", at, key, message);
+            }
+        }
         (0..self.faults.len()).try_for_each(|at| self.check_fault(at))?;
         self.check_ids()?;
         if let Some(node) = self.expect.core.iter().find(|&&node| node >= count) {

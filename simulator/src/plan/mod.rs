@@ -8,6 +8,7 @@
 mod check;
 mod churn;
 mod faults;
+mod gossip;
 mod kinds;
 pub mod radio;
 mod random;
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 pub use check::Place;
 pub use churn::{Lasting, Spread};
 pub use faults::{Dependence, Fault, Flood, Lie, What};
+pub use gossip::BroadcastPlan;
 pub use kinds::{LinkKind, LinkSpec, lora_airtime_us};
 pub use radio::RadioPlan;
 pub use text::PlanError;
@@ -53,6 +55,9 @@ pub struct Plan {
     /// What the applications send.
     #[serde(rename = "flow", default)]
     pub flows: Vec<FlowPlan>,
+    /// What is said to all members.
+    #[serde(rename = "broadcast", default, skip_serializing_if = "Vec::is_empty")]
+    pub broadcasts: Vec<BroadcastPlan>,
     /// What goes wrong, and when.
     #[serde(rename = "fault", default)]
     pub faults: Vec<Fault>,
@@ -93,6 +98,9 @@ pub struct NodePlan {
     pub versions: Option<(u8, u8)>,
     /// Which network it belongs to. Nodes of different networks must not understand each other.
     pub network: u32,
+    /// What its application wants to hear of what is said to all members.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub topics: Vec<u32>,
     /// Its disk.
     pub disk: DiskPlan,
     /// The planted bug that is live in it, by its name in the core's zoo.
@@ -112,6 +120,7 @@ impl Default for NodePlan {
             start_us: 0,
             versions: None,
             network: 0,
+            topics: Vec::new(),
             disk: DiskPlan::default(),
             bug: None,
         }
@@ -417,6 +426,7 @@ impl Plan {
             links: Vec::new(),
             peers: Vec::new(),
             flows: Vec::new(),
+            broadcasts: Vec::new(),
             faults: Vec::new(),
             expect: Expect::default(),
         }

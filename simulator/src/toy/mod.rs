@@ -182,6 +182,7 @@ impl Subject for Toy {
                 | Command::RemovePeer(_)
                 | Command::RemoveEndpoint { .. }
                 | Command::Shutdown
+                | Command::Gossip(_)
                 | Command::Install(_),
             ) => {}
             Input::Stored { up_to } => self.stored(now, up_to),

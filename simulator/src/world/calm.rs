@@ -31,7 +31,11 @@ impl<S: Subject> World<S> {
         let nodes = self.ids.len() as u32;
         if !self.plan.expect.core.is_empty() {
             for node in (0..nodes).filter(|node| !self.plan.expect.core.contains(node)) {
-                self.hosts[node as usize].frozen = true;
+                if !std::mem::replace(&mut self.hosts[node as usize].frozen, true)
+                    && self.hosts[node as usize].subject.is_some()
+                {
+                    self.gossip.gone(self.now_us, node);
+                }
                 self.hosts[node as usize].wanted_us = NEVER;
             }
             self.settle_exemptions();
@@ -74,6 +78,7 @@ impl<S: Subject> World<S> {
     fn is_done(&self) -> bool {
         let all_given = |flow: &u32| self.work.not_given(&self.plan, *flow, self.storm_over) == 0;
         self.ledger.outstanding() == 0
+            && !self.gossip.is_waiting()
             && (0..self.plan.flows.len() as u32).all(|flow| all_given(&flow) || self.is_exempt_flow(flow))
             && self.pending().is_empty()
     }
@@ -81,6 +86,7 @@ impl<S: Subject> World<S> {
     /// What is not finished, each with its reason.
     fn pending(&self) -> Vec<String> {
         let mut reasons = self.ledger.pending();
+        reasons.extend(self.gossip.pending());
         for (flow, number) in self.plan.flows.iter().zip(0..) {
             let left = self.work.not_given(&self.plan, number, self.storm_over);
             if left > 0 && !self.is_exempt_flow(number) {
@@ -160,7 +166,8 @@ impl<S: Subject> World<S> {
             .filter_map(|(host, number)| Some((host, number, host.subject.as_ref()?)));
         for (host, number, subject) in hosts {
             let (held, owed) = (subject.glance().held_bytes, owed[host.node as usize]);
-            if held > owed {
+            // Members always say something to each other, some of it in parts.
+            if held > owed && !self.plan.limits(host.node).gossips() {
                 let reason = format!(
                     "node {number} holds {held} bytes of messages, of {owed} that were sent to it and not delivered"
                 );
@@ -247,6 +254,7 @@ pub(super) fn outcome<S: Subject>(world: &mut World<S>) -> Outcome {
     for host in &mut world.hosts {
         if let Some(subject) = &host.subject {
             let glance = subject.glance();
+            world.gossip.add_copies(subject.copies());
             host.report.sessions = glance.sessions;
             host.report.routing_bytes = glance.routing_bytes;
             for (reason, count) in glance.drops.iter().filter(|(_, count)| *count > 0) {
@@ -297,6 +305,7 @@ pub(super) fn outcome<S: Subject>(world: &mut World<S>) -> Outcome {
             longest_circle_us: world.watch.next_hops.longest_circle_us(),
             ..*world.routes.report()
         },
+        gossip: world.gossip.report().clone(),
         session_up_us: world.session_up_us.clone(),
         notes: world.notes.clone(),
     }

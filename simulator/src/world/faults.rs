@@ -336,6 +336,8 @@ impl<S: Subject> World<S> {
     /// What a dying process leaves: its counters.
     pub(super) fn bury(&mut self, host: u32, subject: Box<S>) {
         let glance = subject.glance();
+        self.gossip.add_copies(subject.copies());
+        self.gossip.gone(self.now_us, host);
         let report = &mut self.hosts[host as usize].report;
         for (reason, count) in glance.drops.iter().filter(|(_, count)| *count > 0) {
             *report.drops.entry(format!("{reason:?}")).or_default() += count;
@@ -362,6 +364,7 @@ impl<S: Subject> World<S> {
             clock: model.clock.clone(),
             disk: model.disk.copy(),
             life: 0,
+            up_us: self.now_us,
             entropy: model.entropy,
             socket: std::collections::VecDeque::new(),
             interfaces: model.interfaces.clone(),

@@ -29,6 +29,8 @@ pub(super) struct Host<S> {
     pub(super) disk: Disk,
     /// How often it was started; what was arranged for an earlier life is void.
     pub(super) life: u32,
+    /// When it was switched on last.
+    pub(super) up_us: u64,
     /// The number of the start whose entropy this one gets: its own, but for a clone's first start.
     pub(super) entropy: (u32, u32),
     /// When its earliest arranged wake is.

@@ -1,12 +1,11 @@
 //! Real nodes that pass on for each other.
 
-use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::rc::Rc;
+use std::sync::mpsc;
 
 use crate::check::{Checker, Sight, Violation, want};
 use crate::outcome::{Outcome, Verdict};
-use crate::plan::{Fault, FlowPlan, LinkKind, LinkPlan, NodePlan, Plan, What};
+use crate::plan::{BroadcastPlan, Fault, FlowPlan, LinkKind, LinkPlan, NodePlan, Plan, What};
 use crate::world::Options;
 
 const SECOND: u64 = 1_000_000;
@@ -89,7 +88,7 @@ fn who_was_a_neighbour_is_found_over_others() {
 struct Overhead {
     payload: usize,
     from_us: u64,
-    seen: Rc<RefCell<BTreeSet<(u32, usize)>>>,
+    seen: mpsc::Sender<(u32, usize)>,
 }
 
 impl Checker for Overhead {
@@ -106,7 +105,7 @@ impl Checker for Overhead {
             && at_us >= self.from_us
             && bytes.len() >= self.payload
         {
-            self.seen.borrow_mut().insert((*link, bytes.len() - self.payload));
+            self.seen.send((*link, bytes.len() - self.payload)).unwrap();
         }
         None
     }
@@ -121,14 +120,14 @@ fn a_small_message_costs_little_on_each_hop() {
         FlowPlan { start_us: SECOND, ..FlowPlan::new(0, 3, 1, 40) },
         FlowPlan { start_us: 20 * SECOND, every_us: SECOND / 10, ..FlowPlan::new(0, 3, 50, 100) },
     ];
-    let seen = Rc::default();
-    let overhead = Overhead { payload: 100, from_us: 20 * SECOND, seen: Rc::clone(&seen) };
+    let (sender, receiver) = mpsc::channel();
+    let overhead = Overhead { payload: 100, from_us: 20 * SECOND, seen: sender };
     let checkers: Vec<Box<dyn Checker>> = vec![Box::new(overhead)];
     let outcome = crate::run_with(&plan, Options { checkers, ..Options::default() }).outcome;
     assert_eq!(outcome.verdict, Verdict::Pass, "{}", outcome.sentence());
+    let seen: BTreeSet<(u32, usize)> = receiver.try_iter().collect();
     for link in 0..3 {
-        let bytes: Vec<usize> =
-            seen.borrow().range((link, 0)..(link + 1, 0)).map(|&(_, overhead)| overhead).collect();
+        let bytes: Vec<usize> = seen.range((link, 0)..(link + 1, 0)).map(|&(_, overhead)| overhead).collect();
         assert_eq!(bytes.first(), Some(&69), "link {link}: {bytes:?}");
         assert!(bytes.last().is_some_and(|&most| most <= 76), "link {link}: {bytes:?}");
     }
@@ -147,4 +146,84 @@ fn a_revoked_router_is_no_next_hop_any_more() {
     assert!(outcome.latency.max() < SECOND, "{} us", outcome.latency.max());
     let ended = outcome.notes.iter().filter(|note| note.what.contains("Revoked")).count();
     assert_eq!(ended, 2, "both neighbours ended their sessions: {:?}", outcome.notes);
+}
+
+/// Twelve members on a ring with two chords, who all ask for topic 4.
+fn members() -> Plan {
+    let mut plan = Plan::new("members", 5, 120 * SECOND);
+    let mut node = NodePlan { count: 12, topics: vec![4], ..NodePlan::default() };
+    node.limits.insert("routers".to_owned(), 20);
+    node.limits.insert("gossip_members".to_owned(), 20);
+    plan.add_node(node);
+    for (a, b) in (0..12).map(|node| (node, (node + 1) % 12)).chain([(0, 6), (3, 9)]) {
+        let mut link = LinkPlan::new(LinkKind::Ethernet, &[a, b]);
+        (link.loss_there_ppm, link.loss_back_ppm) = (100_000, 100_000);
+        plan.add_link(link);
+        plan.add_peer(a, b);
+    }
+    plan
+}
+
+/// Most of those who exchange gossip here do not hear each other: their sessions go over others.
+#[test]
+fn what_is_said_to_all_is_heard_by_all_once() {
+    let mut plan = members();
+    for from in [2, 7] {
+        let broadcast = BroadcastPlan::new(from, 100, 200, 300_000);
+        plan.broadcasts.push(BroadcastPlan { topic: 4, start_us: 40 * SECOND, ..broadcast });
+    }
+    let outcome = run(&plan);
+    let gossip = &outcome.gossip;
+    assert_eq!((gossip.said, gossip.owed, gossip.delivered), (200, 2_200, 2_200));
+    assert!(gossip.latency.max() < 5 * SECOND, "{} us", gossip.latency.max());
+    assert_eq!((gossip.removed_alive, gossip.removed_excused), (0, 0));
+}
+
+/// Who did not ask for a topic is owed nothing of it.
+#[test]
+fn nobody_is_owed_what_he_did_not_ask_for() {
+    let mut plan = members();
+    plan.broadcasts = vec![BroadcastPlan { start_us: 20 * SECOND, ..BroadcastPlan::new(2, 3, 200, SECOND) }];
+    let outcome = run(&plan);
+    assert_eq!((outcome.gossip.said, outcome.gossip.owed), (3, 0));
+}
+
+/// One loses its power and everybody finds that out; it comes back and everybody takes it in again.
+#[test]
+fn a_member_that_is_switched_off_is_found_dead_by_all() {
+    let mut plan = members();
+    let what = What::Crash { node: 5, down_us: 30 * SECOND };
+    plan.faults.push(Fault { id: 1, start_us: 60 * SECOND, end_us: 100 * SECOND, what });
+    plan.broadcasts.push(BroadcastPlan {
+        topic: 4,
+        start_us: 118 * SECOND,
+        ..BroadcastPlan::new(5, 5, 99, 100_000)
+    });
+    let outcome = run(&plan);
+    let found = outcome.gossip.members[&5];
+    let after = |us: Option<u64>| us.unwrap() - 60 * SECOND;
+    assert_eq!((found.off_us, found.removed_by), (Some(60 * SECOND), 11));
+    assert!(
+        after(found.first_suspected_us) < 3 * SECOND && after(found.last_removed_us) < 10 * SECOND,
+        "{found:?}"
+    );
+    // What it says after its start is new to all.
+    assert_eq!((outcome.gossip.owed, outcome.gossip.delivered), (55, 55));
+}
+
+/// A cut parts the ring for a while: who is removed then was not there for those who removed him, and is taken in again.
+#[test]
+fn a_parted_network_grows_together_again() {
+    let mut plan = members();
+    plan.duration_us = 300 * SECOND;
+    let what = What::Partition { sides: vec![(0..6).collect(), (6..12).collect()] };
+    plan.faults.push(Fault { id: 1, start_us: 60 * SECOND, end_us: 90 * SECOND, what });
+    plan.broadcasts.push(BroadcastPlan {
+        topic: 4,
+        start_us: 280 * SECOND,
+        ..BroadcastPlan::new(1, 5, 99, SECOND)
+    });
+    let outcome = run(&plan);
+    assert_eq!((outcome.gossip.owed, outcome.gossip.delivered), (55, 55));
+    assert!(outcome.gossip.removed_excused > 0 && outcome.gossip.removed_alive == 0);
 }

@@ -7,6 +7,7 @@
 
 mod calm;
 mod faults;
+mod gossip;
 mod host;
 #[cfg(test)]
 mod mesh_tests;
@@ -21,9 +22,10 @@ mod work;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use proto_core::ids::{LinkId, NodeId};
+use proto_core::ids::{LinkId, NodeId, RouterId};
 
 use crate::agenda::Agenda;
+use crate::check::gossip::Gossip;
 use crate::check::link::Ledger;
 use crate::check::routes::Routes;
 use crate::check::{Checker, Registry, Violation};
@@ -87,6 +89,8 @@ pub(super) enum Event {
     Resume { host: u32 },
     /// An application sends.
     Send { flow: u32 },
+    /// An application says something to all.
+    Say { broadcast: u32, index: u64 },
     /// An application confirms durable messages.
     Consume { slot: u32 },
     /// A node is told to keep a session.
@@ -132,6 +136,9 @@ pub(super) struct World<S: Subject> {
     mesh: Mesh,
     routes: Routes,
     watch: Watch,
+    gossip: Gossip,
+    /// Nodes by the names of their devices.
+    members: BTreeMap<RouterId, u32>,
     registry: Registry,
     trace: Trace,
     events: u64,
@@ -183,6 +190,7 @@ impl<S: Subject> World<S> {
         for checker in options.checkers.drain(..) {
             registry.add(checker);
         }
+        let members = (0..count).filter_map(|node| Some((S::member(&cast, node)?, node))).collect();
         let mut interfaces = vec![Vec::new(); count as usize];
         for (link, number) in plan.links.iter().zip(0..) {
             for member in &link.members {
@@ -206,6 +214,8 @@ impl<S: Subject> World<S> {
             work: Work::new(plan),
             ledger: Ledger::new(plan),
             routes: Routes::default(),
+            gossip: Gossip::new(plan.seed, count),
+            members,
             watch: Watch::new(plan),
             mesh: Mesh::of(plan, &reach, |_| true),
             reach,
@@ -255,6 +265,9 @@ impl<S: Subject> World<S> {
             if flow.count > 0 {
                 self.agenda.push(flow.start_us, Event::Send { flow: number });
             }
+        }
+        for (broadcast, number) in self.plan.broadcasts.iter().zip(0..) {
+            self.agenda.push(broadcast.start_us, Event::Say { broadcast: number, index: 0 });
         }
         let storm_us = self.plan.duration_us;
         for (fault, number) in self.plan.faults.iter().zip(0..) {
@@ -325,6 +338,7 @@ impl<S: Subject> World<S> {
             Event::Synced { host, life } => self.synced(host, life),
             Event::Resume { host } => self.resume(host),
             Event::Send { flow } => self.send(flow),
+            Event::Say { broadcast, index } => self.say_to_all(broadcast, index),
             Event::Consume { slot } => self.consume(slot),
             Event::Connect { peer } => self.connect(peer),
             Event::Part { peer } => self.part(peer),
@@ -382,6 +396,7 @@ fn new_host<S>(plan: &Plan, node: u32, interfaces: Vec<u32>) -> Host<S> {
         planned_drift_ppm: entry.drift_ppm,
         disk: Disk::new(&entry.disk, plan.seed, u64::from(node)),
         life: 0,
+        up_us: 0,
         entropy: (node, 0),
         wake_at_us: NEVER,
         wanted_us: NEVER,

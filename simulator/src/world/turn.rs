@@ -2,7 +2,8 @@
 
 use proto_core::ids::{LinkId, Ticket};
 use proto_core::node::{
-    Command, Event as Said, Input, LinkInfo, LinkState, Medium, Output, Refused, Transmit, UsedNonce,
+    Command, Event as Said, GossipEvent, Input, LinkInfo, LinkState, Medium, Output, Refused, Transmit,
+    UsedNonce,
 };
 use proto_core::store::record::Record;
 use proto_core::time::{Duration, Instant};
@@ -360,11 +361,13 @@ impl<S: Subject> World<S> {
         }
         let (seed, now) = (known.seed(self.plan.seed), known.clock.at(now_us));
         known.report.boots += 1;
+        known.up_us = now_us;
         known.wake_at_us = NEVER;
         known.wanted_us = NEVER;
         known.told.fill(None);
         self.ledger.excuse("damaged-record", damaged);
         self.ledger.booted(host);
+        self.gossip.booted(host);
         let complaint = self.registry.show(now_us, &Sight::Boot { host, node });
         self.complain(complaint);
         self.enter(host);
@@ -394,6 +397,7 @@ impl<S: Subject> World<S> {
         self.turn(host, Input::WallClock(wall));
         self.tell_revoked(host);
         self.tell_links(host);
+        self.subscribe(host);
         for peer in 0..self.plan.peers.len() as u32 {
             let planned = &self.plan.peers[peer as usize];
             if planned.node == node && planned.is_told(now_us) {
@@ -446,7 +450,7 @@ impl<S: Subject> World<S> {
     }
 
     fn said(&mut self, host: u32, event: Said, done: &mut Digest) {
-        if matches!(event, Said::Message { .. } | Said::Receipt { .. }) {
+        if matches!(event, Said::Message { .. } | Said::Receipt { .. } | Said::Gossip(_)) {
             self.pool.chain = 0;
         }
         digest_event(&event, done);
@@ -527,7 +531,18 @@ fn digest_event(event: &Said, done: &mut Digest) {
             done.bytes(&to.0);
             done.word(*tag);
         }
-        Said::PeerUp { .. }
+        Said::Gossip(GossipEvent::Delivered { id, payload, .. }) => {
+            done.word(4);
+            done.bytes(&id.origin.0);
+            done.word(id.sequence);
+            done.bytes(payload);
+        }
+        Said::Gossip(GossipEvent::Member { member, what, .. }) => {
+            done.word(5 | (*what as u64) << 8);
+            done.bytes(&member.0);
+        }
+        Said::Gossip(GossipEvent::Spread { .. } | GossipEvent::Refused { .. })
+        | Said::PeerUp { .. }
         | Said::PeerDown { .. }
         | Said::Path { .. }
         | Said::Incompatible { .. }

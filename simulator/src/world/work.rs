@@ -181,6 +181,7 @@ impl<S: Subject> World<S> {
                 | Refused::NoEndpoint
                 | Refused::UnknownLink
                 | Refused::NoStorage
+                | Refused::NoGossip
                 | Refused::Statement(_)
                 | Refused::Link(_),
             )) => {
@@ -339,6 +340,7 @@ impl<S: Subject> World<S> {
                 }
                 self.note(host, format!("{event:?}"));
             }
+            Said::Gossip(event) => self.heard_of_gossip(host, event),
             Said::StorageFailed => {
                 self.ledger.excuse("storage-failed", 1);
                 self.note(host, format!("{event:?}"));

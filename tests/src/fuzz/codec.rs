@@ -4,7 +4,7 @@ use arbitrary::{Result, Unstructured};
 use bytes::Bytes;
 use proto_core::codec::{NoRoom, Writer};
 use proto_core::ids::{DeviceId, NodeId, PathId};
-use proto_core::link::frame::{self, Frame, Frames};
+use proto_core::link::frame::{self, Channel, Frame, Frames};
 use proto_core::node::{Class, RejectReason};
 use proto_core::store::record::{Key, Record};
 
@@ -61,6 +61,7 @@ fn meaning(frame: &Frame<'_>) -> String {
         Frame::Padding(_)
         | Frame::Ping
         | Frame::Datagram(_)
+        | Frame::RoutingDatagram(_)
         | Frame::Floor { .. }
         | Frame::Challenge(_)
         | Frame::Response(_)
@@ -80,7 +81,8 @@ fn write(writer: &mut Writer<'_>, frame: &Frame<'_>) -> std::result::Result<(), 
         Frame::Ack(ack) => {
             frame::write_ack(writer, PathId(ack.path.0), ack.delay_us, ack.ranges()).map(|_| ())
         }
-        Frame::Datagram(payload) => frame::write_datagram(writer, false, payload),
+        Frame::Datagram(payload) => frame::write_datagram(writer, Channel::Application, false, payload),
+        Frame::RoutingDatagram(payload) => frame::write_datagram(writer, Channel::Routing, false, payload),
         Frame::Receipt(receipt) => {
             frame::write_receipt(writer, receipt.space, receipt.floor, receipt.ranges()).map(|_| ())
         }

@@ -167,6 +167,7 @@ impl Side {
             | Event::Path { .. }
             | Event::Incompatible { .. }
             | Event::CloneDetected { .. }
+            | Event::Gossip(_)
             | Event::StorageFailed => {}
         }
     }

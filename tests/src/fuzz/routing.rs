@@ -90,7 +90,10 @@ fn run(routing: &mut Routing, cx: &mut Cx<'_>, fate: u8) {
                     };
                     routing.handle(cx, Input::Measured { peer, quality });
                 }
-                Action::Send { .. } | Action::Withdraw { .. } | Action::Deliver { .. } => {}
+                Action::Send { .. }
+                | Action::Withdraw { .. }
+                | Action::Deliver { .. }
+                | Action::Appeared { .. } => {}
             }
         }
         routing.check(cx.limits);

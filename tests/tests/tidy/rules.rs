@@ -144,7 +144,7 @@ pub(crate) const LAYERS: &[(&str, &[&str])] = &[
     ("link", &["crypto", "store", "identity"]),
     ("routing", &["crypto", "store", "identity"]),
     ("gossip", &["crypto", "store", "identity"]),
-    ("node", &["crypto", "store", "identity", "session", "link", "routing"]),
+    ("node", &["crypto", "store", "identity", "session", "link", "routing", "gossip"]),
 ];
 
 /// The crates of the workspace, each with those that it may depend on, tests not counted.

@@ -85,6 +85,7 @@ pub(super) struct World {
     /// Messages by first byte.
     pub(super) messages: BTreeMap<u8, u64>,
     pub(super) shouts: u64,
+    pub(super) woken: u64,
     /// Somebody has started again, and may be told again.
     pub(super) restarted: bool,
     /// Kept when a message is looked for.
@@ -120,6 +121,7 @@ impl World {
             answers: Vec::new(),
             messages: BTreeMap::new(),
             shouts: 0,
+            woken: 0,
             restarted: false,
             log: None,
         };
@@ -372,6 +374,7 @@ impl World {
             match (wake, event) {
                 (Some((when, at)), event) if when <= end && event.is_none_or(|event| when < event) => {
                     self.now = self.now.max(when);
+                    self.woken += 1;
                     let (now, zoo) = (self.now, Zoo::none());
                     let Side { gossip, drops, rng, .. } = &mut self.sides[at];
                     gossip.wake(&mut Cx { now, rng, limits: &self.limits, drops, zoo });

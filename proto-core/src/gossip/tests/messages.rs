@@ -7,7 +7,7 @@ use std::vec::Vec;
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::bench::{NETWORK, identity};
+use super::bench::{Book, NETWORK, identity};
 use crate::codec::Malformed;
 use crate::gossip::message::{BUCKETS, Entry, Message, Run, Stand};
 use crate::gossip::signed::{Announcement, Broadcast, MessageId, Role, Topic};
@@ -138,20 +138,26 @@ fn signatures_are_for_one_network_and_one_use() {
     let (key, other) = (identity(1).certificate().sign_key, identity(2).certificate().sign_key);
     let elsewhere = NetworkId([8; 32]);
     let broadcast = broadcast();
-    assert!(broadcast.is_signed_by(&key, NETWORK));
-    assert!(!broadcast.is_signed_by(&other, NETWORK) && !broadcast.is_signed_by(&key, elsewhere));
+    assert!(broadcast.is_signed_by(&Book::default(), &key, NETWORK));
+    assert!(
+        !broadcast.is_signed_by(&Book::default(), &other, NETWORK)
+            && !broadcast.is_signed_by(&Book::default(), &key, elsewhere)
+    );
     let later = Broadcast { hops: 200, ..broadcast.clone() };
-    assert!(later.is_signed_by(&key, NETWORK), "relays count hops");
+    assert!(later.is_signed_by(&Book::default(), &key, NETWORK), "relays count hops");
     assert_eq!(broadcast.detached(), broadcast);
     let word = announcement(false);
-    assert!(word.is_signed_by(&key, NETWORK));
-    assert!(!word.is_signed_by(&other, NETWORK) && !word.is_signed_by(&key, elsewhere));
+    assert!(word.is_signed_by(&Book::default(), &key, NETWORK));
+    assert!(
+        !word.is_signed_by(&Book::default(), &other, NETWORK)
+            && !word.is_signed_by(&Book::default(), &key, elsewhere)
+    );
     // The body of an announcement is no broadcast, though it could be read as one.
     let Message::Updates(said) = Message::Updates(vec![Update::Announcement(word.clone())]) else { return };
     assert_eq!(said.len(), 1);
     let as_broadcast = Bytes::from([&[0x28, 0][..], &word.signed[..]].concat());
     if let Ok(Message::Broadcast(forged)) = Message::decode(&as_broadcast) {
-        assert!(!forged.is_signed_by(&key, NETWORK), "one signature, two uses");
+        assert!(!forged.is_signed_by(&Book::default(), &key, NETWORK), "one signature, two uses");
     }
 }
 

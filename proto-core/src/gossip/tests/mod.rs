@@ -4,6 +4,7 @@ mod bench;
 mod keeping;
 mod meeting;
 mod messages;
+mod seats;
 mod spreading;
 mod views;
 mod watching;

@@ -236,6 +236,25 @@ fn who_is_lost_from_sight_is_asked_after() {
     assert!(!world.sides[1].gossip.members.get(member).unwrap().is_present());
 }
 
+/// He was being asked already when the link was said to be down: he is suspected no later for that.
+#[test]
+fn who_is_lost_from_sight_while_he_is_asked_is_suspected_in_time() {
+    let mut world = World::new(3);
+    world.connect(0, 1, None);
+    world.connect(1, 2, None);
+    world.run(400);
+    world.kill(2);
+    let (member, killed) = (world.name(2), world.now);
+    world.run(2_200);
+    assert!(!world.events.iter().any(|event| event.3 == What::Suspected));
+    world.input(1, crate::gossip::Input::NeighbourDown { member });
+    world.run(2_000);
+    let suspected =
+        world.events.iter().find(|event| event.2 == member && event.3 == What::Suspected).unwrap();
+    // A silence of 1.5 s and an eighth, and six half answers of 500 ms.
+    assert!(suspected.0.since(killed) <= Duration::from_millis(1_688 + 1_500), "{:?}", suspected.0);
+}
+
 /// All who watch one die with him: a probe from far away finds him.
 #[test]
 fn who_is_watched_by_nobody_is_found_later() {

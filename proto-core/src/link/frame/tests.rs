@@ -12,6 +12,7 @@ enum Said {
     Ping,
     Ack { path: u8, delay_us: u64, ranges: Vec<(u64, u64)> },
     Datagram(Vec<u8>),
+    RoutingDatagram(Vec<u8>),
     Receipt { space: u8, floor: u64, ranges: Vec<(u64, u64)> },
     Floor(u8, u64),
     Challenge([u8; 8]),
@@ -31,6 +32,7 @@ impl Said {
                 Said::Ack { path: ack.path.0, delay_us: ack.delay_us, ranges: ack.ranges().collect() }
             }
             Frame::Datagram(payload) => Said::Datagram(payload.to_vec()),
+            Frame::RoutingDatagram(payload) => Said::RoutingDatagram(payload.to_vec()),
             Frame::Receipt(receipt) => Said::Receipt {
                 space: receipt.space,
                 floor: receipt.floor,
@@ -56,7 +58,8 @@ impl Said {
             Said::Ack { path, delay_us, ranges } => {
                 write_ack(w, PathId(*path), *delay_us, ranges.iter().copied()).map(|_| ())
             }
-            Said::Datagram(payload) => write_datagram(w, last, payload),
+            Said::Datagram(payload) => write_datagram(w, Channel::Application, last, payload),
+            Said::RoutingDatagram(payload) => write_datagram(w, Channel::Routing, last, payload),
             Said::Receipt { space, floor, ranges } => {
                 write_receipt(w, *space, *floor, ranges.iter().copied()).map(|_| ())
             }
@@ -97,7 +100,7 @@ fn golden_vectors() {
     let part = Fragment { total_len: 1_048_576, symbol_size: 1_150, block: 2, symbol: 1_030 };
     let plain =
         MessageHeader { channel: Channel::Application, space: ORDINARY, seq: 5, back: None, fragment: None };
-    let cases: [(Said, &str); 18] = [
+    let cases: [(Said, &str); 19] = [
         (Said::Padding(3), "000000"),
         (Said::Ping, "01"),
         (Said::Ack { path: 3, delay_us: 8_000, ranges: vec![(100, 107)] }, "0203406b43e80007"),
@@ -106,6 +109,7 @@ fn golden_vectors() {
             "0200 80004e20 00 02 00 80004dbf05 405100",
         ),
         (Said::Datagram(vec![0xaa, 0xbb]), "0402aabb"),
+        (Said::RoutingDatagram(vec![0xaa, 0xbb]), "0c02aabb"),
         (Said::Receipt { space: 0, floor: 9, ranges: vec![] }, "05000900"),
         (Said::Receipt { space: 1, floor: 70, ranges: vec![(71, 71), (75, 80)] }, "050140460200000205"),
         (Said::Floor(1, 300), "0601412c"),
@@ -142,6 +146,7 @@ fn golden_vectors() {
         assert_eq!(found, golden.replace(' ', ""), "{frame:?}");
     }
     assert_eq!(hex(&encode(&[Said::Datagram(vec![7])])), "0307", "the last frame needs no length");
+    assert_eq!(hex(&encode(&[Said::RoutingDatagram(vec![7])])), "0b07", "nor this");
     assert_eq!(hex(&encode(&[Said::Message(plain, vec![7])])), "100507");
 }
 
@@ -149,7 +154,7 @@ fn golden_vectors() {
 fn unknown_and_out_of_range_are_refused() {
     use FrameError::{Malformed, UnknownKind};
     let cases: [(&[u8], FrameError, &str); 14] = [
-        (&[0x0b], UnknownKind(0x0b), "no such kind"),
+        (&[0x0d], UnknownKind(0x0d), "no such kind"),
         (&[0x22, 1], UnknownKind(0x22), "routing has no durable messages"),
         (&[0x24, 1, 0], UnknownKind(0x24), "nor ordered ones"),
         (&[0x30], UnknownKind(0x30), "no such kind"),
@@ -238,6 +243,7 @@ fn said() -> impl Strategy<Value = Said> {
         Just(Said::Ping),
         ack,
         prop::collection::vec(any::<u8>(), 0..300).prop_map(Said::Datagram),
+        prop::collection::vec(any::<u8>(), 0..300).prop_map(Said::RoutingDatagram),
         receipt,
         (0..=1u8, number()).prop_map(|(space, floor)| Said::Floor(space, floor)),
         any::<[u8; 8]>().prop_map(Said::Challenge),
@@ -300,7 +306,9 @@ proptest! {
             if let Ok(mut read) = decode(&bytes[..cut]) {
                 let last = read.pop();
                 prop_assert_eq!(&read[..], &frames[..read.len()]);
-                let rest_of_packet = matches!(last, Some(Said::Datagram(_) | Said::Message(..)));
+                let rest_of_packet = matches!(last, Some(
+                    Said::Datagram(_) | Said::RoutingDatagram(_) | Said::Message(..)
+                ));
                 prop_assert!(last.as_ref() == frames.get(read.len()) || rest_of_packet || last.is_none());
             }
         }

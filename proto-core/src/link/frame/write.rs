@@ -180,13 +180,22 @@ pub fn write_close(writer: &mut Writer<'_>, reason: u8) -> Result<(), NoRoom> {
 ///
 /// # Errors
 /// [`NoRoom`].
-pub fn write_datagram(writer: &mut Writer<'_>, last: bool, payload: &[u8]) -> Result<(), NoRoom> {
+pub fn write_datagram(
+    writer: &mut Writer<'_>,
+    channel: Channel,
+    last: bool,
+    payload: &[u8],
+) -> Result<(), NoRoom> {
+    let (bare, with_len) = match channel {
+        Channel::Application => (kind::DATAGRAM, kind::DATAGRAM_LEN),
+        Channel::Routing => (kind::ROUTING_DATAGRAM, kind::ROUTING_DATAGRAM_LEN),
+    };
     whole(writer, |w| {
         if last {
-            w.u8(kind::DATAGRAM)?;
+            w.u8(bare)?;
             w.put(payload)
         } else {
-            w.u8(kind::DATAGRAM_LEN)?;
+            w.u8(with_len)?;
             w.prefixed(payload)
         }
     })

@@ -127,7 +127,7 @@ impl Outbox {
         let (before, orphan) = (entry.before, entry.orphan);
         match entry.manner {
             Manner::Durable => self.ask_later(now, index),
-            Manner::Datagram | Manner::Plain | Manner::Routing | Manner::Ordered(_) => {
+            Manner::Datagram(_) | Manner::Plain | Manner::Routing | Manner::Ordered(_) => {
                 if before == UNNUMBERED || orphan && before < floor_heard {
                     self.finish(budget, index, Outcome::Delivered);
                 } else if orphan {
@@ -222,7 +222,7 @@ impl Outbox {
             let Some(entry) = self.release(budget, index) else { return };
             self.say_end(&entry, outcome);
             match entry.manner {
-                Manner::Datagram => {}
+                Manner::Datagram(_) => {}
                 Manner::Durable => self.end_durable(&entry, outcome),
                 Manner::Plain | Manner::Routing | Manner::Ordered(_) if entry.seq == UNNUMBERED => {
                     if let (Manner::Ordered(stream), Some(streams)) = (entry.manner, &mut self.streams) {
@@ -243,7 +243,7 @@ impl Outbox {
 
     fn say_end(&mut self, entry: &Entry, outcome: Outcome) {
         match entry.manner {
-            Manner::Datagram => {}
+            Manner::Datagram(_) => {}
             Manner::Plain | Manner::Ordered(_) | Manner::Durable => self.receipt(entry.tag, outcome),
             Manner::Routing => {
                 self.routing.remove(&entry.tag);
@@ -381,7 +381,7 @@ impl Outbox {
         }
         for index in sent {
             if let Some(entry) = self.release(budget, index) {
-                self.receipt(entry.tag, Outcome::Uncertain);
+                self.say_end(&entry, Outcome::Uncertain);
             }
         }
         self.streams.take_if(|streams| streams.is_empty());

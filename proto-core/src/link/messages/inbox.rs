@@ -133,6 +133,15 @@ impl Inbox {
         });
     }
 
+    /// A datagram for routing or gossip came.
+    pub fn on_routing_datagram(&mut self, cx: &mut Cx<'_>, data: &[u8]) {
+        if self.is_choked(cx) {
+            cx.drops.count(Drop::QueueFull);
+            return;
+        }
+        self.actions.push_back(InboxAction::ForRouting { payload: Bytes::copy_from_slice(data) });
+    }
+
     /// A message or a symbol of one came. False when there is no room for it: then the packet must not be
     /// acknowledged. A durable one without room is passed over all the same: its sender waits for a
     /// receipt and asks ever more rarely, where it would repeat at once what it takes for lost.

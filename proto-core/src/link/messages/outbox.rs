@@ -15,7 +15,7 @@ use super::streams::{Numbers, Streams};
 use super::{Budget, OutboxAction, PathInfo, Usage};
 use crate::drops::Drop;
 use crate::ids::NodeId;
-use crate::link::frame::{DURABLE, ORDINARY};
+use crate::link::frame::{Channel, DURABLE, ORDINARY};
 use crate::link::schedule::Schedule;
 use crate::machine::Cx;
 use crate::node::input::{Class, Delivery, Send};
@@ -119,7 +119,7 @@ impl Outbox {
             return Err(Refused::Oversize { limit });
         }
         let manner = match send.delivery {
-            Delivery::Datagram => Manner::Datagram,
+            Delivery::Datagram => Manner::Datagram(Channel::Application),
             Delivery::Message => Manner::Plain,
             Delivery::Stream { stream } => Manner::Ordered(stream),
             Delivery::Durable => Manner::Durable,
@@ -142,7 +142,7 @@ impl Outbox {
         let index = self.queue.insert(Entry::new(send.payload, send.tag, manner, send.class, expires));
         self.set_timer(index, expires);
         match manner {
-            Manner::Datagram => self.queue.push_back(ListId::of(Kind::Small, send.class), index),
+            Manner::Datagram(_) => self.queue.push_back(ListId::of(Kind::Small, send.class), index),
             Manner::Plain | Manner::Routing => {
                 self.queue.push_back(ListId::of(self.kind_of(len), send.class), index);
             }
@@ -156,7 +156,8 @@ impl Outbox {
         Ok(())
     }
 
-    /// Takes in a message for the peer's routing, as [`Outbox::push`] does; [`OutboxAction::Settled`] says what became of it.
+    /// Takes in a message for the peer's routing or gossip, as [`Outbox::push`] does; [`OutboxAction::Settled`] says what became
+    /// of it.
     ///
     /// # Errors
     /// [`Refused::Oversize`], [`Refused::QueueFull`]; nothing has changed then.
@@ -164,23 +165,57 @@ impl Outbox {
         &mut self,
         cx: &mut Cx<'_>,
         budget: &mut Budget,
-        (tag, class, payload): (u64, Class, Bytes),
+        (tag, class, lifetime, payload): (u64, Class, Duration, Bytes),
     ) -> Result<(), Refused> {
         let limit = self.largest(cx, Delivery::Message, 0);
-        if payload.len() as u64 > limit {
-            cx.drops.count(Drop::Oversize);
-            return Err(Refused::Oversize { limit });
-        }
-        if self.queue.len() >= MOST || !budget.take(&mut self.usage, payload.len(), false) {
-            cx.drops.count(Drop::QueueFull);
-            return Err(Refused::QueueFull);
-        }
-        let (expires, len) = (cx.now + class.lifetime(), payload.len());
+        self.take(cx, budget, payload.len(), limit)?;
+        let (expires, len) = (cx.now + lifetime, payload.len());
         let index = self.queue.insert(Entry::new(payload, tag, Manner::Routing, class, expires));
         self.set_timer(index, expires);
         self.queue.push_back(ListId::of(self.kind_of(len), class), index);
         self.routing.insert(tag, index);
         Ok(())
+    }
+
+    /// Takes in a datagram for the peer's gossip; `room` is what a packet offers to frames now.
+    ///
+    /// # Errors
+    /// [`Refused::Oversize`], [`Refused::QueueFull`]; nothing has changed then.
+    pub fn push_routing_datagram(
+        &mut self,
+        cx: &mut Cx<'_>,
+        budget: &mut Budget,
+        (class, lifetime, payload): (Class, Duration, Bytes),
+        room: usize,
+    ) -> Result<(), Refused> {
+        let limit = self.largest(cx, Delivery::Datagram, room);
+        self.take(cx, budget, payload.len(), limit)?;
+        let expires = cx.now + lifetime;
+        let index =
+            self.queue.insert(Entry::new(payload, 0, Manner::Datagram(Channel::Routing), class, expires));
+        self.set_timer(index, expires);
+        self.queue.push_back(ListId::of(Kind::Small, class), index);
+        Ok(())
+    }
+
+    /// Takes room for what is not durable.
+    fn take(&mut self, cx: &mut Cx<'_>, budget: &mut Budget, len: usize, limit: u64) -> Result<(), Refused> {
+        if len as u64 > limit {
+            cx.drops.count(Drop::Oversize);
+            return Err(Refused::Oversize { limit });
+        }
+        if self.queue.len() >= MOST || !budget.take(&mut self.usage, len, false) {
+            cx.drops.count(Drop::QueueFull);
+            return Err(Refused::QueueFull);
+        }
+        Ok(())
+    }
+
+    /// Gives up all messages for the peer's routing or gossip whose tag is this or greater.
+    pub fn withdraw_from(&mut self, budget: &mut Budget, first: u64) {
+        while let Some((_, &index)) = self.routing.range(first..).next() {
+            self.finish(budget, index, Outcome::Cancelled);
+        }
     }
 
     /// Gives up a message for the peer's routing, if it is not finished.
@@ -380,7 +415,7 @@ impl Outbox {
 /// The message space of a manner, as on the wire.
 pub(super) fn space_of(manner: Manner) -> u8 {
     match manner {
-        Manner::Datagram | Manner::Plain | Manner::Routing | Manner::Ordered(_) => ORDINARY,
+        Manner::Datagram(_) | Manner::Plain | Manner::Routing | Manner::Ordered(_) => ORDINARY,
         Manner::Durable => DURABLE,
     }
 }

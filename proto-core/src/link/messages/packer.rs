@@ -184,7 +184,8 @@ impl Outbox {
         let list = ListId::of(kind, class);
         let first = self.queue.front(list).and_then(|index| self.queue.get(index));
         first.is_some_and(|entry| {
-            entry.manner == Manner::Datagram || self.may_number(list, entry) && self.has_room(list, entry)
+            matches!(entry.manner, Manner::Datagram(_))
+                || self.may_number(list, entry) && self.has_room(list, entry)
         })
     }
 
@@ -193,7 +194,7 @@ impl Outbox {
         let Some(params) = self.params else { return false };
         let window = u64::from(params.message_window).max(1);
         match entry.manner {
-            Manner::Datagram => true,
+            Manner::Datagram(_) => true,
             Manner::Plain | Manner::Routing | Manner::Ordered(_) => {
                 self.numbers.span() + u64::from(self.keeps_number_from(list)) < window
             }
@@ -264,7 +265,7 @@ impl Outbox {
         let fresh = entry.seq == UNNUMBERED;
         let seq = if fresh { self.numbers.next() } else { entry.seq };
         let back = match entry.manner {
-            Manner::Datagram | Manner::Plain | Manner::Routing | Manner::Durable => None,
+            Manner::Datagram(_) | Manner::Plain | Manner::Routing | Manner::Durable => None,
             Manner::Ordered(stream) => {
                 let before = match (&self.streams, fresh) {
                     (Some(streams), true) => streams.last(stream),
@@ -281,8 +282,8 @@ impl Outbox {
     fn write_small(&mut self, p: &mut Pack<'_, '_, impl FnMut(Piece)>, list: ListId) -> Step {
         let Some(index) = self.queue.front(list) else { return Step::Moved };
         let Some(entry) = self.queue.get(index) else { return Step::Moved };
-        if entry.manner == Manner::Datagram {
-            return self.write_datagram(p, index);
+        if let Manner::Datagram(channel) = entry.manner {
+            return self.write_datagram(p, channel, index);
         }
         let header = self.header_of(entry);
         let len = entry.payload.len();
@@ -320,7 +321,12 @@ impl Outbox {
         Step::Wrote { bytes: p.w.len() - before, closed }
     }
 
-    fn write_datagram(&mut self, p: &mut Pack<'_, '_, impl FnMut(Piece)>, index: u32) -> Step {
+    fn write_datagram(
+        &mut self,
+        p: &mut Pack<'_, '_, impl FnMut(Piece)>,
+        channel: Channel,
+        index: u32,
+    ) -> Step {
         let Some(entry) = self.queue.get(index) else { return Step::Moved };
         let len = entry.payload.len();
         if len < p.info.room && len + 1 > p.w.room() {
@@ -329,7 +335,7 @@ impl Outbox {
         let closed = p.w.room() < len + 1 + varint_len(len as u64) + LEAST_FRAME;
         let before = p.w.len();
         // One that no longer fits any packet, since the path has changed, is lost like any other.
-        let written = frame::write_datagram(p.w, closed, &entry.payload).is_ok();
+        let written = frame::write_datagram(p.w, channel, closed, &entry.payload).is_ok();
         self.discard(p.budget, index);
         if !written {
             return Step::Moved;

@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use super::fragment::Fragments;
 use super::room::Part;
+use crate::link::frame::Channel;
 use crate::node::input::Class;
 use crate::time::Instant;
 
@@ -86,7 +87,7 @@ impl ListId {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Manner {
     /// Not numbered, not repaired.
-    Datagram,
+    Datagram(Channel),
     /// Ordinary number, no order.
     Plain,
     /// As `Plain`, for the receiver's routing.

@@ -170,7 +170,7 @@ impl Room {
 fn charge_of(entry: &Entry, whole: bool) -> u32 {
     let len = entry.payload.len() as u32;
     match entry.manner {
-        Manner::Datagram => 0,
+        Manner::Datagram(_) => 0,
         Manner::Plain | Manner::Routing if whole => 0,
         Manner::Durable if whole && entry.probes >= ASK_THEN_ANEW => 0,
         Manner::Durable => len,

@@ -3,6 +3,7 @@
 mod bench;
 mod crowded;
 mod full;
+mod gossip;
 mod kept;
 mod pair;
 mod places;

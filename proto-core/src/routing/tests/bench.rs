@@ -264,7 +264,7 @@ impl World {
                         self.put(round_trip, Happens::Settles { at, peer: other, tag });
                     }
                 }
-                Action::Withdraw { .. } => {}
+                Action::Withdraw { .. } | Action::Appeared { .. } => {}
                 Action::Measure { peer } => {
                     let other = usize::from(peer.0);
                     if let Some(&quality) = self.links.get(&(at.min(other), at.max(other))) {

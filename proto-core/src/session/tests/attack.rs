@@ -487,7 +487,7 @@ proptest! {
             life: numbers.2,
             forgot: numbers.3,
             round: numbers.4,
-            params: PeerParams { message_bytes: 1, receive_bytes: 2, packet_bytes: 64, message_window: 64, fountain, routing: false },
+            params: PeerParams { message_bytes: 1, receive_bytes: 2, packet_bytes: 64, message_window: 64, fountain, routing: false, gossip: false },
             certificate: &certificate,
             membership: &membership,
         };

@@ -167,6 +167,7 @@ impl Make {
                 message_window: 64,
                 fountain: true,
                 routing: false,
+                gossip: false,
             },
             known: self.known.clone(),
             verifier: Verifier::default(),

@@ -59,6 +59,7 @@ pub(super) fn params(limits: &Limits, fountain: bool) -> PeerParams {
         message_window: limits.message_window,
         fountain,
         routing: true,
+        gossip: true,
     }
 }
 

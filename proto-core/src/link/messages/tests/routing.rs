@@ -3,7 +3,7 @@
 use super::*;
 
 fn give(end: &mut End, tag: u64, len: usize) -> Result<(), Refused> {
-    let message = (tag, Class::High, payload(tag, len));
+    let message = (tag, Class::High, Class::High.lifetime(), payload(tag, len));
     let given = end.outbox.push_routing(cx!(end), &mut end.sending, message);
     end.settle();
     given
@@ -51,4 +51,19 @@ fn they_are_bounded_like_all_others() {
     let taken = (0..100).take_while(|&tag| give(&mut a, tag, 1_000).is_ok()).count();
     assert!(taken < 17, "{taken} kilobytes of 16");
     assert!(a.drops.get(crate::drops::Drop::QueueFull) > 0);
+}
+
+/// The application was never given them: it hears nothing of them, and routing that they may not have arrived.
+#[test]
+fn those_on_their_way_to_one_that_restarts_are_settled() {
+    let (mut a, _) = pair(&Limits::SMALL, true);
+    give(&mut a, 1, 100).unwrap();
+    a.push(2, Delivery::Message, Class::High, 100).unwrap();
+    a.packet(&clean(1_300)).unwrap();
+    give(&mut a, 3, 100).unwrap();
+    a.outbox.peer_restarted(&mut a.sending);
+    a.settle();
+    assert_eq!(a.settled, [(1, false)]);
+    assert_eq!(a.receipts, [(2, Outcome::Uncertain)]);
+    a.outbox.check();
 }
