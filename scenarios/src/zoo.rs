@@ -125,7 +125,7 @@ pub const EXHIBITS: [Exhibit; 22] = [
     Exhibit {
         bug: Bug::CostUnsaid,
         scenario: "ninety-percent-loss-mesh",
-        set: &[("messages", "20")],
+        set: &[("pairs", "2")],
         checker: "next-hops",
         seeds: 3,
     },
