@@ -11,17 +11,12 @@ use hpke::kdf::HkdfSha256;
 use hpke::kem::X25519HkdfSha256;
 use hpke::{Deserializable, Kem, OpModeR, OpModeS, Serializable};
 
-use super::dh::{DhSecret, PUBLIC_LEN};
+use super::dh::{DhSecret, PUBLIC_LEN, SmallOrder};
 use crate::rng::Rng;
 
 /// Bytes that sealing adds: the encapsulated key and the tag.
 pub const OVERHEAD: usize = ENCAPSULATED_LEN + super::aead::TAG_LEN;
 const ENCAPSULATED_LEN: usize = 32;
-
-/// The public key has small order: what is sealed to it could be read by everybody.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("X25519 public key of small order")]
-pub struct SmallOrder;
 
 /// The bytes were not sealed to this key in this context, or were changed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -32,7 +27,7 @@ pub struct NotOpened;
 /// `info`, which names the purpose, and the same `aad`.
 ///
 /// # Errors
-/// [`SmallOrder`].
+/// [`SmallOrder`]: what is sealed to such a key could be read by everybody.
 pub fn seal(
     rng: &mut Rng,
     public: &[u8; PUBLIC_LEN],

@@ -191,7 +191,7 @@ impl Custody {
         }
     }
 
-    /// The map has changed, or will have when somebody looks at it.
+    /// The map has changed: those that wait for that are looked at again.
     pub fn map_changed(&mut self, now: Instant) {
         for id in core::mem::take(&mut self.parked) {
             self.wait(now, id);

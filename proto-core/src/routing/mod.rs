@@ -226,7 +226,6 @@ impl Machine for Routing {
             Input::Settled { peer, tag, arrived } => self.settled(cx, peer, tag, arrived),
             Input::Send { to, class, payload } => self.send(cx, to, class, payload),
         }
-        self.note_change(cx.now);
     }
 
     fn wake(&mut self, cx: &mut Cx<'_>) {
@@ -244,7 +243,6 @@ impl Machine for Routing {
             self.database.forget_lost(cx.now);
             self.map_changed(cx.now);
         }
-        self.note_change(cx.now);
     }
 
     fn next_wake(&self) -> Wake {
@@ -463,14 +461,6 @@ impl Routing {
             self.database.note_distance(now, router, reached.map(|(distance, _)| distance));
         }
         self.map = Some((graph, tree));
-        self.custody.map_changed(now);
-    }
-
-    /// Packets to which nothing led look at the map again if it has changed.
-    fn note_change(&mut self, now: Instant) {
-        if self.map.is_none() {
-            self.custody.map_changed(now);
-        }
     }
 
     /// The map as it is now, and the shortest ways over it.

@@ -119,11 +119,12 @@ impl Vicinity {
 }
 
 impl Routing {
-    /// The map is not what it was.
+    /// The map is not what it was: packets to which nothing led, and who is missed, are looked at again.
     pub(super) fn map_changed(&mut self, now: Instant) {
         self.map = None;
         self.map_changes += 1;
         self.vicinity.changed(now);
+        self.custody.map_changed(now);
     }
 
     /// Whether a record is of a router that is not on a full map. On one that was full once room that comes free is for whom the map
