@@ -3,8 +3,8 @@
 //! says what happened ([`node::Input`]) and does what it is told ([`node::Output`]).
 //!
 //! Layers, each of which may use only those before it; actions go down, inputs come up:
-//! the base, then `crypto`, `identity`, `session`, `link`, `routing`, `gossip` (which members there are, and what
-//! is said to all of them), and `node` above all.
+//! the base, then `crypto`, `identity`, `session`, `link`, `routing`, `bundle` (what is kept for those who are away), `gossip` (which members
+//! there are, and what is said to all of them), and `node` above all.
 #![no_std]
 #![forbid(unsafe_code)]
 // What a peer sends must not be able to end the process.
@@ -40,6 +40,7 @@ pub mod crypto;
 pub mod identity;
 pub mod session;
 
+pub mod bundle;
 pub mod gossip;
 pub mod link;
 pub mod routing;

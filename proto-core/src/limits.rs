@@ -60,6 +60,9 @@ pub struct Limits {
     pub routing_bytes: u32,
     /// Bytes of packets for others, and of our own, that wait for their next hop. No neighbour may use more than half.
     pub custody_bytes: u32,
+    /// Bytes of bundles that are kept for those who are away: others' on memory and disk, our own on their way. Nobody who brings them may use more than half, no source
+    /// and no destination more than a quarter. Counts only where `routers` is not 0; 0 for a node that takes what is for itself and keeps nothing.
+    pub bundle_bytes: u32,
     /// Members of the network that are remembered, this one included; 0, as in all profiles, for a node that takes no part in gossip. Nor does one whose
     /// messages are shorter than [`Limits::LEAST_ROUTING_MESSAGE`].
     pub gossip_members: u32,
@@ -121,6 +124,7 @@ impl Limits {
         routers: 0,
         routing_bytes: 24 * 1024,
         custody_bytes: 8 * 1024,
+        bundle_bytes: 16 * 1024,
         gossip_members: 0,
         gossip_view: 5,
         gossip_bytes: 16 * 1024,
@@ -157,6 +161,7 @@ impl Limits {
         routers: 0,
         routing_bytes: 2 * 1024 * 1024,
         custody_bytes: 1024 * 1024,
+        bundle_bytes: 4 * 1024 * 1024,
         gossip_members: 0,
         gossip_view: 8,
         gossip_bytes: 1024 * 1024,
@@ -193,6 +198,7 @@ impl Limits {
         routers: 0,
         routing_bytes: 32 * 1024 * 1024,
         custody_bytes: 16 * 1024 * 1024,
+        bundle_bytes: 64 * 1024 * 1024,
         gossip_members: 0,
         gossip_view: 10,
         gossip_bytes: 16 * 1024 * 1024,

@@ -38,7 +38,7 @@ struct Filling {
     fill: fn(&mut Plan),
 }
 
-const FILLINGS: [Filling; 7] = [
+const FILLINGS: [Filling; 8] = [
     Filling {
         name: "what waits to be sent",
         least: &[("send_bytes", MESSAGE), ("send_messages", 1)],
@@ -130,6 +130,25 @@ const FILLINGS: [Filling; 7] = [
                     plan.add_link(LinkPlan::new(LinkKind::Ethernet, &[ends.0, ends.1]));
                     plan.add_peer(ends.0, ends.1);
                 }
+            }
+        },
+    },
+    Filling {
+        name: "what is kept for those who are away",
+        least: &[("bundle_bytes", 0)],
+        share: 4,
+        fill: |plan| {
+            for node in &mut plan.nodes {
+                node.limits.insert("routers".to_owned(), 16);
+                node.limits.insert("bundle_bytes".to_owned(), 64 * 1_024);
+                node.limits.insert("durable_peers".to_owned(), 64);
+                node.limits.insert("durable_messages".to_owned(), 256);
+            }
+            // Half of the others are out of reach, and the rest write to them.
+            let what = What::Cut { links: (0..OTHERS / 2).collect(), there: true, back: true };
+            plan.add_fault(5 * SECOND, plan.duration_us, what);
+            for peer in 1..=OTHERS / 2 {
+                flow(plan, (peer + OTHERS / 2, peer), 40, 500, Kind::Durable);
             }
         },
     },

@@ -85,6 +85,7 @@ scenario_tests! {
     failure_detection: "failure-detection",
     node_dies_under_traffic: "node-dies-under-traffic",
     ninety_percent_loss_mesh: "ninety-percent-loss-mesh",
+    leaf_sleeps: "leaf-sleeps",
     mesh_splits_in_three: "mesh-splits-in-three",
     liars_on_the_mesh: "liars-on-the-mesh",
     scale: "scale",

@@ -146,6 +146,8 @@ pub struct FlowReport {
     pub uncertain: u64,
     /// Those of them that arrived all the same.
     pub uncertain_delivered: u64,
+    /// Receipts that say that another node has it in custody.
+    pub entrusted: u64,
     /// Receipts that say delivered.
     pub receipts: u64,
     /// When the first was sent, in virtual microseconds.

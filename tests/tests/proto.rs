@@ -22,7 +22,7 @@ fn generate(proto: &str, package: &str) -> String {
     fs::create_dir_all(&out).expect("a folder for generated code");
     let mut config = prost_build::Config::new();
     config.out_dir(&out);
-    config.bytes([".thallus.store", ".thallus.routing"]);
+    config.bytes([".thallus.store", ".thallus.routing", ".thallus.bundle"]);
     config.skip_debug(SECRET);
     for message in SECRET {
         config.type_attribute(message, "#[derive(::zeroize::Zeroize, ::zeroize::ZeroizeOnDrop)]");
@@ -59,4 +59,9 @@ fn record_code_follows_from_its_proto() {
 #[test]
 fn routing_code_follows_from_its_proto() {
     check("routing.proto", "thallus.routing", "routing/wire.rs");
+}
+
+#[test]
+fn bundle_code_follows_from_its_proto() {
+    check("bundle.proto", "thallus.bundle", "bundle/wire.rs");
 }

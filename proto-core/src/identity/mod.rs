@@ -25,6 +25,8 @@
 //! hold. Without a clock dates are not checked, and [`PeerIdentity::dates_checked`] says so. What must
 //! be void at once is therefore revoked, never left to expire.
 
+#[cfg(test)]
+pub(crate) mod cast;
 mod certificate;
 mod endorsed;
 mod error;

@@ -14,7 +14,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::peer::{Peer, StoreToken};
-use super::{Action, Links, OF_GOSSIP};
+use super::{Action, Links, OF_BUNDLES};
 use crate::ids::{NodeId, PeerSlot};
 use crate::limits::Limits;
 use crate::machine::Cx;
@@ -23,7 +23,7 @@ use crate::store::record::Record;
 use crate::wake::Wake;
 
 /// Stands for no slot where a slot is only a hint.
-const NO_SLOT: PeerSlot = PeerSlot(u16::MAX);
+pub(super) const NO_SLOT: PeerSlot = PeerSlot(u16::MAX);
 
 /// Who asked for a record to be written: the peer, where it was then, and its own number for it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -109,17 +109,18 @@ impl Links {
     }
 
     /// Has everything done that a peer without a slot still wants done.
-    fn say_rest(&mut self, peer: PeerSlot, entry: &mut Peer) {
+    pub(super) fn say_rest(&mut self, peer: PeerSlot, entry: &mut Peer) {
         while let Some(said) = entry.poll() {
             match self.action_of(peer, entry.node, said) {
                 Action::Path { .. }
                 | Action::Silent { .. }
                 | Action::ClosedByPeer { .. }
                 | Action::ForRouting { .. } => {}
-                Action::Settled { tag, .. } if tag < OF_GOSSIP => {}
+                Action::Settled { tag, .. } if tag < OF_BUNDLES => {}
                 action @ (Action::Deliver { .. }
                 | Action::Receipt { .. }
                 | Action::Settled { .. }
+                | Action::Waits { .. }
                 | Action::Store { .. }) => {
                     self.actions.push_back(action);
                 }

@@ -13,6 +13,7 @@
 //! It assumes of the session that packets are authentic and each is opened once. At its limits it
 //! refuses to send, and does not acknowledge what it cannot keep.
 
+mod carried;
 pub mod frame;
 mod kept;
 pub mod messages;
@@ -47,7 +48,8 @@ use crate::store::record::Record;
 use crate::time::Instant;
 use crate::wake::Wake;
 
-pub use send::{OF_GOSSIP, WayQuality};
+pub use messages::{Carried, Owed};
+pub use send::{OF_BUNDLES, OF_GOSSIP, WayQuality};
 pub use transmit::{Built, Intent};
 
 /// What can happen to the links.
@@ -133,6 +135,15 @@ pub enum Input<'a> {
         /// The address on it.
         addr: Addr,
     },
+    /// Whether something leads to the peer over a link has changed, as the map of that link says.
+    Reach {
+        /// The slot.
+        peer: PeerSlot,
+        /// The link.
+        link: LinkId,
+        /// Whether something does.
+        there: bool,
+    },
     /// The application says that the peer is there now: if that place did not answer, it is asked again at once.
     LookThere {
         /// Who.
@@ -193,14 +204,21 @@ pub enum Action {
         /// Its fate.
         outcome: Outcome,
     },
-    /// Give this message of a peer to routing, or to gossip by its first byte.
+    /// A durable message is on disk and not finished.
+    Waits {
+        /// For whom it is.
+        node: NodeId,
+        /// Its number.
+        seq: u64,
+    },
+    /// Give this message of a peer to routing, to bundles or to gossip, by its first byte.
     ForRouting {
         /// Who sent it.
         peer: PeerSlot,
         /// The bytes.
         payload: Bytes,
     },
-    /// What became of a message for the routing or gossip of a peer.
+    /// What became of a message for the routing, bundles or gossip of a peer.
     Settled {
         /// To whom it went.
         peer: PeerSlot,
@@ -300,6 +318,7 @@ impl Machine for Links {
             Input::PeerDown { peer } => self.peer_down(cx, peer),
             Input::PeerRemoved { peer, evicted } => self.peer_removed(peer, evicted),
             Input::AddPath { peer, link, addr } => self.add_path(cx, peer, link, addr),
+            Input::Reach { peer, link, there } => self.reach_changed(cx, peer, link, there),
             Input::LookThere { peer, link, addr } => {
                 self.add_path(cx, peer, link, addr);
                 self.look_there(cx, peer, (link, addr));
@@ -436,6 +455,7 @@ impl Links {
             Said::Receipt { tag, outcome } => Action::Receipt { to: node, tag, outcome },
             Said::ForRouting { payload } => Action::ForRouting { peer, payload },
             Said::Settled { tag, arrived } => Action::Settled { peer, tag, arrived },
+            Said::Waits { seq } => Action::Waits { node, seq },
             Said::Store { record, token } => {
                 self.next_store += 1;
                 self.stores.push_back((self.next_store, Asker { peer, node, token }));

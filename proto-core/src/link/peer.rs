@@ -60,6 +60,7 @@ pub(super) enum Said {
     Receipt { tag: u64, outcome: Outcome },
     ForRouting { payload: Bytes },
     Settled { tag: u64, arrived: bool },
+    Waits { seq: u64 },
     Store { record: Record, token: StoreToken },
     Path { link: LinkId, up: bool },
     Silent,
@@ -101,6 +102,7 @@ impl Peer {
                 Record::Boot { .. }
                 | Record::Peer { .. }
                 | Record::Statement { .. }
+                | Record::Bundle { .. }
                 | Record::Erased { .. } => {}
             }
         }
@@ -383,6 +385,7 @@ impl Peer {
             return Some(match action {
                 OutboxAction::Receipt { tag, outcome } => Said::Receipt { tag, outcome },
                 OutboxAction::Settled { tag, arrived } => Said::Settled { tag, arrived },
+                OutboxAction::Waits { seq } => Said::Waits { seq },
                 OutboxAction::Store { slot, record } => {
                     Said::Store { record, token: StoreToken::Outbox(slot) }
                 }

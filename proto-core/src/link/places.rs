@@ -54,6 +54,18 @@ impl Links {
         }
     }
 
+    /// Something leads to a peer over a link that is there, or does not any more.
+    pub(super) fn reach_changed(&mut self, cx: &mut Cx<'_>, peer: PeerSlot, link: LinkId, there: bool) {
+        let Some(info) = self.links.get(&link).map(|entry| entry.info.clone()) else { return };
+        let Some(entry) = self.peers.get_mut(usize::from(peer.0)).and_then(Option::as_mut) else { return };
+        if there {
+            entry.link_changed(cx, link, &info);
+        } else {
+            entry.link_lost(cx, &mut self.sending, link);
+        }
+        self.touch(cx, peer);
+    }
+
     pub(super) fn link_down(&mut self, cx: &mut Cx<'_>, link: LinkId) {
         self.links.remove(&link);
         for index in 0..self.peers.len() {

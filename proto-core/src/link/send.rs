@@ -9,7 +9,9 @@ use crate::node::input::{Class, Send};
 use crate::node::output::Refused;
 use crate::time::Duration;
 
-/// Messages with this tag or a greater one are of gossip, others of routing.
+/// Messages with this tag or a greater one are of bundles, those below of routing.
+pub const OF_BUNDLES: u64 = 1 << 62;
+/// Messages with this tag or a greater one are of gossip.
 pub const OF_GOSSIP: u64 = 1 << 63;
 
 /// How a peer is reached now.
@@ -53,7 +55,7 @@ impl Links {
         }
     }
 
-    /// Takes a message for the routing of a peer that takes part in it. [`Action::Settled`](super::Action::Settled) says what became of it.
+    /// Takes a message for the routing or the bundles of a peer that takes part in routing, for so long. [`Action::Settled`](super::Action::Settled) says what became of it.
     ///
     /// # Errors
     /// [`Refused`] says why not; nothing was kept then.
@@ -61,13 +63,13 @@ impl Links {
         &mut self,
         cx: &mut Cx<'_>,
         peer: PeerSlot,
-        (tag, class, payload): (u64, Class, Bytes),
+        message: (u64, Class, Duration, Bytes),
     ) -> Result<(), Refused> {
         let entry = self.peers.get_mut(usize::from(peer.0)).and_then(Option::as_mut);
         let Some(entry) = entry.filter(|entry| entry.params.routing) else {
             return Err(Refused::UnknownPeer);
         };
-        entry.outbox.push_routing(cx, &mut self.sending, (tag, class, class.lifetime(), payload))?;
+        entry.outbox.push_routing(cx, &mut self.sending, message)?;
         self.has_more_to_send(cx, peer);
         Ok(())
     }

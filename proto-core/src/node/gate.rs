@@ -19,6 +19,8 @@ pub enum Waiter {
     Boot,
     /// The link machine, by its own number for the request.
     Link(u64),
+    /// The bundles, by their own.
+    Bundles(u64),
 }
 
 /// Turns requests to store into increasing tickets and says when they are durable.

@@ -14,13 +14,13 @@ use alloc::collections::BTreeMap;
 use bytes::Bytes;
 
 use crate::gossip::{self, Gossip, Keys, What};
-use crate::ids::{LinkId, NodeId, PeerSlot, RouterId};
+use crate::ids::{NodeId, PeerSlot, RouterId};
 use crate::limits::Limits;
 use crate::link::OF_GOSSIP;
 use crate::machine::Machine;
+use crate::node::Node;
 use crate::node::input::{Class, GossipCommand};
 use crate::node::output::{Event, GossipEvent, Refused};
-use crate::node::{Node, mesh};
 use crate::rng::Rng;
 use crate::routing::Routing;
 use crate::session::{self, Sessions};
@@ -255,20 +255,7 @@ impl Node {
         if let Some(&peer) = self.gossip.as_ref()?.slots.get(&member) {
             return Some(peer);
         }
-        let routing = self.routing.as_mut()?;
-        let known = *routing.known(member)?;
-        routing.next_hop(now, member)?;
-        // With another device of that node: this one is not there.
-        if self.sessions.slot_of(&known.node).is_some_and(|peer| self.sessions.is_up(peer)) {
-            return None;
-        }
-        let (node, key, addr) = (known.node, known.dh_key, mesh::address(member));
-        self.sessions_handle(now, session::Input::Visit { node, key, link: LinkId::MESH, addr });
-        // Its slot is known to the links when they have been told. One visit says little.
-        while let Some(action) = self.sessions_poll() {
-            self.route_session(now, action);
-        }
-        self.sessions.slot_of(&node)
+        self.visit_router(now, member)
     }
 
     /// A peer's session is new, or over.

@@ -6,8 +6,11 @@
 //! same code however many hops lie between them. A peer that can be reached directly never uses it: a packet in a packet to
 //! the same neighbour would have no end.
 
+use alloc::collections::BTreeSet;
+
 use bytes::Bytes;
 
+use crate::bundle;
 use crate::identity::Checker;
 use crate::ids::{Addr, LinkId, NodeId, PeerSlot, RouterId};
 use crate::link;
@@ -18,13 +21,15 @@ use crate::routing::metric::Quality;
 use crate::routing::{self, Routing};
 use crate::session;
 use crate::time::{Duration, Instant};
-use crate::wake::Wake;
+use crate::wake::{Reason, Wake};
 
 /// The largest packet between two ends, in bytes: with a relay's head and seal it fits an Ethernet or Wi-Fi frame. Where a hop
 /// takes less the link there sends it in parts.
 const MESH_MTU: u16 = 1_200;
 /// The first guess of how long a packet takes, until it was measured.
 const MESH_DELAY: Duration = Duration::from_millis(50);
+/// Changes of the map are gathered for so long before it is looked who is out of reach.
+const GATHER: Duration = Duration::from_millis(20);
 
 impl Node {
     /// The mesh can be used as soon as there is a link of its own.
@@ -65,10 +70,46 @@ impl Node {
             let mut cx = super::cx(now, &mut self.routing_rng, &self.limits, &mut self.drops, self.zoo);
             routing.wake(&mut cx);
         }
+        if self.look_at_mesh.take_if(|at| *at <= now).is_some() {
+            self.look_at_mesh(now);
+        }
     }
 
     pub(super) fn routing_next_wake(&self) -> Wake {
-        self.routing.as_ref().map_or(Wake::Idle, |routing| routing.next_wake())
+        let look = self.look_at_mesh.map_or(Wake::Idle, |at| Wake::At(at, Reason::LinkState));
+        self.routing.as_ref().map_or(Wake::Idle, |routing| routing.next_wake()).min(look)
+    }
+
+    /// The map may have changed since this was last asked: then ways may lead elsewhere.
+    pub(super) fn see_map(&mut self, now: Instant) {
+        let Some(routing) = &self.routing else { return };
+        if core::mem::replace(&mut self.map_changes, routing.map_changes()) != routing.map_changes() {
+            self.look_at_mesh.get_or_insert(now + GATHER);
+            self.bundles_handle(now, bundle::Input::MapChanged);
+        }
+    }
+
+    /// Looks who of those that have a place on the mesh is out of reach, or there again. To whom nothing leads nothing is sent: it would
+    /// wait on the way, and be asked after in vain.
+    fn look_at_mesh(&mut self, now: Instant) {
+        let places = |peer: PeerSlot| {
+            let on_mesh = self.sessions.endpoints(peer).filter(|(link, _)| *link == LinkId::MESH);
+            on_mesh.filter_map(move |(_, addr)| Some((peer, router_at(addr)?)))
+        };
+        let mut all: BTreeSet<(PeerSlot, RouterId)> = self.sessions.slots().flat_map(places).collect();
+        all.extend(self.routers.iter().map(|(&peer, &router)| (peer, router)));
+        for &(peer, router) in &all {
+            let Some(routing) = &mut self.routing else { return };
+            let there = routing.next_hop(now, router).is_some();
+            let key = (peer, router);
+            let changed = if there { self.away.remove(&key) } else { self.away.insert(key) };
+            if changed {
+                let (link, addr) = (LinkId::MESH, address(router));
+                self.links_handle(now, link::Input::Reach { peer, link, there });
+                self.sessions_handle(now, session::Input::Away { link, addr, away: !there });
+            }
+        }
+        self.away.retain(|key| all.contains(key));
     }
 
     /// A message for routing has come from a peer.
@@ -91,7 +132,7 @@ impl Node {
         match action {
             routing::Action::Send { peer, tag, class, payload } => {
                 let mut cx = super::cx(now, &mut self.links_rng, &self.limits, &mut self.drops, self.zoo);
-                if self.links.send_routing(&mut cx, peer, (tag, class, payload)).is_err() {
+                if self.links.send_routing(&mut cx, peer, (tag, class, class.lifetime(), payload)).is_err() {
                     self.routing_handle(now, routing::Input::Settled { peer, tag, arrived: false });
                 }
             }
@@ -185,12 +226,31 @@ impl Node {
             now,
             session::Input::Visit { node, key, link: LinkId::MESH, addr: address(router) },
         );
+        self.look_at_mesh.get_or_insert(now + GATHER);
         self.settle(now);
         self.sessions.slot_of(&node)
     }
 
+    /// The slot of a router with whom there is no session and to whom the map leads: it is visited.
+    pub(super) fn visit_router(&mut self, now: Instant, router: RouterId) -> Option<PeerSlot> {
+        let routing = self.routing.as_mut()?;
+        let known = *routing.known(router)?;
+        routing.next_hop(now, router)?;
+        // With another device of that node: this one is not there.
+        if self.sessions.slot_of(&known.node).is_some_and(|peer| self.sessions.is_up(peer)) {
+            return None;
+        }
+        let (node, key, addr) = (known.node, known.dh_key, address(router));
+        self.sessions_handle(now, session::Input::Visit { node, key, link: LinkId::MESH, addr });
+        // Its slot is known to the links when they have been told. One visit says little.
+        while let Some(action) = self.sessions_poll() {
+            self.route_session(now, action);
+        }
+        self.sessions.slot_of(&node)
+    }
+
     /// Where on the map a node is, with its key.
-    fn address_of(&self, node: NodeId) -> Option<(RouterId, [u8; 32])> {
+    pub(super) fn address_of(&self, node: NodeId) -> Option<(RouterId, [u8; 32])> {
         let routing = self.routing.as_ref()?;
         let others = || routing.devices(node).filter(|&router| router != routing.router());
         // The node may have another device by now, while the map still shows the one before.

@@ -8,6 +8,7 @@
 //! disk first before the disk has it (`gate`).
 
 mod admit;
+mod bundles;
 pub mod gate;
 mod gossip;
 pub mod input;
@@ -20,11 +21,12 @@ mod wiring;
 mod worst_case;
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
 use bytes::Bytes;
 
+use crate::bundle;
 use crate::crypto::sign::Verifier;
 use crate::drops::{Drop, Drops};
 use crate::identity::{IdentityError, LocalIdentity, Network, Revocations};
@@ -107,6 +109,13 @@ pub struct Node {
     routers: BTreeMap<PeerSlot, RouterId>,
     /// `None` when the limits leave no room for members.
     gossip: Option<Box<gossip::Gossiping>>,
+    /// `None` when there is no map.
+    bundles: Option<Box<bundles::Keeping>>,
+    /// Peers with a place on the mesh to which nothing leads, and when to look again who they are.
+    away: BTreeSet<(PeerSlot, RouterId)>,
+    /// How often the map had changed when that was last asked.
+    map_changes: u64,
+    look_at_mesh: Option<Instant>,
     /// Packets that came over others, for the sessions here.
     relayed: VecDeque<(RouterId, Bytes)>,
     link_infos: BTreeMap<LinkId, LinkInfo>,
@@ -166,6 +175,7 @@ impl Node {
             routing = Some(Box::new(Routing::new(cx, identity, network, count)));
         }
         let gossip = gossip::start((&seed, &sessions, count), &limits, &mut drops, (now, boot.zoo));
+        let bundles = bundles::start((&seed, &sessions, count), &limits);
         let id = sessions.identity().node();
         let mut node = Node {
             id,
@@ -179,7 +189,11 @@ impl Node {
             routing,
             routing_rng,
             gossip,
+            bundles,
             routers: BTreeMap::new(),
+            away: BTreeSet::new(),
+            map_changes: 0,
+            look_at_mesh: None,
             relayed: VecDeque::new(),
             link_infos: BTreeMap::new(),
             gate,
@@ -194,6 +208,7 @@ impl Node {
             limits,
         };
         node.install_recovered(now, recovered.statements, recovered.durable)?;
+        node.recover_bundles(now, recovered.bundles);
         node.settle(now);
         Ok(node)
     }
@@ -241,6 +256,7 @@ impl Node {
         };
         self.settle(now);
         self.take_relayed(now);
+        self.see_map(now);
         result
     }
 
@@ -255,7 +271,7 @@ impl Node {
             return Wake::Now;
         }
         let below = self.sessions.next_wake().min(self.links.next_wake());
-        below.min(self.routing_next_wake()).min(self.gossip_next_wake())
+        below.min(self.routing_next_wake()).min(self.bundles_next_wake()).min(self.gossip_next_wake())
     }
 
     fn datagram(&mut self, now: Instant, link: LinkId, from: Addr, bytes: &[u8]) {
@@ -323,6 +339,7 @@ impl Node {
             self.links.wake(&mut cx);
         }
         self.routing_wake(now);
+        self.bundles_wake(now);
         self.gossip_wake(now);
     }
 
@@ -413,6 +430,7 @@ impl Node {
         }
         self.gate.fail();
         self.links_handle(now, link::Input::StoreFailed);
+        self.bundles_handle(now, bundle::Input::StoreFailed);
         self.events.push_back(Event::StorageFailed);
     }
 
@@ -460,6 +478,9 @@ impl Node {
         }
         if let Some(gossip) = &self.gossip {
             gossip.check(&self.limits);
+        }
+        if let Some(bundles) = &self.bundles {
+            bundles.machine().check(&self.limits);
         }
         assert!(self.events.len() <= self.limits.outputs as usize + admit::OUTPUTS_PER_TURN);
         let bytes: usize = self.events.iter().map(Event::payload_bytes).sum();

@@ -231,6 +231,10 @@ pub enum Outcome {
     Uncertain,
     /// The peer was removed first; or it lost its slot to another, and this was no durable message.
     Cancelled,
+    /// Another node has it in custody, in its memory, and brings it nearer. More is said when it is delivered, or expires.
+    Relayed,
+    /// Another node has it in custody, on its disk.
+    Stored,
 }
 
 /// Why a command or datagram was not accepted. Nothing has changed.

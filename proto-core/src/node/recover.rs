@@ -21,6 +21,8 @@ pub(super) struct Recovered {
     pub(super) peers: Vec<(NodeId, Bytes, u32)>,
     /// Durable messages and their bookkeeping, by the other node.
     pub(super) durable: BTreeMap<NodeId, Vec<Record>>,
+    /// Bundles: the bytes, seconds that each may wait, and how often it may be handed over.
+    pub(super) bundles: Vec<(Bytes, u64, u8)>,
     /// Statements about identities.
     pub(super) statements: Vec<Bytes>,
 }
@@ -37,6 +39,9 @@ pub(super) fn sort(records: Vec<Record>) -> Recovered {
             | Record::Incoming { peer, .. }
             | Record::Window { peer, .. } => recovered.durable.entry(peer).or_default().push(record),
             Record::Statement { bytes } => recovered.statements.push(bytes),
+            Record::Bundle { id: _, lifetime_s, handovers, bytes } => {
+                recovered.bundles.push((bytes, lifetime_s, handovers));
+            }
             Record::Erased { .. } => {}
         }
     }

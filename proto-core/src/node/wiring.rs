@@ -6,6 +6,7 @@
 
 use alloc::vec::Vec;
 
+use crate::bundle;
 use crate::ids::{Addr, LinkId, PeerSlot, RouterId};
 use crate::limits::Limits;
 use crate::link;
@@ -40,6 +41,8 @@ impl Node {
                 self.route_link(now, action);
             } else if let Some(action) = self.routing_poll() {
                 self.route_routing(now, action);
+            } else if let Some(action) = self.bundles_poll() {
+                self.route_bundles(now, action);
             } else if let Some(action) = self.gossip_poll() {
                 self.route_gossip(now, action);
             } else {
@@ -129,7 +132,9 @@ impl Node {
         match action {
             link::Action::Deliver { from, delivery, seq, again, payload } => {
                 self.event_bytes += payload.len();
-                self.events.push_back(Event::Message { from, delivery, seq, again, payload });
+                let event = Event::Message { from, delivery, seq, again, payload };
+                self.note_delivered(now, &event);
+                self.events.push_back(event);
             }
             link::Action::Receipt { to, tag, outcome } => {
                 self.events.push_back(Event::Receipt { to, tag, outcome });
@@ -137,12 +142,20 @@ impl Node {
             link::Action::Store { slot, record } => {
                 self.gate.store(record, Waiter::Link(slot));
             }
-            link::Action::ForRouting { peer, payload } if is_gossip(&payload) => {
-                self.for_gossip(now, peer, payload);
+            link::Action::Waits { node, seq: number } => {
+                self.bundles_handle(now, bundle::Input::Waits { node, number });
             }
-            link::Action::ForRouting { peer, payload } => self.for_routing(now, peer, payload),
+            link::Action::ForRouting { peer, payload } => match payload.first() {
+                // Kinds of bundles, and of gossip; those that may be skipped are routing's to skip.
+                Some(0x10..0x20) => self.for_bundles(now, peer, payload),
+                Some(0x20..0x80) => self.for_gossip(now, peer, payload),
+                Some(_) | None => self.for_routing(now, peer, payload),
+            },
             link::Action::Settled { tag, arrived, .. } if tag >= link::OF_GOSSIP => {
                 self.gossip_settled(now, tag, arrived);
+            }
+            link::Action::Settled { tag, arrived, .. } if tag >= link::OF_BUNDLES => {
+                self.bundles_settled(now, tag, arrived);
             }
             link::Action::Settled { peer, tag, arrived } => {
                 self.routing_handle(now, routing::Input::Settled { peer, tag, arrived });
@@ -169,6 +182,7 @@ impl Node {
             Waiter::Nobody => {}
             Waiter::Boot => self.may_transmit = true,
             Waiter::Link(slot) => self.links_handle(now, link::Input::Stored { slot }),
+            Waiter::Bundles(slot) => self.bundles_handle(now, bundle::Input::Stored { slot }),
         }
     }
 
@@ -187,11 +201,6 @@ impl Node {
 /// Whether a peer takes part in gossip, and what is said there.
 fn can_gossip(params: &PeerParams) -> bool {
     params.gossip && params.message_bytes >= Limits::LEAST_ROUTING_MESSAGE
-}
-
-/// Whether a message on the channel of routing is of gossip, whose kinds begin at 0x20 and end below those that may be skipped.
-fn is_gossip(payload: &[u8]) -> bool {
-    payload.first().is_some_and(|kind| (0x20..0x80).contains(kind))
 }
 
 /// Whether a peer takes part in routing, and what is said there.

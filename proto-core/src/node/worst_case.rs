@@ -7,6 +7,7 @@
 //! what is granted for it. Nothing fills outputs that nobody takes, books of nodes without a slot,
 //! revocations, custody, and several paths to a peer: these are counted from sizes alone.
 
+use crate::bundle::Bundles;
 use crate::identity::Revocations;
 use crate::limits::Limits;
 use crate::link::Links;
@@ -42,6 +43,7 @@ impl Limits {
             fixed,
             Revocations::worst_case_bytes(self.revocations),
             Routing::worst_case_bytes(self),
+            Bundles::worst_case_bytes(self),
             Gossiping::worst_case_bytes(self),
         ];
         parts.into_iter().fold(0, u64::saturating_add)
@@ -77,6 +79,7 @@ mod tests {
             routers: u32::MAX,
             routing_bytes: u32::MAX,
             custody_bytes: u32::MAX,
+            bundle_bytes: u32::MAX,
             gossip_members: u32::MAX,
             gossip_view: u8::MAX,
             gossip_bytes: u32::MAX,

@@ -305,6 +305,11 @@ impl Routing {
         self.database.devices(node)
     }
 
+    /// The neighbours that a router had when it was last heard of, and what it costs from there to each.
+    pub fn listed_by(&self, router: RouterId) -> impl Iterator<Item = record::Link> + '_ {
+        self.database.links(router)
+    }
+
     /// Whether something led to a router when the map was last looked at.
     #[must_use]
     pub fn leads_to(&self, router: RouterId) -> bool {

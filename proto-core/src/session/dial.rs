@@ -96,7 +96,7 @@ impl Sessions {
         let peer = self.peers.get(slot)?;
         let endpoint = peer.endpoints.get(nth)?;
         let since = self.called_since(peer, endpoint)?;
-        if endpoint.next > cx.now {
+        if endpoint.next > cx.now || endpoint.away {
             return None;
         }
         let place = endpoint.place;

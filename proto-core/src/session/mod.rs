@@ -130,6 +130,15 @@ pub enum Input<'a> {
         /// Who and where.
         spec: PeerSpec,
     },
+    /// Whether something leads to a place has changed, as the map of its link says.
+    Away {
+        /// The link.
+        link: LinkId,
+        /// The address on it.
+        addr: Addr,
+        /// Nothing leads there now.
+        away: bool,
+    },
     /// Have a session with this node for as long as it is used.
     Visit {
         /// Who.
@@ -519,6 +528,7 @@ impl Machine for Sessions {
             }
             Input::Connect { spec } => self.connect(cx, spec),
             Input::Visit { node, key, link, addr } => self.visit(cx, node, key, Place { link, addr }),
+            Input::Away { link, addr, away } => self.away(cx, Place { link, addr }, away),
             Input::Disconnect { link, addr } => self.disconnect(cx, Place { link, addr }),
             Input::Forget { peer } => self.forget(cx, peer, false),
             Input::Packet { link, from, bytes } => {

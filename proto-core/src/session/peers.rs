@@ -33,6 +33,8 @@ pub(super) struct Endpoint {
     pub(super) turns: u32,
     /// It told us that it cannot or will not speak with us: try rarely.
     pub(super) slow: bool,
+    /// Nothing leads there now, as the map says: nothing is sent until something does.
+    pub(super) away: bool,
 }
 
 /// Packet numbers of one path, both directions.
@@ -200,6 +202,7 @@ impl Peer {
             sent: 0,
             turns: 0,
             slow: false,
+            away: false,
         });
         ended
     }

@@ -84,7 +84,8 @@ impl Sessions {
         let mut at =
             |instant: Instant, reason: Reason| wake = wake.min(Wake::At(instant.max(cx.now), reason));
         for endpoint in &peer.endpoints {
-            if self.called_since(peer, endpoint).is_some() && self.links.contains_key(&endpoint.place.link) {
+            let may_go = !endpoint.away && self.called_since(peer, endpoint).is_some();
+            if may_go && self.links.contains_key(&endpoint.place.link) {
                 at(endpoint.next, Reason::HandshakeRetry);
             }
         }

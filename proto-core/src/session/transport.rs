@@ -356,7 +356,7 @@ impl Sessions {
             return Err(Drop::AnswerLimited);
         }
         peer.hints_from = cx.now + super::dial::HINT_EVERY;
-        self.redial(cx, slot);
+        self.call_now(cx, slot);
         Ok(())
     }
 }

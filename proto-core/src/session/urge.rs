@@ -15,10 +15,12 @@ use crate::time::Instant;
 const MOST_CALLS_HEARD: u16 = 1_000;
 
 impl Sessions {
-    /// Tries to reach a wanted peer that has no session; with `link`, at once on that link.
+    /// Tries to reach a wanted peer that has no session; with `link`, which has come up, at once on that link, and there one that is called for
+    /// new keys as well.
     pub(super) fn encourage(&mut self, cx: &mut Cx<'_>, slot: PeerSlot, link: Option<LinkId>) {
         let Some(peer) = self.peers.get_mut(slot) else { return };
-        if peer.is_up() || !(peer.wanted || peer.dialing.is_some()) {
+        let is_called = peer.dialing.is_some();
+        if peer.is_up() && !(is_called && link.is_some()) || !(peer.wanted || is_called) {
             return;
         }
         let fresh = peer.dialing.is_none() || link.is_some();
@@ -26,7 +28,7 @@ impl Sessions {
             peer.dialing = Some(cx.now);
         }
         for endpoint in &mut peer.endpoints {
-            if endpoint.dial.is_none() && link.is_none_or(|link| link == endpoint.place.link) {
+            if link.map_or(endpoint.dial.is_none(), |link| link == endpoint.place.link) {
                 endpoint.next = endpoint.next.min(cx.now);
                 endpoint.sent = 0;
                 endpoint.slow = false;
@@ -54,6 +56,20 @@ impl Sessions {
             peer.calls_heard += 1;
             *since = now;
         }
+    }
+
+    /// Somebody where a peer should be does not know us any more: it is called, and if it is called already, at once.
+    pub(super) fn call_now(&mut self, cx: &mut Cx<'_>, slot: PeerSlot) {
+        let Some(peer) = self.peers.get_mut(slot) else { return };
+        if peer.dialing.is_none() {
+            return self.redial(cx, slot);
+        }
+        peer.dialing = Some(cx.now);
+        for endpoint in peer.endpoints.iter_mut().filter(|endpoint| !endpoint.slow) {
+            endpoint.next = endpoint.next.min(cx.now);
+            endpoint.sent = 0;
+        }
+        self.pump(cx, slot);
     }
 
     /// Starts a new handshake with a peer, session or not, unless one is under way.

@@ -128,6 +128,23 @@ impl Sessions {
         }
     }
 
+    /// Whether something leads to a place has changed. Whoever waits for an answer from there is called at once when something does, and not before.
+    pub(super) fn away(&mut self, cx: &mut Cx<'_>, place: Place, away: bool) {
+        let has_it = |peer: &Peer| peer.endpoints.iter().any(|endpoint| endpoint.place == place);
+        let slots: Vec<PeerSlot> =
+            self.peers.iter().filter(|(_, peer)| has_it(peer)).map(|(slot, _)| slot).collect();
+        for slot in slots {
+            let Some(peer) = self.peers.get_mut(slot) else { continue };
+            peer.dialing = peer.dialing.map(|since| if away { since } else { cx.now });
+            for endpoint in peer.endpoints.iter_mut().filter(|endpoint| endpoint.place == place) {
+                endpoint.away = away;
+                (endpoint.next, endpoint.sent) =
+                    if away { (endpoint.next, endpoint.sent) } else { (cx.now, 0) };
+            }
+            self.pump(cx, slot);
+        }
+    }
+
     /// Whether the application gave this place, to whatever peer.
     #[must_use]
     pub fn was_given(&self, link: LinkId, addr: Addr) -> bool {

@@ -101,6 +101,12 @@ impl Record {
                 Kind::Peer(wire::Peer { node: bytes(node), certificate: certificate.clone(), boot: *boot })
             }
             Record::Statement { bytes } => Kind::Statement(wire::Statement { bytes: bytes.clone() }),
+            Record::Bundle { id, lifetime_s, handovers, bytes } => Kind::Bundle(wire::Bundle {
+                id: bytes::Bytes::copy_from_slice(id),
+                lifetime_s: *lifetime_s,
+                handovers: u32::from(*handovers),
+                bundle: bytes.clone(),
+            }),
             Record::Erased { key } => Kind::Erased(wire::Erased { key: key.encode().into() }),
         }
     }
@@ -134,6 +140,12 @@ impl Record {
                 Record::Peer { node: self::node(&node)?, certificate, boot }
             }
             Kind::Statement(wire::Statement { bytes }) => Record::Statement { bytes },
+            Kind::Bundle(wire::Bundle { id, lifetime_s, handovers, bundle }) => Record::Bundle {
+                id: id.as_ref().try_into().map_err(|_| RejectReason::Corrupt)?,
+                lifetime_s,
+                handovers: u8::try_from(handovers).map_err(|_| RejectReason::Corrupt)?,
+                bytes: bundle,
+            },
             Kind::Erased(wire::Erased { key }) => {
                 Record::Erased { key: Key::decode(&key).ok_or(RejectReason::Corrupt)? }
             }
@@ -172,7 +184,7 @@ impl Key {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(41);
-        let (kind, name, number) = match self {
+        let (kind, name, number): (u8, Option<&[u8]>, Option<u64>) = match self {
             Key::Boot => (0, None, None),
             Key::Sequence(peer) => (1, Some(&peer.0), None),
             Key::Outgoing(peer, seq) => (2, Some(&peer.0), Some(*seq)),
@@ -180,6 +192,7 @@ impl Key {
             Key::Window(peer) => (4, Some(&peer.0), None),
             Key::Peer(node) => (5, Some(&node.0), None),
             Key::Statement(hash) => (6, Some(hash), None),
+            Key::Bundle(id) => (7, Some(id), None),
         };
         bytes.push(kind);
         if let Some(name) = name {
@@ -196,6 +209,10 @@ impl Key {
     pub fn decode(bytes: &[u8]) -> Option<Key> {
         let mut reader = Reader::new(bytes);
         let kind = reader.u8().ok()?;
+        if kind == 7 {
+            let id = reader.array().ok()?;
+            return reader.is_empty().then_some(Key::Bundle(id));
+        }
         let name = if kind == 0 { [0; 32] } else { reader.array::<32>().ok()? };
         let mut number = || reader.array().ok().map(u64::from_be_bytes);
         let key = match kind {

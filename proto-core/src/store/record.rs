@@ -25,6 +25,8 @@ pub enum Key {
     Peer(NodeId),
     /// A signed statement about identities, by the hash of its bytes.
     Statement([u8; 32]),
+    /// A bundle that is kept for somebody, by its name.
+    Bundle([u8; 16]),
 }
 
 /// One durable record.
@@ -93,6 +95,17 @@ pub enum Record {
         /// Its bytes.
         bytes: Bytes,
     },
+    /// A bundle that is kept for somebody.
+    Bundle {
+        /// Its name.
+        id: [u8; 16],
+        /// How long it may still wait, in seconds, counted from the restart.
+        lifetime_s: u64,
+        /// How often it may still be handed over.
+        handovers: u8,
+        /// The bundle.
+        bytes: Bytes,
+    },
     /// The record with this key is gone.
     Erased {
         /// Which.
@@ -112,6 +125,7 @@ impl Record {
             Record::Window { peer, .. } => Key::Window(*peer),
             Record::Peer { node, .. } => Key::Peer(*node),
             Record::Statement { bytes } => Key::Statement(*blake3::hash(bytes).as_bytes()),
+            Record::Bundle { id, .. } => Key::Bundle(*id),
             Record::Erased { key } => *key,
         }
     }

@@ -55,6 +55,15 @@ fn golden() -> Vec<(Record, &'static str)> {
             "013731b9c2a84714d33a0b0a0973746174656d656e74",
         ),
         (
+            Record::Bundle {
+                id: [0x33; 16],
+                lifetime_s: 3_600,
+                handovers: 16,
+                bytes: Bytes::from_static(b"bundle"),
+            },
+            "017218d69eddc107b04a1f0a103333333333333333333333333333333310901c1810220662756e646c65",
+        ),
+        (
             Record::Erased { key: Key::Outgoing(NODE, 300) },
             "016c441aee9fc7c340422b0a29021111111111111111111111111111111111111111111111111111111111111111000000000000012c",
         ),
@@ -174,6 +183,7 @@ fn any_key() -> impl Strategy<Value = Key> {
         any_node().prop_map(Key::Window),
         any_node().prop_map(Key::Peer),
         any::<[u8; 32]>().prop_map(Key::Statement),
+        any::<[u8; 16]>().prop_map(Key::Bundle),
     ]
 }
 
@@ -214,6 +224,9 @@ fn any_record() -> impl Strategy<Value = Record> {
             boot
         }),
         any_bytes().prop_map(|bytes| Record::Statement { bytes }),
+        (any::<[u8; 16]>(), any::<u64>(), any::<u8>(), any_bytes()).prop_map(
+            |(id, lifetime_s, handovers, bytes)| Record::Bundle { id, lifetime_s, handovers, bytes }
+        ),
         any_key().prop_map(|key| Record::Erased { key }),
     ]
 }

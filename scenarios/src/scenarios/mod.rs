@@ -11,6 +11,7 @@ pub mod flood_and_forgery;
 pub mod freifunk;
 pub mod freifunk_neighbours;
 pub mod incompatible_versions;
+pub mod leaf_sleeps;
 pub mod liars_on_the_mesh;
 pub mod links_cut;
 mod mesh;
@@ -33,7 +34,7 @@ use crate::fail::{Usage, nearest};
 use crate::scenario::{Findings, Scenario};
 
 /// All of them.
-pub const ALL: [&Scenario; 22] = [
+pub const ALL: [&Scenario; 23] = [
     &two_nodes_ninety_percent_loss::SCENARIO,
     &bulk_over_bad_links::SCENARIO,
     &soak_72h::SCENARIO,
@@ -51,6 +52,7 @@ pub const ALL: [&Scenario; 22] = [
     &node_dies_under_traffic::SCENARIO,
     &ninety_percent_loss_mesh::SCENARIO,
     &mesh_splits_in_three::SCENARIO,
+    &leaf_sleeps::SCENARIO,
     &scale::SCENARIO,
     &liars_on_the_mesh::SCENARIO,
     &broadcast_storm::SCENARIO,

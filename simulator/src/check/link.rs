@@ -282,6 +282,10 @@ impl Ledger {
                 open.accepted = true;
                 return None;
             }
+            Fate::Relayed | Fate::Stored => {
+                flow.report.entrusted += 1;
+                return None;
+            }
             Fate::Delivered => {
                 flow.report.receipts += 1;
                 if delivered_at.is_none() && flow.plan.delivery != Kind::Datagram {

@@ -169,15 +169,19 @@ impl Active {
                     fate.replay = Some((lot.at(3 * n + 1), lot.between(3 * n + 2, 0, *within_us)));
                 }
             }
-            // The size, the queue, the interface and the translator were looked at before the packet left.
-            What::Mtu { .. } | What::Rate { .. } | What::Down { .. } | What::Nat { .. } => {}
-            // Not about one link: the world deals with them.
-            What::Partition { .. }
+            // The size, the queue, the interface and the translator were looked at before the packet left; with
+            // what is not about one link the world deals.
+            What::Mtu { .. }
+            | What::Rate { .. }
+            | What::Down { .. }
+            | What::Nat { .. }
+            | What::Partition { .. }
             | What::Flood { .. }
             | What::Crash { .. }
             | What::CrashUnsynced { .. }
             | What::RebootLoop { .. }
             | What::Pause { .. }
+            | What::Sleep { .. }
             | What::Slow { .. }
             | What::Clone { .. }
             | What::DiskSlow { .. }

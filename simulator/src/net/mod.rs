@@ -6,6 +6,7 @@
 
 pub mod address;
 mod air;
+mod apart;
 mod fate;
 mod nat;
 mod radio;
@@ -27,6 +28,7 @@ pub use air::{OnAir, Tick};
 
 use address::{address_of, host_of, owner_of};
 use air::Medium;
+use apart::Apart;
 use nat::Nat;
 
 /// A packet on its way to a host: the link's number and the member it goes to.
@@ -96,7 +98,7 @@ struct Link {
 pub struct Net {
     seed: u64,
     links: Vec<Link>,
-    partitions: Vec<(u32, Vec<Option<u32>>)>,
+    apart: Apart,
     /// Translators that stand now. Of several at one place the newest counts.
     nats: Vec<Nat>,
     /// The node that each host runs: a clone stands on its original's side of a partition.
@@ -174,7 +176,7 @@ impl Net {
         Net {
             seed: plan.seed,
             links: links.collect(),
-            partitions: Vec::new(),
+            apart: Apart::default(),
             nats: Vec::new(),
             node_of,
             arranged: Vec::new(),
@@ -247,7 +249,7 @@ impl Net {
                 receivers.push((receiver, n));
                 continue;
             }
-            let apart = apart(&self.partitions, &self.node_of, host, other);
+            let apart = self.apart.keeps(self.node_of[host as usize], self.node_of[other as usize]);
             let trip =
                 Trip { seed: self.seed, link: number, from, receiver, n, source, to, departs_us, apart };
             link.travel(&trip, bytes, out);
@@ -284,11 +286,12 @@ impl Net {
         out.agenda.push(now_us + link.spec.delay_us, (out.wrap)(arrival));
     }
 
-    /// Whether the interface is up, and the largest packet its driver states.
+    /// Whether a host's interface is up, and the largest packet its driver states.
     #[must_use]
-    pub fn interface(&self, number: u32) -> Option<(LinkSpec, u16)> {
+    pub fn interface(&self, number: u32, host: u32) -> Option<(LinkSpec, u16)> {
         let link = self.links.get(number as usize)?;
-        (link.down == 0).then_some((link.spec, link.told_mtu()))
+        let asleep = self.node_of.get(host as usize).is_some_and(|&node| self.apart.is_asleep(node));
+        (link.down == 0 && !asleep).then_some((link.spec, link.told_mtu()))
     }
 
     /// Whether a wire carries packets from one host to another and back now, and loses at most so many of a million each way.
@@ -304,7 +307,7 @@ impl Net {
         };
         link.air.is_none()
             && link.down == 0
-            && !apart(&self.partitions, &self.node_of, a, b)
+            && !self.apart.keeps(self.node_of[a as usize], self.node_of[b as usize])
             && passes(from, to)
             && passes(to, from)
     }
@@ -354,14 +357,7 @@ impl Net {
     /// A fault about links begins.
     pub fn begin(&mut self, id: u32, what: &What) {
         if let What::Partition { sides } = what {
-            let mut side_of = vec![None; self.node_of.len()];
-            for (side, nodes) in sides.iter().enumerate() {
-                for node in nodes {
-                    side_of[*node as usize] = Some(side as u32);
-                }
-            }
-            self.partitions.push((id, side_of));
-            return;
+            return self.apart.part(id, sides, self.node_of.len());
         }
         if let What::Nat { node, mapping, filtering, expire_us, .. } = *what {
             let kind = nat::Kind { mapping, filtering, expire_us };
@@ -380,7 +376,7 @@ impl Net {
 
     /// It ends.
     pub fn end(&mut self, id: u32, what: &What) {
-        self.partitions.retain(|(other, _)| *other != id);
+        self.apart.join(id);
         self.nats.retain(|nat| nat.id != id);
         for number in self.touched(what) {
             let link = &mut self.links[number as usize];
@@ -406,6 +402,11 @@ impl Net {
                 link.down = if down { link.down + 1 } else { link.down - 1 };
             }
         }
+    }
+
+    /// A node's radio goes off or on.
+    pub fn sleep(&mut self, what: &What, asleep: bool) {
+        self.apart.sleep(what, asleep);
     }
 
     /// The links a fault is about.
@@ -454,14 +455,6 @@ struct Trip {
     to: Addr,
     departs_us: u64,
     apart: bool,
-}
-
-fn apart(partitions: &[(u32, Vec<Option<u32>>)], node_of: &[u32], a: u32, b: u32) -> bool {
-    let node = |host: u32| node_of[host as usize] as usize;
-    partitions.iter().any(|(_, side_of)| match (side_of[node(a)], side_of[node(b)]) {
-        (Some(a), Some(b)) => a != b,
-        (None, _) | (_, None) => false,
-    })
 }
 
 impl Link {

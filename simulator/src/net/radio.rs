@@ -1,7 +1,7 @@
 //! Links that are radios: what the net asks of a channel, and what it does with the answers.
 
 use super::air::{Came, Frame, Medium, OnAir, Tick};
-use super::{Net, Outbox, Trip, apart};
+use super::{Net, Outbox, Trip};
 use crate::plan::LinkPlan;
 
 /// The channel of a link, when the plan gives it one.
@@ -57,7 +57,8 @@ impl Net {
             if what != super::air::Heard::Whole {
                 continue;
             }
-            let apart = apart(&self.partitions, &self.node_of, host, link.hosts[receiver]);
+            let other = link.hosts[receiver];
+            let apart = self.apart.keeps(self.node_of[host as usize], self.node_of[other as usize]);
             let (source, to, departs_us) = (frame.source, frame.to, now_us);
             let trip =
                 Trip { seed: self.seed, link: number, from, receiver, n, source, to, departs_us, apart };

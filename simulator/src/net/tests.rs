@@ -136,9 +136,9 @@ fn what_is_too_large_does_not_pass_and_only_a_told_mtu_is_told() {
         assert_eq!((got.len(), report.oversize), (0, 10));
         let mut net = Net::new(&plan(&[plain()]));
         net.begin(1, &what);
-        assert_eq!(net.interface(0).unwrap().1, if told { 100 } else { 1_400 });
+        assert_eq!(net.interface(0, 0).unwrap().1, if told { 100 } else { 1_400 });
         net.end(1, &what);
-        assert_eq!(net.interface(0).unwrap().1, 1_400);
+        assert_eq!(net.interface(0, 0).unwrap().1, 1_400);
     }
 }
 
@@ -168,9 +168,9 @@ fn a_cut_is_one_way_and_a_downed_interface_says_so() {
     let down = What::Down { links: vec![0] };
     let mut net = Net::new(&plan(&[plain()]));
     net.begin(1, &down);
-    assert_eq!(net.interface(0), None);
+    assert_eq!(net.interface(0, 0), None);
     net.end(1, &down);
-    assert!(net.interface(0).is_some());
+    assert!(net.interface(0, 0).is_some());
     assert_eq!(send_many(&plan(&[plain()]), &[(1, down)], 10, 64).1.blocked, 10);
 }
 
@@ -190,10 +190,10 @@ fn a_flapping_link_passes_nothing_while_down_and_comes_back() {
         net.flap(1, &what, true);
         net.flap(1, &what, true);
         assert_eq!(try_one(&mut net), 0);
-        assert_eq!(net.interface(0).is_none(), told);
+        assert_eq!(net.interface(0, 0).is_none(), told);
         net.end(1, &what);
         assert_eq!(try_one(&mut net), 1);
-        assert!(net.interface(0).is_some());
+        assert!(net.interface(0, 0).is_some());
     }
 }
 

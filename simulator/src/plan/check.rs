@@ -94,6 +94,7 @@ pub(super) fn set_limit(limits: &mut Limits, field: &str, value: u64) -> Result<
         "routers" => limits.routers = u32_()?,
         "routing_bytes" => limits.routing_bytes = u32_()?,
         "custody_bytes" => limits.custody_bytes = u32_()?,
+        "bundle_bytes" => limits.bundle_bytes = u32_()?,
         "gossip_members" => limits.gossip_members = u32_()?,
         "gossip_view" => limits.gossip_view = u8_()?,
         "gossip_bytes" => limits.gossip_bytes = u32_()?,
@@ -275,6 +276,8 @@ impl Plan {
             What::RebootLoop { period_us, down_us, .. } => {
                 (*period_us <= *down_us).then(|| "`period` must be longer than `down`".to_owned())
             }
+            What::Sleep { period_us, awake_us, .. } => (*awake_us < 1_000 || *period_us <= *awake_us)
+                .then(|| "`awake` must be at least 1ms, and `period` longer".to_owned()),
             What::Mtu { mtu, .. } => {
                 (*mtu < 64 || *mtu > 65_507).then(|| "`mtu` must be 64 to 65507".to_owned())
             }

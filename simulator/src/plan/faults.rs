@@ -198,6 +198,15 @@ pub enum What {
     },
     /// The process is stopped and goes on where it was; packets wait in a bounded socket buffer.
     Pause { node: u32 },
+    /// The node's radio is off for the rest of each `period`, and on for `awake` at its end. Only the node is told, as the driver of a
+    /// sleeping chip knows when it sleeps; the others find out by silence.
+    Sleep {
+        node: u32,
+        #[serde(rename = "period", with = "units::span")]
+        period_us: u64,
+        #[serde(rename = "awake", with = "units::span")]
+        awake_us: u64,
+    },
     /// Every turn takes this long.
     Slow {
         node: u32,
@@ -336,6 +345,7 @@ impl What {
             What::CrashUnsynced { .. } => "crash-unsynced",
             What::RebootLoop { .. } => "reboot-loop",
             What::Pause { .. } => "pause",
+            What::Sleep { .. } => "sleep",
             What::Slow { .. } => "slow",
             What::Clone { .. } => "clone",
             What::DiskSlow { .. } => "disk-slow",
@@ -376,6 +386,7 @@ impl What {
             | What::CrashUnsynced { .. }
             | What::RebootLoop { .. }
             | What::Pause { .. }
+            | What::Sleep { .. }
             | What::Slow { .. }
             | What::Clone { .. }
             | What::DiskSlow { .. }
@@ -402,6 +413,7 @@ impl What {
             | What::CrashUnsynced { node, .. }
             | What::RebootLoop { node, .. }
             | What::Pause { node }
+            | What::Sleep { node, .. }
             | What::Slow { node, .. }
             | What::Clone { node }
             | What::DiskSlow { node, .. }

@@ -43,7 +43,7 @@ impl<S: Subject> World<S> {
                 self.net.begin(fault.id, &fault.what);
                 self.again(number, 0);
             }
-            What::Flood { .. } | What::Lie { .. } => self.again(number, 0),
+            What::Flood { .. } | What::Lie { .. } | What::Sleep { .. } => self.again(number, 0),
             What::Crash { node, down_us } => self.power_cut(*node, Some(*down_us)),
             What::CrashUnsynced { node, times, down_us } => {
                 self.hosts[*node as usize].cut_on_store = Some((*times, *down_us));
@@ -112,6 +112,11 @@ impl<S: Subject> World<S> {
                 self.rearrange_wake(*node);
                 self.resume_host(*node);
             }
+            What::Sleep { .. } => {
+                if self.sleeping.contains(&number) {
+                    self.fall_asleep(number, &fault.what, false);
+                }
+            }
             What::Slow { node, .. } => self.hosts[*node as usize].turn_us = 0,
             What::Clone { .. } => {
                 if let Some(clone) = self.clones.get(&number).copied() {
@@ -163,6 +168,14 @@ impl<S: Subject> World<S> {
                     n.div_ceil(2).saturating_mul(period_us)
                 };
                 self.agenda.push(start_us.saturating_add(next_us), Event::Again { fault: number, n: n + 1 });
+            }
+            // Even turns fall asleep, odd ones wake up.
+            What::Sleep { node, period_us, awake_us } => {
+                let asleep = n.is_multiple_of(2);
+                self.fall_asleep(number, &What::Sleep { node, period_us, awake_us }, asleep);
+                let after_us = if asleep { period_us - awake_us } else { awake_us };
+                let next_us = self.now_us.saturating_add(after_us);
+                self.agenda.push(next_us, Event::Again { fault: number, n: n + 1 });
             }
             What::RebootLoop { node, period_us, down_us } => {
                 self.power_cut(node, Some(down_us));
@@ -289,6 +302,15 @@ impl<S: Subject> World<S> {
             for host in self.net.hosts(link).to_vec() {
                 self.tell_links(host);
             }
+        }
+    }
+
+    fn fall_asleep(&mut self, number: u32, what: &What, asleep: bool) {
+        let changed = if asleep { self.sleeping.insert(number) } else { self.sleeping.remove(&number) };
+        self.net.sleep(what, asleep);
+        self.links_changed();
+        if let Some(node) = what.node().filter(|_| changed) {
+            self.tell_links(node);
         }
     }
 

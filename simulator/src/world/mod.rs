@@ -144,6 +144,8 @@ pub(super) struct World<S: Subject> {
     events: u64,
     /// Whether each fault of the plan is on.
     fault_on: Vec<bool>,
+    /// Faults that let a node sleep right now.
+    sleeping: BTreeSet<u32>,
     /// The host that a clone fault woke.
     clones: BTreeMap<u32, u32>,
     /// Nodes whose devices are revoked.
@@ -223,6 +225,7 @@ impl<S: Subject> World<S> {
             trace: Trace::new(options.window.clone()),
             events: 0,
             fault_on: vec![false; plan.faults.len()],
+            sleeping: BTreeSet::new(),
             clones: BTreeMap::new(),
             revoked: BTreeSet::new(),
             sessions: BTreeSet::new(),

@@ -173,7 +173,8 @@ impl<S: Subject> World<S> {
             | Record::Incoming { .. }
             | Record::Window { .. }
             | Record::Peer { .. }
-            | Record::Statement { .. } => Some(S::encode(record)),
+            | Record::Statement { .. }
+            | Record::Bundle { .. } => Some(S::encode(record)),
         };
         done.word(ticket.0);
         done.bytes(bytes.as_deref().unwrap_or(b"erased"));
@@ -418,7 +419,7 @@ impl<S: Subject> World<S> {
         for at in 0..self.hosts[host as usize].interfaces.len() {
             let known = &self.hosts[host as usize];
             let number = known.interfaces[at];
-            let state = self.net.interface(number);
+            let state = self.net.interface(number, host);
             let (told, now) = (known.told[at], state.map(|(_, mtu)| mtu));
             if known.subject.is_none() || told == now {
                 continue;

@@ -132,7 +132,7 @@ fn spoiled_record(u: &mut Unstructured<'_>) -> Result<()> {
 fn any_record(u: &mut Unstructured<'_>) -> Result<Record> {
     let peer = NodeId(u.arbitrary()?);
     let bytes = |u: &mut Unstructured<'_>| Ok(Bytes::from(u.arbitrary::<Vec<u8>>()?));
-    Ok(match u.int_in_range(0..=7)? {
+    Ok(match u.int_in_range(0..=8)? {
         0 => Record::Boot { count: u.arbitrary()? },
         1 => Record::Sequence { peer, reserved: u.arbitrary()? },
         2 => Record::Outgoing {
@@ -157,6 +157,12 @@ fn any_record(u: &mut Unstructured<'_>) -> Result<Record> {
         },
         5 => Record::Peer { node: peer, certificate: bytes(u)?, boot: u.arbitrary()? },
         6 => Record::Statement { bytes: bytes(u)? },
+        7 => Record::Bundle {
+            id: u.arbitrary()?,
+            lifetime_s: u.arbitrary()?,
+            handovers: u.arbitrary()?,
+            bytes: bytes(u)?,
+        },
         _ => Record::Erased { key: Key::Incoming(peer, u.arbitrary()?) },
     })
 }

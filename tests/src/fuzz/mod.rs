@@ -6,6 +6,7 @@
 //! Bytes at random never pass a checksum, a network tag or a cipher. So most targets read their input as
 //! a script: which valid thing to take, and how to spoil it.
 
+mod bundle;
 mod codec;
 mod gossip;
 mod handshake;
@@ -15,6 +16,7 @@ mod plan;
 mod routing;
 mod spoil;
 
+pub use bundle::bundle;
 pub use codec::{frames, record};
 pub use gossip::gossip;
 pub use handshake::{handshake_initiator, handshake_responder, packet};
@@ -28,6 +30,7 @@ pub type Target = fn(&[u8]);
 
 /// Every target by name, as in `fuzz/fuzz_targets` and `fuzz/corpus`.
 pub const TARGETS: &[(&str, Target)] = &[
+    ("bundle", bundle),
     ("frames", frames),
     ("gossip", gossip),
     ("handshake_initiator", handshake_initiator),

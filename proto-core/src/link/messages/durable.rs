@@ -50,8 +50,13 @@ impl Durable {
     /// The oldest number that is unfinished, or that a restart may find on the disk and send again. The
     /// peer takes every number below the floor, or out of its window, for one that it has had.
     pub(super) fn base(&self) -> u64 {
-        let live = self.live.first_key_value().map_or(self.next, |(&seq, _)| seq);
+        let live = self.first_live();
         self.unerased.first().map_or(live, |&seq| live.min(seq))
+    }
+
+    /// The oldest unfinished number.
+    pub(super) fn first_live(&self) -> u64 {
+        self.live.first_key_value().map_or(self.next, |(&seq, _)| seq)
     }
 
     /// Whether the peer remembers far enough for `seq` to be sent.
@@ -109,9 +114,10 @@ impl Outbox {
         let Some(entry) = self.queue.get(index).filter(|entry| entry.generation == generation) else {
             return;
         };
-        let (tag, list) = (entry.tag, ListId::of(Kind::Durable, entry.class));
+        let (tag, seq, list) = (entry.tag, entry.seq, ListId::of(Kind::Durable, entry.class));
         self.queue.push_back(list, index);
         self.receipt(tag, Outcome::Accepted);
+        self.actions.push_back(OutboxAction::Waits { seq });
     }
 
     /// The disk has failed. What was not confirmed ends, its fate unknown: it may be on disk and be
@@ -160,13 +166,13 @@ impl Outbox {
         }
     }
 
-    /// Finishes those of `first..end` that were sent.
-    fn finish_durable(&mut self, budget: &mut Budget, first: u64, end: u64) {
+    /// Finishes those of `first..end` that were sent, or given to others to bring.
+    pub(super) fn finish_durable(&mut self, budget: &mut Budget, first: u64, end: u64) {
         let mut from = first;
         while from < end {
             let Some(durable) = &self.durable else { return };
             let Some((&seq, &index)) = durable.live.range(from..end).next() else { return };
-            if self.queue.get(index).is_some_and(|entry| entry.sent) {
+            if self.queue.get(index).is_some_and(|entry| entry.sent || entry.entrusted) {
                 self.finish(budget, index, Outcome::Delivered);
             }
             from = seq + 1;
@@ -221,6 +227,7 @@ impl Outbox {
                 | Record::Window { .. }
                 | Record::Peer { .. }
                 | Record::Statement { .. }
+                | Record::Bundle { .. }
                 | Record::Erased { .. } => {}
             }
         }
@@ -257,5 +264,6 @@ impl Outbox {
         }
         self.set_timer(index, expires);
         self.queue.push_back(ListId::of(Kind::Durable, class), index);
+        self.actions.push_back(OutboxAction::Waits { seq });
     }
 }

@@ -199,7 +199,7 @@ impl Inbox {
 
     /// Whether there is room on the disk for a durable message, and its name there is free: a device that
     /// was replaced may have left a message of the same number that the application has not taken yet.
-    fn has_disk_for(&self, cx: &Cx<'_>, budget: &Budget, seq: u64, len: u64) -> bool {
+    pub(super) fn has_disk_for(&self, cx: &Cx<'_>, budget: &Budget, seq: u64, len: u64) -> bool {
         let is_kept = self.safe.as_ref().is_some_and(|safe| safe.is_kept(seq));
         (!is_kept || cx.zoo.has(Bug::DedupeOff)) && budget.has_disk(self.disk_bytes, len)
     }

@@ -27,6 +27,7 @@
 //! Planted bugs here: `LossForgotten`, `SequenceReused`, `DedupeOff`, `OrderIgnored`,
 //! `ReassemblyLeak`, `AckBeforeStore`.
 
+mod carried;
 mod durable;
 mod flight;
 mod fountain;
@@ -43,6 +44,7 @@ mod streams;
 
 use bytes::Bytes;
 
+pub use carried::{Carried, Owed};
 pub use inbox::Inbox;
 pub use outbox::Outbox;
 pub use room::ROOM_BYTES;
@@ -91,6 +93,11 @@ pub enum OutboxAction {
         tag: u64,
         /// Whether it arrived.
         arrived: bool,
+    },
+    /// A durable message is on disk and not finished.
+    Waits {
+        /// Its number.
+        seq: u64,
     },
     /// Make this durable, then call [`Outbox::on_stored`] with `slot`. Order matters.
     Store {

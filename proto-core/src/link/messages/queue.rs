@@ -138,6 +138,8 @@ pub(super) struct Entry {
     pub(super) probes: u8,
     /// A timer will ask after it.
     pub(super) asking: bool,
+    /// Durable: it was given out to go by other hands as well.
+    pub(super) entrusted: bool,
     /// Some part of it was sent.
     pub(super) sent: bool,
     /// All of it was acknowledged; it waits for its receipt or its predecessor.
@@ -169,6 +171,7 @@ impl Entry {
             burst: 0,
             probes: 0,
             asking: false,
+            entrusted: false,
             sent: false,
             acked: false,
             orphan: false,

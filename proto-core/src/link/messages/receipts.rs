@@ -13,7 +13,7 @@ use crate::link::frame;
 use crate::link::path::{Fate, Piece};
 
 /// Runs of numbers in one RECEIPT: about 200 bytes at most; the rest follows in the next packet.
-const RECEIPT_RUNS: usize = 64;
+pub(super) const RECEIPT_RUNS: usize = 64;
 
 /// Which version of a state was told, and which is known to have arrived.
 #[derive(Clone, Copy, Debug, Default)]

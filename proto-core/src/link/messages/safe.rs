@@ -245,6 +245,7 @@ impl Inbox {
                 | Record::Outgoing { .. }
                 | Record::Peer { .. }
                 | Record::Statement { .. }
+                | Record::Bundle { .. }
                 | Record::Erased { .. } => {}
             }
         }

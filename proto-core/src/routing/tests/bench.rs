@@ -5,13 +5,10 @@ use std::vec::Vec;
 
 use bytes::Bytes;
 
-use crate::crypto::secret::Secret;
 use crate::crypto::sign::Verifier;
 use crate::drops::Drops;
-use crate::identity::{
-    Checker, DeviceSecrets, Genesis, LocalIdentity, Network, RevocationList, Revocations, RootKey, Validity,
-    install,
-};
+pub(crate) use crate::identity::cast::{devices, identity, network, revocation};
+use crate::identity::{Checker, LocalIdentity, Network, Revocations, install};
 use crate::ids::{NodeId, PeerSlot, RouterId};
 use crate::limits::Limits;
 use crate::machine::{Cx, Machine};
@@ -23,37 +20,6 @@ use crate::routing::record::{Content, Part, RecordKey, SignedRecord};
 use crate::routing::{Action, Input, Routing};
 use crate::time::{Duration, Instant};
 use crate::zoo::Zoo;
-
-pub(crate) fn network() -> Network {
-    let genesis = Genesis {
-        name: "routing".into(),
-        authorities: Vec::new(),
-        threshold: 0,
-        closed: false,
-        parameters: Vec::new(),
-        salt: [1; 16],
-    };
-    Network::open(genesis.encode().unwrap()).unwrap()
-}
-
-fn secret(number: u16, purpose: u8) -> Secret {
-    let mut bytes = [purpose; 32];
-    bytes[..2].copy_from_slice(&number.to_le_bytes());
-    Secret::new(bytes)
-}
-
-/// The word of a router's owner that its devices with serials below this are void; they have 1.
-pub(super) fn revocation(number: u16, below_serial: u64) -> Bytes {
-    let list = RevocationList { sequence: 1, below_serial, devices: Vec::new(), retired: false };
-    RootKey::new(&secret(number, 1)).revoke(&list)
-}
-
-pub(crate) fn identity(number: u16) -> LocalIdentity {
-    let secret = |purpose: u8| secret(number, purpose);
-    let (root, device) = (RootKey::new(&secret(1)), DeviceSecrets::new(&secret(2), &secret(3)));
-    let certificate = root.certify(device.sign.public(), device.dh.public(), 1, Validity::ALWAYS);
-    LocalIdentity::new(device, certificate).unwrap()
-}
 
 pub(super) struct Side {
     pub(super) routing: Routing,
@@ -340,16 +306,6 @@ impl World {
         }
         pairs
     }
-}
-
-/// Two devices of one node.
-pub(crate) fn devices(number: u16) -> [LocalIdentity; 2] {
-    let root = RootKey::new(&secret(number, 1));
-    [2, 4].map(|purpose| {
-        let device = DeviceSecrets::new(&secret(number, purpose), &secret(number, purpose + 1));
-        let certificate = root.certify(device.sign.public(), device.dh.public(), 1, Validity::ALWAYS);
-        LocalIdentity::new(device, certificate).unwrap()
-    })
 }
 
 /// Puts a device on a map, and says whether something leads to it.

@@ -22,6 +22,9 @@ struct World {
     there: Vec<Packet>,
     back: Vec<Packet>,
     unconfirmed: Vec<u64>,
+    /// Copies of messages that go by other hands, and receipts that come by them, as old as they may be.
+    by_hand: Vec<(u64, Bytes)>,
+    receipts_by_hand: Vec<Vec<(u64, u64)>>,
     steps: u64,
 }
 
@@ -43,6 +46,8 @@ impl World {
             there: vec![],
             back: vec![],
             unconfirmed: vec![],
+            by_hand: vec![],
+            receipts_by_hand: vec![],
             steps: 0,
         }
     }
@@ -51,7 +56,7 @@ impl World {
     fn step(&mut self, more: u64) -> Result<(), std::string::String> {
         self.steps += 1;
         let info = clean(200);
-        match self.rng.below(9) {
+        match self.rng.below(13) {
             0 if self.pushed < more => {
                 let len = if self.rng.below(4) == 0 { 700 } else { 20 };
                 if self.a.push(self.pushed, Delivery::Durable, Class::Normal, len).is_ok() {
@@ -89,16 +94,55 @@ impl World {
                     self.b.fate(&packet, Fate::Acked);
                 }
             }
-            _ => {
+            8 => {
                 if let Some(seq) = self.unconfirmed.pop() {
                     self.b.consume(seq);
                 }
             }
+            _ => self.by_other_hands()?,
         }
         let now = self.a.now + Duration::from_millis(5);
         self.a.wake(now);
         self.b.wake(now);
         self.read()
+    }
+
+    /// A message is given to somebody, or comes by somebody, perhaps once more; or a receipt does.
+    fn by_other_hands(&mut self) -> Result<(), std::string::String> {
+        match self.rng.below(4) {
+            0 => {
+                // Of those that are on the disk, and said to be.
+                let seq = self.a.waits.get(self.rng.below(1 + self.a.waits.len() as u64) as usize).copied();
+                if let Some(seq) = seq
+                    && let Owed::Message { payload, .. } = self.a.outbox.owed(self.a.now, seq)
+                {
+                    let tag = tag_of(&payload);
+                    if *self.tags.entry(seq).or_insert(tag) != tag {
+                        return Err(std::format!("number {seq} used again for {tag}"));
+                    }
+                    self.by_hand.push((seq, payload));
+                }
+            }
+            1 | 2 if !self.by_hand.is_empty() => {
+                let at = self.rng.below(self.by_hand.len() as u64) as usize;
+                let (message, device) = (self.by_hand[at].clone(), self.b.device);
+                let taken = self.b.inbox.on_carried(cx!(self.b), &mut self.b.receiving, device, message);
+                assert_ne!(taken, Carried::Refused);
+                self.b.settle();
+                if self.rng.below(2) == 0 {
+                    self.by_hand.swap_remove(at);
+                }
+                self.receipts_by_hand.push(self.b.inbox.durable_runs());
+            }
+            3 if !self.receipts_by_hand.is_empty() => {
+                let at = self.rng.below(self.receipts_by_hand.len() as u64) as usize;
+                let runs = self.receipts_by_hand[at].clone();
+                self.a.outbox.on_distant_receipt(&mut self.a.sending, &runs);
+                self.a.settle();
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     /// No number ever stands for two messages.

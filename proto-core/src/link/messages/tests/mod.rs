@@ -12,6 +12,7 @@ macro_rules! cx {
     };
 }
 
+mod carried;
 mod crash;
 mod devices;
 mod figures;
@@ -94,7 +95,7 @@ pub(super) enum Half {
 pub(super) struct End {
     pub(super) limits: Limits,
     pub(super) peer: NodeId,
-    device: DeviceId,
+    pub(super) device: DeviceId,
     pub(super) outbox: Outbox,
     pub(super) inbox: Inbox,
     pub(super) sending: Budget,
@@ -112,6 +113,7 @@ pub(super) struct End {
     pub(super) delivered: Vec<(Delivery, u64, bool, Bytes)>,
     pub(super) receipts: Vec<(u64, Outcome)>,
     pub(super) settled: Vec<(u64, bool)>,
+    pub(super) waits: Vec<u64>,
     pub(super) for_routing: Vec<Bytes>,
 }
 
@@ -141,6 +143,7 @@ impl End {
             delivered: vec![],
             receipts: vec![],
             settled: vec![],
+            waits: vec![],
             for_routing: vec![],
             limits,
             peer,
@@ -178,6 +181,7 @@ impl End {
                 match action {
                     OutboxAction::Receipt { tag, outcome } => self.receipts.push((tag, outcome)),
                     OutboxAction::Settled { tag, arrived } => self.settled.push((tag, arrived)),
+                    OutboxAction::Waits { seq } => self.waits.push(seq),
                     OutboxAction::Store { slot, record } => {
                         self.disk.push(record);
                         self.slots.push_back((Half::Out, slot));
@@ -286,6 +290,7 @@ impl End {
                 other => store.insert(other.key(), other.clone()),
             };
         }
+        self.waits.clear();
         self.sending = Budget::for_sending(&self.limits);
         self.receiving = Budget::for_receiving(&self.limits);
         self.outbox = Outbox::recover(cx!(self), &mut self.sending, self.peer, store.values().cloned());
