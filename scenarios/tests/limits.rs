@@ -119,6 +119,7 @@ const FILLINGS: [Filling; 8] = [
                 node.limits.insert("routers".to_owned(), u64::from(ROUTERS));
                 node.limits.insert("routing_bytes".to_owned(), ROUTERS as u64 * 1_024);
                 node.limits.insert("custody_bytes".to_owned(), 8 * 1_024);
+                node.limits.insert("bundle_bytes".to_owned(), 0);
                 if number != TARGET {
                     node.limits.insert("links".to_owned(), 32);
                 }
@@ -145,7 +146,7 @@ const FILLINGS: [Filling; 8] = [
                 node.limits.insert("durable_messages".to_owned(), 256);
             }
             // Half of the others are out of reach, and the rest write to them.
-            let what = What::Cut { links: (0..OTHERS / 2).collect(), there: true, back: true };
+            let what = What::Down { links: (0..OTHERS / 2).collect() };
             plan.add_fault(5 * SECOND, plan.duration_us, what);
             for peer in 1..=OTHERS / 2 {
                 flow(plan, (peer + OTHERS / 2, peer), 40, 500, Kind::Durable);

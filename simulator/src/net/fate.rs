@@ -171,30 +171,7 @@ impl Active {
             }
             // The size, the queue, the interface and the translator were looked at before the packet left; with
             // what is not about one link the world deals.
-            What::Mtu { .. }
-            | What::Rate { .. }
-            | What::Down { .. }
-            | What::Nat { .. }
-            | What::Partition { .. }
-            | What::Flood { .. }
-            | What::Crash { .. }
-            | What::CrashUnsynced { .. }
-            | What::RebootLoop { .. }
-            | What::Pause { .. }
-            | What::Sleep { .. }
-            | What::Slow { .. }
-            | What::Clone { .. }
-            | What::DiskSlow { .. }
-            | What::DiskFull { .. }
-            | What::DiskFail { .. }
-            | What::Rot { .. }
-            | What::Torn { .. }
-            | What::Drift { .. }
-            | What::Jump { .. }
-            | What::WallStep { .. }
-            | What::Leap { .. }
-            | What::Revoke { .. }
-            | What::Lie { .. } => {}
+            _ => {}
         }
     }
 }
