@@ -6,7 +6,7 @@
 
 use alloc::vec::Vec;
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 
 use super::record::{Part, RecordKey};
 use crate::codec::{Malformed, NoRoom, Reader, Writer, varint_len};
@@ -307,17 +307,60 @@ impl Builder {
 /// A packet to be relayed, as a message.
 #[must_use]
 pub fn encode_data(head: &Head, payload: &[u8]) -> Bytes {
-    let mut bytes = Vec::with_capacity(MAX_HEAD + payload.len());
-    bytes.push(kind::DATA);
-    bytes.extend_from_slice(&head.to.0);
-    bytes.extend_from_slice(&head.from.0);
-    bytes.extend_from_slice(&head.id.to_le_bytes());
-    let broken = head.broken.get(..MOST_BROKEN).unwrap_or(&head.broken);
-    bytes.extend_from_slice(&[head.hops, (head.class as u8) << 4 | broken.len() as u8]);
-    for link in broken {
-        bytes.extend_from_slice(&link.from);
-        bytes.extend_from_slice(&link.to);
-    }
+    let mut buf = [0; MAX_HEAD];
+    joined(write_head(head, &mut buf), payload)
+}
+
+fn joined(head: &[u8], payload: &[u8]) -> Bytes {
+    let mut bytes = Vec::with_capacity(head.len() + payload.len());
+    bytes.extend_from_slice(head);
     bytes.extend_from_slice(payload);
     Bytes::from(bytes)
+}
+
+/// Puts this head before the packet that begins at `start`, in the place of what is there: in the same memory if nobody else has it
+/// and there is room. The message, and where in it the packet begins.
+#[must_use]
+pub fn replace_head(message: Bytes, start: usize, head: &Head) -> (Bytes, usize) {
+    let mut buf = [0; MAX_HEAD];
+    let new = write_head(head, &mut buf);
+    let first = start.checked_sub(new.len());
+    let message = match message.try_into_mut() {
+        Ok(mut message) => {
+            if let Some(first) = first
+                && let Some(place) = message.get_mut(first..start)
+            {
+                place.copy_from_slice(new);
+                let mut message = message.freeze();
+                message.advance(first);
+                return (message, new.len());
+            }
+            message.freeze()
+        }
+        Err(shared) => shared,
+    };
+    (joined(new, message.get(start..).unwrap_or(&[])), new.len())
+}
+
+fn write_head<'a>(head: &Head, buf: &'a mut [u8; MAX_HEAD]) -> &'a [u8] {
+    let mut writer = Writer::new(buf);
+    // There is room for the longest.
+    let _ = put_head(head, &mut writer);
+    let len = writer.len();
+    buf.get(..len).unwrap_or(&[])
+}
+
+fn put_head(head: &Head, writer: &mut Writer<'_>) -> Result<(), NoRoom> {
+    writer.u8(kind::DATA)?;
+    writer.put(&head.to.0)?;
+    writer.put(&head.from.0)?;
+    writer.put(&head.id.to_le_bytes())?;
+    let broken = head.broken.get(..MOST_BROKEN).unwrap_or(&head.broken);
+    writer.u8(head.hops)?;
+    writer.u8((head.class as u8) << 4 | broken.len() as u8)?;
+    for link in broken {
+        writer.put(&link.from)?;
+        writer.put(&link.to)?;
+    }
+    Ok(())
 }
