@@ -12,7 +12,7 @@ use core::cmp::Reverse;
 
 use bytes::Bytes;
 
-use super::message::{Broken, Head, MOST_BROKEN, replace_head};
+use super::message::{Broken, Head, Hop, MOST_BROKEN, replace_head};
 use super::trails::{Name, Trails};
 use crate::ids::{PeerSlot, RouterId};
 use crate::limits::Limits;
@@ -31,7 +31,7 @@ const PLACE_BITS: u32 = 24;
 /// Messages with such numbers, which are below those of bundles and gossip, carry packets; others carry records.
 const OF_PACKETS: u64 = 1 << 61;
 /// Places that are kept for the next packets.
-const KEPT: usize = 16;
+const KEPT: usize = 64;
 
 /// One packet in our hands.
 #[derive(Debug)]
@@ -47,6 +47,8 @@ pub struct Packet {
     pub from: Option<PeerSlot>,
     /// To whom it was given, who has not taken it yet.
     pub sent: Option<Sent>,
+    /// Whether it was given to anybody yet.
+    pub given: bool,
     id: u64,
     expires: Instant,
     alarm: Instant,
@@ -66,8 +68,10 @@ pub struct Sent {
 }
 
 impl Packet {
-    fn name(&self) -> Name {
-        (self.head.from, self.head.id)
+    /// What it is known by.
+    #[must_use]
+    pub fn name(&self) -> Name {
+        self.head.name(self.message.get(self.start..).unwrap_or(&[]))
     }
 
     fn weight(&self) -> usize {
@@ -132,7 +136,8 @@ impl Custody {
     ) -> Option<u64> {
         let expires = now + LIFETIME;
         let start = start.min(message.len());
-        let mut packet = Packet { head, message, start, from, sent: None, id: 0, expires, alarm: expires };
+        let (sent, given, id, alarm) = (None, false, 0, expires);
+        let mut packet = Packet { head, message, start, from, sent, given, id, expires, alarm };
         let weight = packet.weight();
         let most = limits.custody_bytes as usize;
         if self.bytes + weight > most {
@@ -216,24 +221,37 @@ impl Custody {
         self.get(id).map_or(Vec::new(), |packet| self.trails.exits(packet.name()))
     }
 
-    /// A packet is given to a neighbour: the message with it.
+    /// A packet is given to a neighbour of this router: the message with it.
     pub fn give(
         &mut self,
-        now: Instant,
-        limits: &Limits,
+        (now, limits): (Instant, &Limits),
+        own: RouterId,
         id: u64,
         sent: Sent,
         patience: Duration,
     ) -> Option<Bytes> {
         let packet = self.get_mut(id)?;
-        packet.sent = Some(sent);
+        (packet.sent, packet.given) = (Some(sent), true);
         let message = core::mem::take(&mut packet.message);
-        (packet.message, packet.start) = replace_head(message, packet.start, &packet.head);
+        (packet.message, packet.start) =
+            replace_head(message, packet.start, &packet.head, Hop { from: own, to: sent.router });
         let (name, alarm, message) =
             (packet.name(), (now + patience).min(packet.expires), packet.message.clone());
+        let is_last = sent.router == packet.head.to;
         self.set_alarm(id, alarm);
-        self.trails.follow(now, limits.trails(), name, sent.router);
+        // From its destination no packet comes back.
+        if !is_last {
+            self.trails.follow(now, limits.trails(), name, sent.router);
+        }
         Some(message)
+    }
+
+    /// The neighbour that a packet was given to has not taken it, in time or at all: it leaves by another exit, even if that one was
+    /// its destination.
+    pub fn shun(&mut self, now: Instant, limits: &Limits, id: u64, router: RouterId) {
+        if let Some(name) = self.get(id).map(Packet::name) {
+            self.trails.follow(now, limits.trails(), name, router);
+        }
     }
 
     /// Nobody can be given a packet now.
@@ -363,9 +381,10 @@ impl Custody {
         assert_eq!(self.live + self.free.len(), self.packets.len(), "a place is free, or has a packet");
         let next = packets().map(|packet| packet.alarm).min();
         assert_eq!(self.next_alarm(), next, "the next alarm counts, and there is none before it");
+        let counting = self.alarms.iter().filter(|&&Reverse(alarm)| self.counts(alarm));
+        let with_alarm: BTreeSet<u64> = counting.map(|&Reverse((_, id))| id).collect();
+        assert_eq!(with_alarm.len(), self.live, "an alarm for each packet");
         for packet in packets() {
-            let alarm = Reverse((packet.alarm, packet.id));
-            debug_assert!(self.alarms.iter().any(|other| *other == alarm), "an alarm for each packet");
             assert!(self.get(packet.id).is_some(), "a packet stands in its place");
             let carried = packet.sent.map(|sent| self.carried_by(sent.tag));
             assert!(carried.is_none_or(|by| by == Some(packet.id)), "a message knows its packet");
@@ -377,6 +396,6 @@ impl Custody {
             let of_it = packets().filter(|packet| packet.from == Some(peer));
             assert_eq!(of_it.map(Packet::weight).sum::<usize>(), share, "share of {peer:?} miscounted");
         }
-        self.trails.check();
+        self.trails.check(limits.trails());
     }
 }

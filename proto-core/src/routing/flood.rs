@@ -5,7 +5,7 @@ use bytes::Bytes;
 use core::cmp::Ordering;
 
 use super::database::Known;
-use super::message::{Entries, Keys, Message, Summary};
+use super::message::{Entries, Hop, Keys, Message, Summary};
 use super::record::{Content, Part, RecordError, RecordKey, SignedRecord};
 use super::{Action, Routing};
 use crate::drops::Drop;
@@ -24,11 +24,11 @@ const AFTER_FAILURE: Duration = Duration::from_millis(100);
 
 impl Routing {
     pub(super) fn message(&mut self, cx: &mut Cx<'_>, peer: PeerSlot, payload: Bytes, checker: &Checker<'_>) {
-        if !self.neighbours.contains_key(&peer) {
+        let Some(from) = self.neighbours.get(&peer).map(|neighbour| neighbour.router) else {
             cx.drops.count(Drop::UnknownSession);
             return;
-        }
-        match Message::decode(&payload) {
+        };
+        match Message::decode(&payload, Hop { from, to: self.own.router }) {
             Ok(Message::Records(records)) => self.records(cx, peer, &payload, records, checker),
             Ok(Message::Summary(summary)) => self.summary(cx, peer, summary),
             Ok(Message::Request(keys)) => self.request(cx, peer, keys),

@@ -2,7 +2,7 @@
 
 use bytes::{Buf as _, Bytes};
 
-use super::custody::{Alarm, Custody, Sent};
+use super::custody::{Alarm, Custody, Packet, Sent};
 use super::message::Head;
 use super::neighbour::Neighbour;
 use super::{Action, Moved, Routing};
@@ -19,9 +19,14 @@ const MOST_HOPS: u8 = 255;
 const UNMEASURED: Duration = Duration::from_millis(500);
 
 impl Moved {
-    fn of(head: &Head, next: Option<RouterId>) -> Moved {
-        let hops = (MOST_HOPS - head.hops).saturating_add(u8::from(next.is_none()));
-        Moved { from: head.from, to: head.to, id: head.id, hops, next }
+    fn given(packet: &Packet, next: RouterId, first: bool) -> Moved {
+        let Head { to, from, hops, .. } = packet.head;
+        Moved { from, to, name: packet.name(), hops: MOST_HOPS - hops, first, next: Some(next) }
+    }
+
+    fn delivered(head: &Head, packet: &[u8]) -> Moved {
+        let hops = (MOST_HOPS - head.hops).saturating_add(1);
+        Moved { from: head.from, to: head.to, name: head.name(packet), hops, first: true, next: None }
     }
 }
 
@@ -29,8 +34,8 @@ impl Routing {
     pub(super) fn send(&mut self, cx: &mut Cx<'_>, to: RouterId, class: Class, payload: Bytes) {
         let from = self.own.router;
         self.next_id = self.next_id.wrapping_add(1);
-        let head =
-            Head { to, from, id: self.next_id, hops: MOST_HOPS, class, broken: alloc::vec::Vec::new() };
+        let id = Head::needs_id(&payload).then_some(self.next_id);
+        let head = Head { to, from, id, hops: MOST_HOPS, class, broken: alloc::vec::Vec::new() };
         self.take_over(cx, None, head, (payload, 0));
     }
 
@@ -43,8 +48,8 @@ impl Routing {
         (mut message, start): (Bytes, usize),
     ) {
         if head.to == self.own.router {
-            self.note(cx, Moved::of(&head, None));
-            message.advance(start);
+            message.advance(start.min(message.len()));
+            self.note(cx, Moved::delivered(&head, &message));
             self.actions.push_back(Action::Deliver { from: head.from, payload: message });
             return;
         }
@@ -82,9 +87,10 @@ impl Routing {
         let tag = Custody::tag_of(id, self.tag());
         let patience = self.patience(peer);
         let sent = Sent { peer, router, tag, place: None };
-        let Some(payload) = self.custody.give(cx.now, cx.limits, id, sent, patience) else { return };
+        let (own, first) = (self.own.router, self.custody.get(id).is_some_and(|packet| !packet.given));
+        let Some(payload) = self.custody.give((cx.now, cx.limits), own, id, sent, patience) else { return };
         let Some(packet) = self.custody.get(id) else { return };
-        let (class, moved) = (packet.head.class, Moved::of(&packet.head, Some(router)));
+        let (class, moved) = (packet.head.class, Moved::given(packet, router, first));
         self.note(cx, moved);
         self.actions.push_back(Action::Send { peer, tag, class, payload });
     }
@@ -123,6 +129,7 @@ impl Routing {
         if arrived {
             self.custody.drop(id);
         } else if let Some(sent) = self.custody.get(id).and_then(|packet| packet.sent) {
+            self.custody.shun(cx.now, cx.limits, id, sent.router);
             self.custody.mark_broken(self.own.router, id, sent.router);
             self.dispatch(cx, id);
         }
@@ -133,6 +140,7 @@ impl Routing {
         for id in self.custody.given_to(peer) {
             let Some(sent) = self.custody.get(id).and_then(|packet| packet.sent) else { continue };
             self.withdraw(sent);
+            self.custody.shun(cx.now, cx.limits, id, sent.router);
             self.custody.mark_broken(self.own.router, id, sent.router);
             self.dispatch(cx, id);
         }
@@ -170,6 +178,7 @@ impl Routing {
 
     /// A neighbour takes its time. If there is another way the packet takes it; otherwise it waits on.
     fn go_round(&mut self, cx: &mut Cx<'_>, id: u64, sent: Sent) {
+        self.custody.shun(cx.now, cx.limits, id, sent.router);
         match self.exit(cx.now, id) {
             Some((peer, router)) => {
                 self.withdraw(sent);

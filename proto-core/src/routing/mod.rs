@@ -178,10 +178,12 @@ pub struct Moved {
     pub from: RouterId,
     /// Its destination.
     pub to: RouterId,
-    /// Its number at the source.
-    pub id: u32,
+    /// What relays know it by: [`message::Head::name`].
+    pub name: u64,
     /// Hops that it has made.
     pub hops: u8,
+    /// This router has not given it to anybody before, since it came here.
+    pub first: bool,
     /// The neighbour that it was given to; `None` when this is its destination.
     pub next: Option<RouterId>,
 }
