@@ -20,6 +20,14 @@ impl Rng {
         Rng(ChaCha12Rng::from_seed(*hasher.finalize().as_bytes()))
     }
 
+    /// A generator for a part of this machine, which takes no draw from this one.
+    #[must_use]
+    pub fn branch(&self, label: &str) -> Rng {
+        let mut seed = [0; 32];
+        self.clone().fill(&mut seed);
+        Rng::fork(&seed, label)
+    }
+
     /// The next 64 bits.
     pub fn next_u64(&mut self) -> u64 {
         self.0.next_u64()

@@ -79,6 +79,10 @@ impl Duration {
         if den == 0 {
             return Duration::MAX;
         }
+        // Nearly always: a division of 128 bits is a function of its own.
+        if let Some(product) = self.0.checked_mul(num) {
+            return Duration(product / den);
+        }
         let wide = (self.0 as u128 * num as u128) / den as u128;
         if wide > u64::MAX as u128 { Duration::MAX } else { Duration(wide as u64) }
     }

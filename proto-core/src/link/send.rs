@@ -56,6 +56,7 @@ impl Links {
     }
 
     /// Takes a message for the routing or the bundles of a peer that takes part in routing, for so long. [`Action::Settled`](super::Action::Settled) says what became of it.
+    /// Where it is until then, for [`Links::withdraw`].
     ///
     /// # Errors
     /// [`Refused`] says why not; nothing was kept then.
@@ -64,14 +65,14 @@ impl Links {
         cx: &mut Cx<'_>,
         peer: PeerSlot,
         message: (u64, Class, Duration, Bytes),
-    ) -> Result<(), Refused> {
+    ) -> Result<u32, Refused> {
         let entry = self.peers.get_mut(usize::from(peer.0)).and_then(Option::as_mut);
         let Some(entry) = entry.filter(|entry| entry.params.routing) else {
             return Err(Refused::UnknownPeer);
         };
-        entry.outbox.push_routing(cx, &mut self.sending, message)?;
+        let place = entry.outbox.push_routing(cx, &mut self.sending, message)?;
         self.has_more_to_send(cx, peer);
-        Ok(())
+        Ok(place)
     }
 
     /// Takes a message for the gossip of a peer that takes part in it, or that nothing is known of yet, for so long. Its tag is
@@ -122,10 +123,10 @@ impl Links {
         }
     }
 
-    /// Gives up a message for the routing of a peer, if it is not finished.
-    pub fn withdraw(&mut self, cx: &mut Cx<'_>, peer: PeerSlot, tag: u64) {
+    /// Gives up a message for the routing of a peer, if it is not finished. Where its place is not known it is looked for among all.
+    pub fn withdraw(&mut self, cx: &mut Cx<'_>, peer: PeerSlot, (tag, place): (u64, Option<u32>)) {
         if let Some(entry) = self.peers.get_mut(usize::from(peer.0)).and_then(Option::as_mut) {
-            entry.outbox.withdraw(&mut self.sending, tag);
+            entry.outbox.withdraw(&mut self.sending, tag, place);
             self.touch(cx, peer);
         }
     }

@@ -306,6 +306,10 @@ impl Peer {
     /// The usable way with the shortest round trip that may send now; a slower one only when the
     /// fast one could not deliver sooner. What a link costs counts as time. Its place among the ways.
     fn best_way(&mut self, cx: &Cx<'_>, links: &BTreeMap<LinkId, LinkEntry>) -> Result<usize, Wake> {
+        if let [way] = self.ways.as_mut_slice() {
+            // Most peers have one: nothing is to be compared.
+            return only_way(cx, way, links).map(|()| 0);
+        }
         let by_speed =
             |way: &Way| (owes(cx, way), way.path.rtt() + cost_of(links, way).mul_ratio(2, 1), way.id);
         let direct = self.has_direct_way();
@@ -445,6 +449,17 @@ impl Peer {
             pieces.extend(way.write_ping(intent.max_len, writer));
         }
         if said { inbox.unstored_promise().map(StoreToken::Inbox) } else { None }
+    }
+}
+
+/// Whether the only way to a peer may carry something now; otherwise when to ask again.
+fn only_way(cx: &Cx<'_>, way: &mut Way, links: &BTreeMap<LinkId, LinkEntry>) -> Result<(), Wake> {
+    if !way.is_usable() || !links.contains_key(&way.link) {
+        return Err(Wake::Idle);
+    }
+    match way.path.may_send(cx.now, way.path.packet_bytes()) {
+        wake if wake.is_due(cx.now) => free(cx, links, way.link).map(|_| ()),
+        later => Err(later),
     }
 }
 

@@ -84,7 +84,7 @@ impl Node {
     pub(super) fn outputs_are_full(&self) -> bool {
         let limit = self.limits.outputs as usize;
         self.events.len() >= limit
-            || self.event_bytes >= self.limits.receive_share().max(1) as usize
+            || self.event_bytes > 0 && self.event_bytes >= self.limits.receive_share() as usize
             || (!self.gate.has_failed() && self.gate.room() <= OUTPUTS_PER_TURN)
             || (self.may_transmit && self.sealed_before.len() >= limit)
     }

@@ -132,13 +132,18 @@ impl Node {
         match action {
             routing::Action::Send { peer, tag, class, payload } => {
                 let mut cx = super::cx(now, &mut self.links_rng, &self.limits, &mut self.drops, self.zoo);
-                if self.links.send_routing(&mut cx, peer, (tag, class, class.lifetime(), payload)).is_err() {
-                    self.routing_handle(now, routing::Input::Settled { peer, tag, arrived: false });
+                let message = (tag, class, class.lifetime(), payload);
+                match (self.links.send_routing(&mut cx, peer, message), &mut self.routing) {
+                    (Ok(place), Some(routing)) => routing.placed(tag, place),
+                    (Ok(_), None) => {}
+                    (Err(_), _) => {
+                        self.routing_handle(now, routing::Input::Settled { peer, tag, arrived: false });
+                    }
                 }
             }
-            routing::Action::Withdraw { peer, tag } => {
+            routing::Action::Withdraw { peer, tag, place } => {
                 let cx = &mut super::cx(now, &mut self.links_rng, &self.limits, &mut self.drops, self.zoo);
-                self.links.withdraw(cx, peer, tag);
+                self.links.withdraw(cx, peer, (tag, place));
             }
             routing::Action::Measure { peer } => {
                 if let Some(link::WayQuality { srtt, loss_ppm, rate_bps }) = self.links.quality(peer) {

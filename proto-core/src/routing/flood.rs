@@ -5,7 +5,7 @@ use bytes::Bytes;
 use core::cmp::Ordering;
 
 use super::database::Known;
-use super::message::{Entries, Keys, Message, Summary};
+use super::message::{Entries, Hop, Keys, Message, Summary};
 use super::record::{Content, Part, RecordError, RecordKey, SignedRecord};
 use super::{Action, Routing};
 use crate::drops::Drop;
@@ -23,22 +23,16 @@ const GATHER: Duration = Duration::from_millis(3);
 const AFTER_FAILURE: Duration = Duration::from_millis(100);
 
 impl Routing {
-    pub(super) fn message(
-        &mut self,
-        cx: &mut Cx<'_>,
-        peer: PeerSlot,
-        payload: &Bytes,
-        checker: &Checker<'_>,
-    ) {
-        if !self.neighbours.contains_key(&peer) {
+    pub(super) fn message(&mut self, cx: &mut Cx<'_>, peer: PeerSlot, payload: Bytes, checker: &Checker<'_>) {
+        let Some(from) = self.neighbours.get(&peer).map(|neighbour| neighbour.router) else {
             cx.drops.count(Drop::UnknownSession);
             return;
-        }
-        match Message::decode(payload) {
-            Ok(Message::Records(records)) => self.records(cx, peer, payload, records, checker),
+        };
+        match Message::decode(&payload, Hop { from, to: self.own.router }) {
+            Ok(Message::Records(records)) => self.records(cx, peer, &payload, records, checker),
             Ok(Message::Summary(summary)) => self.summary(cx, peer, summary),
             Ok(Message::Request(keys)) => self.request(cx, peer, keys),
-            Ok(Message::Data(head, start)) => self.data(cx, peer, head, payload.slice(start..)),
+            Ok(Message::Data(head, start)) => self.data(cx, peer, head, (payload, start)),
             Ok(Message::Skipped) => {}
             Err(_) => cx.drops.count(Drop::ProtocolViolation),
         }
@@ -293,8 +287,8 @@ impl Routing {
     }
 
     pub(super) fn settled(&mut self, cx: &mut Cx<'_>, peer: PeerSlot, tag: u64, arrived: bool) {
-        if let Some(id) = self.carried.remove(&tag) {
-            self.carried_on(cx, id, tag, arrived);
+        if let Some(id) = self.custody.carried_by(tag) {
+            self.carried_on(cx, id, arrived);
         } else if let Some(neighbour) = self.neighbours.get_mut(&peer)
             && neighbour.settled(tag, arrived)
             && neighbour.has_work()

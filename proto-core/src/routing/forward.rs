@@ -1,9 +1,9 @@
 //! How a packet goes on: by the map, round what is broken, until the next one has it.
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 
-use super::custody::{Alarm, Sent};
-use super::message::{Head, encode_data};
+use super::custody::{Alarm, Custody, Packet, Sent};
+use super::message::Head;
 use super::neighbour::Neighbour;
 use super::{Action, Moved, Routing};
 use crate::drops::Drop;
@@ -19,9 +19,14 @@ const MOST_HOPS: u8 = 255;
 const UNMEASURED: Duration = Duration::from_millis(500);
 
 impl Moved {
-    fn of(head: &Head, next: Option<RouterId>) -> Moved {
-        let hops = (MOST_HOPS - head.hops).saturating_add(u8::from(next.is_none()));
-        Moved { from: head.from, to: head.to, id: head.id, hops, next }
+    fn given(packet: &Packet, next: RouterId, first: bool) -> Moved {
+        let Head { to, from, hops, .. } = packet.head;
+        Moved { from, to, name: packet.name(), hops: MOST_HOPS - hops, first, next: Some(next) }
+    }
+
+    fn delivered(head: &Head, packet: &[u8]) -> Moved {
+        let hops = (MOST_HOPS - head.hops).saturating_add(1);
+        Moved { from: head.from, to: head.to, name: head.name(packet), hops, first: true, next: None }
     }
 }
 
@@ -29,16 +34,23 @@ impl Routing {
     pub(super) fn send(&mut self, cx: &mut Cx<'_>, to: RouterId, class: Class, payload: Bytes) {
         let from = self.own.router;
         self.next_id = self.next_id.wrapping_add(1);
-        let head =
-            Head { to, from, id: self.next_id, hops: MOST_HOPS, class, broken: alloc::vec::Vec::new() };
-        self.take_over(cx, None, head, payload);
+        let id = Head::needs_id(&payload).then_some(self.next_id);
+        let head = Head { to, from, id, hops: MOST_HOPS, class, broken: alloc::vec::Vec::new() };
+        self.take_over(cx, None, head, (payload, 0));
     }
 
-    /// A packet from a neighbour: ours, or to be passed on.
-    pub(super) fn data(&mut self, cx: &mut Cx<'_>, peer: PeerSlot, head: Head, payload: Bytes) {
+    /// A packet from a neighbour, the end of a message from `start` on: ours, or to be passed on.
+    pub(super) fn data(
+        &mut self,
+        cx: &mut Cx<'_>,
+        peer: PeerSlot,
+        head: Head,
+        (mut message, start): (Bytes, usize),
+    ) {
         if head.to == self.own.router {
-            self.note(cx, Moved::of(&head, None));
-            self.actions.push_back(Action::Deliver { from: head.from, payload });
+            message.advance(start.min(message.len()));
+            self.note(cx, Moved::delivered(&head, &message));
+            self.actions.push_back(Action::Deliver { from: head.from, payload: message });
             return;
         }
         let Some(hops) = head.hops.checked_sub(1) else {
@@ -46,11 +58,11 @@ impl Routing {
             return;
         };
         let hops = if cx.zoo.has(Bug::HopUncounted) { head.hops } else { hops };
-        self.take_over(cx, Some(peer), Head { hops, ..head }, payload);
+        self.take_over(cx, Some(peer), Head { hops, ..head }, (message, start));
     }
 
-    fn take_over(&mut self, cx: &mut Cx<'_>, from: Option<PeerSlot>, head: Head, payload: Bytes) {
-        match self.custody.take(cx.now, cx.limits, head, payload, from) {
+    fn take_over(&mut self, cx: &mut Cx<'_>, from: Option<PeerSlot>, head: Head, message: (Bytes, usize)) {
+        match self.custody.take(cx.now, cx.limits, head, message, from) {
             Some(id) => self.dispatch(cx, id),
             None => cx.drops.count(Drop::CustodyFull),
         }
@@ -72,14 +84,14 @@ impl Routing {
     }
 
     fn give(&mut self, cx: &mut Cx<'_>, id: u64, peer: PeerSlot, router: RouterId) {
-        let tag = self.tag();
+        let tag = Custody::tag_of(id, self.tag());
         let patience = self.patience(peer);
+        let sent = Sent { peer, router, tag, place: None };
+        let (own, first) = (self.own.router, self.custody.get(id).is_some_and(|packet| !packet.given));
+        let Some(payload) = self.custody.give((cx.now, cx.limits), own, id, sent, patience) else { return };
         let Some(packet) = self.custody.get(id) else { return };
-        let (class, payload) = (packet.head.class, encode_data(&packet.head, &packet.payload));
-        let moved = Moved::of(&packet.head, Some(router));
+        let (class, moved) = (packet.head.class, Moved::given(packet, router, first));
         self.note(cx, moved);
-        self.custody.give(cx.now, cx.limits, id, Sent { peer, router, tag }, patience);
-        self.carried.insert(tag, id);
         self.actions.push_back(Action::Send { peer, tag, class, payload });
     }
 
@@ -102,23 +114,22 @@ impl Routing {
         let (graph, tree) = self.map.as_ref()?;
         let (to, broken, mut tried) = (packet.head.to, &packet.head.broken, self.custody.tried(id));
         if self.zoo.has(Bug::TrailLost) {
-            tried = &[];
+            tried.clear();
         }
         let next = if broken.is_empty() && tried.is_empty() {
             graph.first_hop(tree, to)?
         } else {
-            graph.first_hop(&graph.tree(broken, tried), to)?
+            graph.first_hop(&graph.tree(broken, &tried), to)?
         };
         Some((*self.by_router.get(&next)?, next))
     }
 
     /// What became of the message with a packet.
-    pub(super) fn carried_on(&mut self, cx: &mut Cx<'_>, id: u64, tag: u64, arrived: bool) {
+    pub(super) fn carried_on(&mut self, cx: &mut Cx<'_>, id: u64, arrived: bool) {
         if arrived {
             self.custody.drop(id);
-        } else if let Some(sent) = self.custody.get(id).and_then(|packet| packet.sent)
-            && sent.tag == tag
-        {
+        } else if let Some(sent) = self.custody.get(id).and_then(|packet| packet.sent) {
+            self.custody.shun(cx.now, cx.limits, id, sent.router);
             self.custody.mark_broken(self.own.router, id, sent.router);
             self.dispatch(cx, id);
         }
@@ -129,14 +140,20 @@ impl Routing {
         for id in self.custody.given_to(peer) {
             let Some(sent) = self.custody.get(id).and_then(|packet| packet.sent) else { continue };
             self.withdraw(sent);
+            self.custody.shun(cx.now, cx.limits, id, sent.router);
             self.custody.mark_broken(self.own.router, id, sent.router);
             self.dispatch(cx, id);
         }
     }
 
     fn withdraw(&mut self, sent: Sent) {
-        self.carried.remove(&sent.tag);
-        self.actions.push_back(Action::Withdraw { peer: sent.peer, tag: sent.tag });
+        let Sent { peer, tag, place, .. } = sent;
+        self.actions.push_back(Action::Withdraw { peer, tag, place });
+    }
+
+    /// The link has taken the message with this number and keeps it in this place until it is settled.
+    pub fn placed(&mut self, tag: u64, place: u32) {
+        self.custody.placed(tag, place);
     }
 
     pub(super) fn custody_wake(&mut self, cx: &mut Cx<'_>) {
@@ -161,6 +178,7 @@ impl Routing {
 
     /// A neighbour takes its time. If there is another way the packet takes it; otherwise it waits on.
     fn go_round(&mut self, cx: &mut Cx<'_>, id: u64, sent: Sent) {
+        self.custody.shun(cx.now, cx.limits, id, sent.router);
         match self.exit(cx.now, id) {
             Some((peer, router)) => {
                 self.withdraw(sent);

@@ -6,7 +6,7 @@
 
 use alloc::vec::Vec;
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 
 use super::record::{Part, RecordKey};
 use crate::codec::{Malformed, NoRoom, Reader, Writer, varint_len};
@@ -17,10 +17,18 @@ mod kind {
     pub(super) const RECORDS: u8 = 0x01;
     pub(super) const SUMMARY: u8 = 0x02;
     pub(super) const REQUEST: u8 = 0x03;
+    /// Its low bits say which ends are not named: [`super::IS_LAST`], [`super::IS_FIRST`].
     pub(super) const DATA: u8 = 0x04;
+    pub(super) const DATA_LAST: u8 = 0x07;
     pub(super) const SKIPPABLE: u8 = 0x80;
 }
 
+/// The destination is not named: it is the one to whom the message is sent.
+const IS_LAST: u8 = 1;
+/// Nor is the source, who sends the message.
+const IS_FIRST: u8 = 2;
+/// An id follows, in the byte of class and number of broken links.
+const HAS_ID: u8 = 0x80;
 /// Broken links that a packet can name.
 pub const MOST_BROKEN: usize = 4;
 /// Bytes of a record's key.
@@ -43,6 +51,15 @@ pub enum Message<'a> {
     Skipped,
 }
 
+/// Who sends a message, and to whom: what the session between them says need not be said in it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Hop {
+    /// Who sends it.
+    pub from: RouterId,
+    /// To whom.
+    pub to: RouterId,
+}
+
 /// What a relay reads of a packet.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Head {
@@ -50,14 +67,32 @@ pub struct Head {
     pub to: RouterId,
     /// Where it came from, as it says.
     pub from: RouterId,
-    /// Numbered by its source, so that relays know it when it comes by again.
-    pub id: u32,
+    /// What tells it from another of the same bytes: see [`Head::name`].
+    pub id: Option<u32>,
     /// How many more hops it may take.
     pub hops: u8,
     /// How urgent it is.
     pub class: Class,
     /// Links that are broken though the map may still show them, on its way so far.
     pub broken: Vec<Broken>,
+}
+
+impl Head {
+    /// What relays know a packet by when it comes by again: its last eight bytes, and where it has one its id. What ends in an
+    /// authentication tag of its own needs none: of two such packets the tags differ, but in one of 2^64 cases. A packet of a handshake
+    /// is sent again with the same bytes, and has a number by its source. Whoever is to know the name of a packet before it comes
+    /// must have had it in his hands.
+    #[must_use]
+    pub fn name(&self, packet: &[u8]) -> u64 {
+        let tail = packet.last_chunk().map_or(0, |&tail| u64::from_le_bytes(tail));
+        tail ^ u64::from(self.id.unwrap_or(0))
+    }
+
+    /// Whether a packet needs an id: what is no data packet may have been sent before.
+    #[must_use]
+    pub fn needs_id(packet: &[u8]) -> bool {
+        packet.first().is_none_or(|first| first & 0x80 == 0)
+    }
 }
 
 /// A link that does not work in this direction now, by the first four bytes of both names.
@@ -81,11 +116,11 @@ fn short(router: RouterId) -> [u8; 4] {
 }
 
 impl<'a> Message<'a> {
-    /// Reads one message. Lists in it are checked as they are read.
+    /// Reads one message that came by this hop. Lists in it are checked as they are read.
     ///
     /// # Errors
-    /// When it is cut short, or of an unknown kind that may not be skipped.
-    pub fn decode(bytes: &'a [u8]) -> Result<Message<'a>, Malformed> {
+    /// When it is cut short, of an unknown kind that may not be skipped, or names an end that need not be named.
+    pub fn decode(bytes: &'a [u8], hop: Hop) -> Result<Message<'a>, Malformed> {
         let mut reader = Reader::new(bytes);
         Ok(match reader.u8()? {
             kind::RECORDS => Message::Records(Entries { reader }),
@@ -94,8 +129,8 @@ impl<'a> Message<'a> {
                 Message::Summary(Summary { from, to, reader })
             }
             kind::REQUEST => Message::Request(Keys { reader }),
-            kind::DATA => {
-                let head = read_head(&mut reader)?;
+            kind @ kind::DATA..=kind::DATA_LAST => {
+                let head = read_head(&mut reader, kind, hop)?;
                 Message::Data(head, bytes.len() - reader.rest().len())
             }
             kind::SKIPPABLE.. => Message::Skipped,
@@ -175,10 +210,21 @@ fn read_key(reader: &mut Reader<'_>) -> Result<RecordKey, Malformed> {
     Ok(RecordKey { router, part })
 }
 
-fn read_head(reader: &mut Reader<'_>) -> Result<Head, Malformed> {
-    let (to, from) = (read_router(reader)?, read_router(reader)?);
-    let (id, hops, counts) = (reader.u32()?, reader.u8()?, reader.u8()?);
-    let class = Class::ALL.get(usize::from(counts >> 4)).copied().ok_or(Malformed)?;
+/// An end of a packet: one of the hop if it is not named.
+fn read_end(reader: &mut Reader<'_>, is_near: bool, near: RouterId) -> Result<RouterId, Malformed> {
+    if is_near {
+        return Ok(near);
+    }
+    let router = read_router(reader)?;
+    if router == near { Err(Malformed) } else { Ok(router) }
+}
+
+fn read_head(reader: &mut Reader<'_>, kind: u8, hop: Hop) -> Result<Head, Malformed> {
+    let to = read_end(reader, kind & IS_LAST != 0, hop.to)?;
+    let from = read_end(reader, kind & IS_FIRST != 0, hop.from)?;
+    let (hops, counts) = (reader.u8()?, reader.u8()?);
+    let id = if counts & HAS_ID != 0 { Some(reader.u32()?) } else { None };
+    let class = Class::ALL.get(usize::from(counts >> 4 & 7)).copied().ok_or(Malformed)?;
     let count = usize::from(counts & 0x0f);
     if count > MOST_BROKEN {
         return Err(Malformed);
@@ -304,20 +350,72 @@ impl Builder {
     }
 }
 
-/// A packet to be relayed, as a message.
+/// A packet to be relayed, as a message for this hop.
 #[must_use]
-pub fn encode_data(head: &Head, payload: &[u8]) -> Bytes {
-    let mut bytes = Vec::with_capacity(MAX_HEAD + payload.len());
-    bytes.push(kind::DATA);
-    bytes.extend_from_slice(&head.to.0);
-    bytes.extend_from_slice(&head.from.0);
-    bytes.extend_from_slice(&head.id.to_le_bytes());
-    let broken = head.broken.get(..MOST_BROKEN).unwrap_or(&head.broken);
-    bytes.extend_from_slice(&[head.hops, (head.class as u8) << 4 | broken.len() as u8]);
-    for link in broken {
-        bytes.extend_from_slice(&link.from);
-        bytes.extend_from_slice(&link.to);
-    }
-    bytes.extend_from_slice(payload);
+pub fn encode_data(head: &Head, hop: Hop, packet: &[u8]) -> Bytes {
+    let mut buf = [0; MAX_HEAD];
+    joined(write_head(head, hop, &mut buf), packet)
+}
+
+fn joined(head: &[u8], packet: &[u8]) -> Bytes {
+    let mut bytes = Vec::with_capacity(head.len() + packet.len());
+    bytes.extend_from_slice(head);
+    bytes.extend_from_slice(packet);
     Bytes::from(bytes)
+}
+
+/// Puts this head, for this hop, before the packet that begins at `start`, in the place of what is there: in the same memory if nobody
+/// else has it and there is room. The message, and where in it the packet begins.
+#[must_use]
+pub fn replace_head(message: Bytes, start: usize, head: &Head, hop: Hop) -> (Bytes, usize) {
+    let mut buf = [0; MAX_HEAD];
+    let new = write_head(head, hop, &mut buf);
+    let first = start.checked_sub(new.len());
+    let message = match message.try_into_mut() {
+        Ok(mut message) => {
+            if let Some(first) = first
+                && let Some(place) = message.get_mut(first..start)
+            {
+                place.copy_from_slice(new);
+                let mut message = message.freeze();
+                message.advance(first);
+                return (message, new.len());
+            }
+            message.freeze()
+        }
+        Err(shared) => shared,
+    };
+    (joined(new, message.get(start..).unwrap_or(&[])), new.len())
+}
+
+fn write_head<'a>(head: &Head, hop: Hop, buf: &'a mut [u8; MAX_HEAD]) -> &'a [u8] {
+    let mut writer = Writer::new(buf);
+    // There is room for the longest.
+    let _ = put_head(head, hop, &mut writer);
+    let len = writer.len();
+    buf.get(..len).unwrap_or(&[])
+}
+
+fn put_head(head: &Head, hop: Hop, writer: &mut Writer<'_>) -> Result<(), NoRoom> {
+    let (is_last, is_first) = (head.to == hop.to, head.from == hop.from);
+    let (last, first) = (if is_last { IS_LAST } else { 0 }, if is_first { IS_FIRST } else { 0 });
+    writer.u8(kind::DATA | last | first)?;
+    if !is_last {
+        writer.put(&head.to.0)?;
+    }
+    if !is_first {
+        writer.put(&head.from.0)?;
+    }
+    let broken = head.broken.get(..MOST_BROKEN).unwrap_or(&head.broken);
+    let has_id = if head.id.is_some() { HAS_ID } else { 0 };
+    writer.u8(head.hops)?;
+    writer.u8(has_id | (head.class as u8) << 4 | broken.len() as u8)?;
+    if let Some(id) = head.id {
+        writer.u32(id)?;
+    }
+    for link in broken {
+        writer.put(&link.from)?;
+        writer.put(&link.to)?;
+    }
+    Ok(())
 }

@@ -28,6 +28,7 @@ mod neighbour;
 mod own;
 pub mod record;
 mod size;
+mod trails;
 mod vicinity;
 #[allow(clippy::all, missing_docs, unreachable_pub)]
 #[rustfmt::skip]
@@ -148,6 +149,8 @@ pub enum Action {
         peer: PeerSlot,
         /// The number of the message.
         tag: u64,
+        /// What [`Routing::placed`] was told of it.
+        place: Option<u32>,
     },
     /// Say how the link to a neighbour is.
     Measure {
@@ -175,10 +178,12 @@ pub struct Moved {
     pub from: RouterId,
     /// Its destination.
     pub to: RouterId,
-    /// Its number at the source.
-    pub id: u32,
+    /// What relays know it by: [`message::Head::name`].
+    pub name: u64,
     /// Hops that it has made.
     pub hops: u8,
+    /// This router has not given it to anybody before, since it came here.
+    pub first: bool,
     /// The neighbour that it was given to; `None` when this is its destination.
     pub next: Option<RouterId>,
 }
@@ -193,8 +198,6 @@ pub struct Routing {
     by_router: BTreeMap<RouterId, PeerSlot>,
     deadlines: Deadlines,
     custody: Custody,
-    /// Which packet each message carries.
-    carried: BTreeMap<u64, u64>,
     /// The map as it was when it was last looked at; `None` when it has changed since.
     map: Option<(Graph, Tree)>,
     vicinity: Vicinity,
@@ -220,7 +223,7 @@ impl Machine for Routing {
             Input::NeighbourUnusable { .. } if cx.zoo.has(Bug::DeadNextHop) => {}
             Input::NeighbourUnusable { peer } => self.neighbour_usable(cx, peer, false),
             Input::Measured { peer, quality } => self.measured(cx, peer, quality),
-            Input::Message { peer, payload, checker } => self.message(cx, peer, &payload, &checker),
+            Input::Message { peer, payload, checker } => self.message(cx, peer, payload, &checker),
             Input::Distrusted { .. } if cx.zoo.has(Bug::RevokedStays) => {}
             Input::Distrusted { node, checker } => self.distrusted(cx, node, &checker),
             Input::Settled { peer, tag, arrived } => self.settled(cx, peer, tag, arrived),
@@ -271,8 +274,7 @@ impl Routing {
             neighbours: BTreeMap::new(),
             by_router: BTreeMap::new(),
             deadlines: Deadlines::new(),
-            custody: Custody::default(),
-            carried: BTreeMap::new(),
+            custody: Custody::new(&mut cx.rng.branch("trails")),
             map: None,
             vicinity: Vicinity::default(),
             map_changes: 0,
@@ -514,13 +516,6 @@ impl Routing {
         assert_eq!(self.by_router.len(), self.neighbours.len(), "a name for each neighbour");
         for (router, peer) in &self.by_router {
             assert!(self.neighbours.get(peer).is_some_and(|neighbour| neighbour.router == *router));
-        }
-        for (&tag, &id) in &self.carried {
-            let sent = self.custody.get(id).and_then(|packet| packet.sent);
-            assert!(
-                sent.is_some_and(|sent| sent.tag == tag),
-                "message {tag} carries a packet that it does not"
-            );
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What routing takes of memory: now, and at most.
 
 use super::neighbour::Neighbour;
+use super::trails::Trails;
 use super::{Moved, Routing, database, record, vicinity};
 use crate::limits::Limits;
 
@@ -13,8 +14,7 @@ impl Routing {
         const NAME: u64 = 3 * size_of::<record::RecordKey>() as u64;
         // A router in the table, its name by its node, its place in the graph and in two trees.
         const ROUTER: u64 = 2 * (size_of::<database::Known>() as u64 + 64) + 64;
-        // A trail: its name twice, and where it led.
-        const TRAIL: u64 = 160;
+        const TRAIL: u64 = Trails::bytes_each();
         // A router that is missed, in two tables.
         const MISSED: u64 = 2 * 3 * 32;
         if !limits.routes() {

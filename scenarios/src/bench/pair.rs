@@ -23,6 +23,8 @@ pub(crate) struct Star<S = Real> {
     keys: Vec<Option<[u8; 32]>>,
     now_us: u64,
     buf: Vec<u8>,
+    /// What is on its way to node 0, and from it, where only that is measured.
+    parcels: (Parcel, Parcel),
     /// Messages that arrived at anybody.
     pub(crate) arrived: u64,
     /// Messages that anybody was told have arrived.
@@ -31,7 +33,7 @@ pub(crate) struct Star<S = Real> {
     pub(crate) established: u64,
 }
 
-/// Packets on their way, one after the other in one buffer.
+/// Packets on their way, one after the other in one buffer, into which the nodes write them.
 #[derive(Default)]
 struct Parcel {
     bytes: Vec<u8>,
@@ -41,13 +43,25 @@ struct Parcel {
 
 impl Parcel {
     fn clear(&mut self) {
-        self.bytes.clear();
         self.ends.clear();
     }
 
-    fn put(&mut self, link: u16, from: u32, bytes: &[u8]) {
-        self.bytes.extend_from_slice(bytes);
-        self.ends.push((link, from, self.bytes.len()));
+    fn end(&self) -> usize {
+        self.ends.last().map_or(0, |&(_, _, end)| end)
+    }
+
+    /// Where the next packet may be written: room for as many segments as a link takes at once.
+    fn room(&mut self) -> &mut [u8] {
+        let end = self.end();
+        if self.bytes.len() < end + ROOM {
+            self.bytes.resize(end + 2 * ROOM, 0);
+        }
+        &mut self.bytes[end..end + ROOM]
+    }
+
+    fn put(&mut self, link: u16, from: u32, len: usize) {
+        let end = self.end() + len;
+        self.ends.push((link, from, end));
     }
 
     fn iter(&self) -> impl Iterator<Item = (u16, u32, &[u8])> {
@@ -60,6 +74,8 @@ impl Parcel {
 const TURNS_TO_CONNECT: u32 = 10_000;
 /// The largest packet of the links.
 const MTU: u16 = 1_400;
+/// Room for what a node writes at once.
+const ROOM: usize = 65_536;
 
 impl<S: Subject> Star<S> {
     /// Nodes of one profile that have just started, with their links up. `None` when one cannot start.
@@ -98,7 +114,8 @@ impl<S: Subject> Star<S> {
             ids: (0..=leaves).map(|node| S::node_id(&cast, node)).collect(),
             keys: (0..=leaves).map(|node| S::key(&cast, node)).collect(),
             now_us: 1,
-            buf: vec![0; 65_536],
+            buf: vec![0; ROOM],
+            parcels: <(Parcel, Parcel)>::default(),
             arrived: 0,
             receipted: 0,
             established: 0,
@@ -205,7 +222,7 @@ impl<S: Subject> Star<S> {
         self.now_us += us;
         let now = Instant::from_micros(self.now_us);
         let mut seconds = 0.0;
-        let (mut to_first, mut from_first) = (Parcel::default(), Parcel::default());
+        let (mut to_first, mut from_first) = std::mem::take(&mut self.parcels);
         loop {
             to_first.clear();
             for host in 1..self.hosts.len() {
@@ -219,6 +236,7 @@ impl<S: Subject> Star<S> {
             self.turn_of_first(&to_first, &mut from_first);
             seconds += clock.seconds();
             if to_first.ends.is_empty() && from_first.ends.is_empty() {
+                self.parcels = (to_first, from_first);
                 return seconds;
             }
             for (link, _, bytes) in from_first.iter() {
@@ -246,18 +264,19 @@ impl<S: Subject> Star<S> {
     /// Takes all outputs of a host, and keeps what it transmits.
     fn take(&mut self, host: usize, parcel: &mut Parcel) {
         let now = Instant::from_micros(self.now_us);
-        let mut buf = std::mem::take(&mut self.buf);
-        while let Some(output) = self.hosts[host].poll(now, &mut buf) {
+        while let Some(output) = self.hosts[host].poll(now, parcel.room()) {
             match output {
                 Output::Transmit(transmit) => {
-                    for bytes in buf[..transmit.len].chunks(transmit.segment.max(1)) {
-                        parcel.put(transmit.link.0, host as u32, bytes);
+                    let mut left = transmit.len;
+                    while left > 0 {
+                        let len = left.min(transmit.segment.max(1));
+                        parcel.put(transmit.link.0, host as u32, len);
+                        left -= len;
                     }
                 }
                 other => self.other(host, other),
             }
         }
-        self.buf = buf;
     }
 
     /// An output that is no packet.

@@ -23,7 +23,7 @@ pub(super) const BENCHES: [Bench; 1] = [Bench {
 const PACKETS: u64 = 5_000;
 /// Packets that the source is given between two turns: what a shell reads from a socket at once.
 const BATCH: u64 = 16;
-/// Bytes of a datagram whose packet from end to end has the 1,200 that one over the mesh may have, all but a few.
+/// Bytes of a datagram of which the relay opens and seals 1,200, all but a few: the packet from end to end, its head and its frame.
 const PAYLOAD: usize = 1_160;
 
 /// Node 1 talks to node 2 by node 0, and only what node 0 does counts: taking what comes from both, opening, routing, sealing,

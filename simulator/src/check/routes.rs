@@ -23,7 +23,7 @@ const MOST_HOPS_BYTES: usize = 1 << 24;
 const NO_WAY: u8 = u8::MAX;
 
 /// A packet as its source names it.
-type Name = (RouterId, u32);
+type Name = (RouterId, u64);
 
 /// A packet on its way.
 #[derive(Debug, Default)]
@@ -47,8 +47,6 @@ pub struct Routes {
     hops_to: BTreeMap<u32, Vec<u8>>,
     walks: BTreeMap<Name, Walk>,
     recent: VecDeque<Name>,
-    /// The last packet of each source that is not remembered any more.
-    forgotten: BTreeMap<RouterId, u32>,
     report: RouteReport,
 }
 
@@ -73,19 +71,16 @@ impl Routes {
         moved: &Moved,
         near: impl FnOnce() -> Vec<Vec<u32>>,
     ) -> Option<Violation> {
-        let name = (moved.from, moved.id);
+        let name = (moved.from, moved.name);
         if !self.walks.contains_key(&name) {
             if self.recent.len() >= MOST_PACKETS
                 && let Some(oldest) = self.recent.pop_front()
             {
                 self.walks.remove(&oldest);
-                self.forgotten.insert(oldest.0, oldest.1);
             }
             self.recent.push_back(name);
-            // Sources count their packets: one that is no later than the last that was forgotten may have been here before.
-            let forgotten = self.forgotten.get(&moved.from);
-            let is_new = forgotten.is_none_or(|&last| (moved.id.wrapping_sub(last) as i32) > 0);
-            let whole = moved.from == own && moved.hops == 0 && is_new;
+            // One that its source gives away again may have been here before, and was forgotten.
+            let whole = moved.from == own && moved.hops == 0 && moved.first;
             self.walks.insert(name, Walk { whole, ..Walk::default() });
         }
         let walk = self.walks.entry(name).or_default();
@@ -98,8 +93,8 @@ impl Routes {
         let was_given = || moved.hops.checked_sub(1).is_some_and(|hops| walk.given.contains(&(own, hops)));
         if walk.whole && !begins && !was_given() {
             let reason = format!(
-                "packet {} of {} to {} is at node {host} after {} hops by its count, and nobody gave it so",
-                moved.id, moved.from, moved.to, moved.hops
+                "packet {:016x} of {} to {} is at node {host} after {} hops by its count, and nobody gave it so",
+                moved.name, moved.from, moved.to, moved.hops
             );
             return Some(Violation::safety("routes", reason));
         }
@@ -119,8 +114,8 @@ impl Routes {
             return None;
         }
         let reason = format!(
-            "packet {} of {} to {} left node {host} for {next} {leaves} times",
-            moved.id, moved.from, moved.to
+            "packet {:016x} of {} to {} left node {host} for {next} {leaves} times",
+            moved.name, moved.from, moved.to
         );
         Some(Violation::safety("routes", reason))
     }
@@ -172,7 +167,7 @@ mod tests {
     }
 
     fn step(hops: u8, next: Option<usize>) -> Moved {
-        Moved { from: NAMES[0], to: NAMES[1], id: 7, hops, next: next.map(|next| NAMES[next]) }
+        Moved { from: NAMES[0], to: NAMES[1], name: 7, hops, first: true, next: next.map(|next| NAMES[next]) }
     }
 
     fn go(routes: &mut Routes, host: u32, moved: &Moved) -> Option<Violation> {
@@ -200,12 +195,12 @@ mod tests {
         }
         routes.links_changed();
         let without_first = || vec![vec![3], vec![2], vec![1, 3], vec![0, 2]];
-        let again = Moved { id: 8, ..step(3, None) };
+        let again = Moved { name: 8, ..step(3, None) };
         assert_eq!(routes.moved(1, NAMES[1], &again, without_first), None);
         // Where it came from nobody saw.
         assert_eq!((routes.report().packets, routes.report().shortest_hops), (2, 1));
         for (host, hops, next) in DETOUR {
-            routes.moved(host, NAMES[host as usize], &Moved { id: 9, ..step(hops, next) }, without_first);
+            routes.moved(host, NAMES[host as usize], &Moved { name: 9, ..step(hops, next) }, without_first);
         }
         assert_eq!((routes.report().packets, routes.report().shortest_hops), (3, 4));
     }
@@ -221,6 +216,17 @@ mod tests {
         }
         assert_eq!(complaint.unwrap().checker, "routes");
         assert_eq!(routes.report().returned, u64::from(2 * MOST_LEAVES - 1));
+    }
+
+    /// A packet that waited at its source until nobody knew of it any more: where it was before cannot be said.
+    #[test]
+    fn what_was_forgotten_begins_nowhere() {
+        for (first, is_seen) in [(true, true), (false, false)] {
+            let mut routes = Routes::default();
+            assert_eq!(go(&mut routes, 0, &Moved { first, ..step(0, Some(3)) }), None);
+            let complaint = go(&mut routes, 2, &step(2, Some(1)));
+            assert_eq!(complaint.is_some(), is_seen, "{complaint:?}");
+        }
     }
 
     /// A full link, or one that loses much: the packet stands where it is, and is offered to the next router again and again.

@@ -9,7 +9,7 @@ use proto_core::limits::Limits;
 use proto_core::machine::{Cx, Machine};
 use proto_core::node::Class;
 use proto_core::rng::Rng;
-use proto_core::routing::message::{Builder, Message, encode_data};
+use proto_core::routing::message::{Builder, Hop, Message, encode_data, replace_head};
 use proto_core::routing::metric::{Cost, Quality};
 use proto_core::routing::record::{Content, Link, PAGE_LINKS, Part, RecordKey, SignedRecord};
 use proto_core::routing::{Action, Input, Routing};
@@ -51,7 +51,7 @@ pub fn routing(bytes: &[u8]) {
         let (piece, after) = after.split_at((usize::from(len) * 4).min(after.len()));
         rest = after;
         let payload = Bytes::copy_from_slice(piece);
-        whole(&payload);
+        whole(&payload, Hop { from: name(peer.0), to: router_of(&cast.alice) });
         let input = match what {
             0 => Input::NeighbourDown { peer },
             1 => Input::NeighbourUnusable { peer },
@@ -150,8 +150,8 @@ fn named(name: u8) -> RouterId {
 }
 
 /// Reads a message to its end.
-fn whole(payload: &Bytes) {
-    match Message::decode(payload) {
+fn whole(payload: &Bytes, hop: Hop) {
+    match Message::decode(payload, hop) {
         Ok(Message::Records(records)) => {
             for bytes in records.flatten() {
                 let _ = SignedRecord::decode(payload.slice_ref(bytes));
@@ -160,8 +160,12 @@ fn whole(payload: &Bytes) {
         Ok(Message::Summary(summary)) => summary.for_each(drop),
         Ok(Message::Request(keys)) => keys.for_each(drop),
         Ok(Message::Data(head, start)) => {
-            let again = encode_data(&head, &payload[start..]);
+            let again = encode_data(&head, hop, &payload[start..]);
             assert_eq!(again, *payload, "a packet is written as it was read");
+            // And for the next hop as one that was written for it at once.
+            let next = Hop { from: hop.to, to: head.to };
+            let (passed_on, _) = replace_head(again, start, &head, next);
+            assert_eq!(passed_on, encode_data(&head, next, &payload[start..]));
         }
         Ok(Message::Skipped) | Err(_) => {}
     }

@@ -246,7 +246,6 @@ impl Outbox {
             Manner::Datagram(_) => {}
             Manner::Plain | Manner::Ordered(_) | Manner::Durable => self.receipt(entry.tag, outcome),
             Manner::Routing => {
-                self.routing.remove(&entry.tag);
                 let (tag, arrived) = (entry.tag, outcome == Outcome::Delivered);
                 self.actions.push_back(OutboxAction::Settled { tag, arrived });
             }

@@ -1,7 +1,7 @@
 //! The sending half towards one peer: what it holds, how messages come in, what it says outward.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BinaryHeap, VecDeque};
+use alloc::collections::{BinaryHeap, VecDeque};
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
@@ -43,8 +43,6 @@ pub struct Outbox {
     pub(super) numbers: Numbers,
     pub(super) streams: Option<Box<Streams>>,
     pub(super) durable: Option<Box<Durable>>,
-    /// Where the messages for the peer's routing are, by their tags.
-    pub(super) routing: BTreeMap<u64, u32>,
     /// The floor of ordinary numbers: told when a number that was sent is given up.
     pub(super) floor: Floor,
     pub(super) timers: BinaryHeap<Timer>,
@@ -71,7 +69,6 @@ impl Outbox {
             numbers: Numbers::new(),
             streams: None,
             durable: None,
-            routing: BTreeMap::new(),
             floor: Floor::default(),
             timers: BinaryHeap::new(),
             schedule: Schedule::default(),
@@ -157,7 +154,7 @@ impl Outbox {
     }
 
     /// Takes in a message for the peer's routing or gossip, as [`Outbox::push`] does; [`OutboxAction::Settled`] says what became
-    /// of it.
+    /// of it. Its place here until then.
     ///
     /// # Errors
     /// [`Refused::Oversize`], [`Refused::QueueFull`]; nothing has changed then.
@@ -166,15 +163,14 @@ impl Outbox {
         cx: &mut Cx<'_>,
         budget: &mut Budget,
         (tag, class, lifetime, payload): (u64, Class, Duration, Bytes),
-    ) -> Result<(), Refused> {
+    ) -> Result<u32, Refused> {
         let limit = self.largest(cx, Delivery::Message, 0);
         self.take(cx, budget, payload.len(), limit)?;
         let (expires, len) = (cx.now + lifetime, payload.len());
         let index = self.queue.insert(Entry::new(payload, tag, Manner::Routing, class, expires));
         self.set_timer(index, expires);
         self.queue.push_back(ListId::of(self.kind_of(len), class), index);
-        self.routing.insert(tag, index);
-        Ok(())
+        Ok(index)
     }
 
     /// Takes in a datagram for the peer's gossip; `room` is what a packet offers to frames now.
@@ -213,14 +209,23 @@ impl Outbox {
 
     /// Gives up all messages for the peer's routing or gossip whose tag is this or greater.
     pub fn withdraw_from(&mut self, budget: &mut Budget, first: u64) {
-        while let Some((_, &index)) = self.routing.range(first..).next() {
+        let is_one = |entry: &Entry| entry.manner == Manner::Routing && entry.tag >= first;
+        let found = self.queue.iter().filter(|(_, entry)| is_one(entry));
+        let mut found: Vec<(u64, u32)> = found.map(|(index, entry)| (entry.tag, index)).collect();
+        found.sort_unstable();
+        for (_, index) in found {
             self.finish(budget, index, Outcome::Cancelled);
         }
     }
 
-    /// Gives up a message for the peer's routing, if it is not finished.
-    pub fn withdraw(&mut self, budget: &mut Budget, tag: u64) {
-        if let Some(&index) = self.routing.get(&tag) {
+    /// Gives up a message for the peer's routing, if it is not finished. Its place, if it is not known, is looked for.
+    pub fn withdraw(&mut self, budget: &mut Budget, tag: u64, place: Option<u32>) {
+        let is_it = |entry: &Entry| entry.manner == Manner::Routing && entry.tag == tag;
+        let index = match place {
+            Some(index) => self.queue.get(index).filter(|entry| is_it(entry)).map(|_| index),
+            None => self.queue.iter().find(|(_, entry)| is_it(entry)).map(|(index, _)| index),
+        };
+        if let Some(index) = index {
             self.finish(budget, index, Outcome::Cancelled);
         }
     }
@@ -389,14 +394,6 @@ impl Outbox {
                 assert_eq!(self.numbers.find(entry.seq), Some(index), "number {} is lost", entry.seq);
             }
             assert!(!entry.acked || entry.sent);
-            if entry.manner == Manner::Routing {
-                assert_eq!(
-                    self.routing.get(&entry.tag),
-                    Some(&index),
-                    "message {} of routing is lost",
-                    entry.tag
-                );
-            }
             if let Some(fragments) = &entry.fragments {
                 fragments.check(self.path.loss_ppm);
             }

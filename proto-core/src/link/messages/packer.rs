@@ -83,14 +83,18 @@ impl Outbox {
         let mut filled = Filled { wrote: self.write_floors(p), closed: false };
         let mut later = 0;
         loop {
-            let mut waiting = 0;
+            let (mut waiting, mut all) = (0, [Ready::default(); 5]);
             for (class, bit) in self.occupied_classes() {
-                if later & bit == 0 && self.ready(class).any() {
-                    waiting |= bit;
+                if later & bit == 0
+                    && let Some(ready) = all.get_mut(class as usize)
+                {
+                    *ready = self.ready(class);
+                    waiting |= if ready.any() { bit } else { 0 };
                 }
             }
             let Some(class) = self.schedule.pick(waiting, later) else { break };
-            match self.write_one(p, class) {
+            let ready = all.get(class as usize).copied().unwrap_or_default();
+            match self.write_one(p, class, ready) {
                 Step::Wrote { bytes, closed } => {
                     self.schedule.charge(class, bytes);
                     filled.wrote = true;
@@ -218,9 +222,8 @@ impl Outbox {
         wrote
     }
 
-    /// Writes the next thing of `class`.
-    fn write_one(&mut self, p: &mut Pack<'_, '_, impl FnMut(Piece)>, class: Class) -> Step {
-        let ready = self.ready(class);
+    /// Writes the next thing of `class`, of which so much may be sent.
+    fn write_one(&mut self, p: &mut Pack<'_, '_, impl FnMut(Piece)>, class: Class, ready: Ready) -> Step {
         if ready.lost {
             return self.write_small(p, ListId::of(Kind::Lost, class));
         }

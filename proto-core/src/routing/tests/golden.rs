@@ -13,7 +13,7 @@ use super::records::{page, papers, router};
 use crate::crypto::sign::Verifier;
 use crate::ids::RouterId;
 use crate::node::input::Class;
-use crate::routing::message::{Broken, Builder, Head, Message, encode_data};
+use crate::routing::message::{Broken, Builder, Head, Hop, Message, encode_data};
 use crate::routing::record::{Content, Part, RecordKey, SignedRecord};
 
 const GOLDEN: &str = include_str!("golden.txt");
@@ -22,10 +22,26 @@ fn key(of: u16, part: u8) -> RecordKey {
     RecordKey { router: router(of), part: Part::from_u8(part).unwrap() }
 }
 
+const HOP: Hop = Hop { from: RouterId([0x33; 8]), to: RouterId([0x44; 8]) };
+
+/// Packets on a way between two relays, on their first hop, on their last, and on the only one; one with an id, and one that met broken
+/// links.
+fn packets() -> [(&'static str, Head); 6] {
+    let (last, first) = (Head { to: HOP.to, ..head(0) }, Head { from: HOP.from, ..head(0) });
+    [
+        ("message-data", head(0)),
+        ("message-data-first", first.clone()),
+        ("message-data-last", last),
+        ("message-data-only", Head { to: HOP.to, ..first }),
+        ("message-data-id", Head { id: Some(0x0403_0201), ..head(0) }),
+        ("message-data-broken", Head { id: Some(0x0403_0201), ..head(4) }),
+    ]
+}
+
 fn head(broken: usize) -> Head {
     let links = (0..broken as u8).map(|n| Broken::between(RouterId([n; 8]), RouterId([n + 1; 8])));
     let (to, from) = (RouterId([0x11; 8]), RouterId([0x22; 8]));
-    Head { to, from, id: 0x0403_0201, hops: 254, class: Class::Normal, broken: links.collect() }
+    Head { to, from, id: None, hops: 254, class: Class::Normal, broken: links.collect() }
 }
 
 fn vectors() -> Vec<(&'static str, Bytes)> {
@@ -43,7 +59,7 @@ fn vectors() -> Vec<(&'static str, Bytes)> {
         request.key(record.key).unwrap();
     }
     summary.end_summary(key(1, 63));
-    vec![
+    let mut vectors = vec![
         ("router-id", Bytes::copy_from_slice(&router(1).0)),
         ("record-papers", papers.bytes.clone()),
         ("record-page-full", full.bytes),
@@ -51,9 +67,9 @@ fn vectors() -> Vec<(&'static str, Bytes)> {
         ("message-records", records.finish()),
         ("message-summary", summary.finish()),
         ("message-request", request.finish()),
-        ("message-data", encode_data(&head(0), b"sealed")),
-        ("message-data-broken", encode_data(&head(4), b"sealed")),
-    ]
+    ];
+    vectors.extend(packets().map(|(name, head)| (name, encode_data(&head, HOP, b"sealed"))));
+    vectors
 }
 
 #[test]
@@ -98,22 +114,22 @@ fn golden_vectors_are_still_understood() {
     }
     let keys = [key(1, 0), key(1, 1)];
     let bytes = committed("message-records");
-    let Ok(Message::Records(records)) = Message::decode(&bytes) else { panic!("no records") };
+    let Ok(Message::Records(records)) = Message::decode(&bytes, HOP) else { panic!("no records") };
     let found = records.map(|bytes| SignedRecord::decode(bytes.unwrap().to_vec().into()).unwrap().key);
     assert_eq!(found.collect::<Vec<_>>(), keys);
     let bytes = committed("message-summary");
-    let Ok(Message::Summary(summary)) = Message::decode(&bytes) else { panic!("no summary") };
+    let Ok(Message::Summary(summary)) = Message::decode(&bytes, HOP) else { panic!("no summary") };
     assert_eq!((summary.from, summary.to), (key(0, 0), key(1, 63)));
     assert_eq!(
         summary.collect::<Result<Vec<_>, _>>().unwrap(),
         [(keys[0], 1 << 30 | 1), (keys[1], (1 << 62) - 1)]
     );
     let bytes = committed("message-request");
-    let Ok(Message::Request(request)) = Message::decode(&bytes) else { panic!("no request") };
+    let Ok(Message::Request(request)) = Message::decode(&bytes, HOP) else { panic!("no request") };
     assert_eq!(request.collect::<Result<Vec<_>, _>>().unwrap(), keys);
-    for (name, broken) in [("message-data", 0), ("message-data-broken", 4)] {
+    for (name, head) in packets() {
         let bytes = committed(name);
-        let Ok(Message::Data(found, start)) = Message::decode(&bytes) else { panic!("no data") };
-        assert_eq!((found, &bytes[start..]), (head(broken), &b"sealed"[..]), "{name}");
+        let Ok(Message::Data(found, start)) = Message::decode(&bytes, HOP) else { panic!("no data") };
+        assert_eq!((found, &bytes[start..]), (head, &b"sealed"[..]), "{name}");
     }
 }

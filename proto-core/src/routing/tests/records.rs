@@ -11,7 +11,7 @@ use crate::crypto::sign::Verifier;
 use crate::drops::Drop;
 use crate::ids::{NetworkId, PeerSlot, RouterId};
 use crate::node::input::Class;
-use crate::routing::message::{Builder, Head, Message, encode_data};
+use crate::routing::message::{Broken, Builder, Head, Hop, MOST_BROKEN, Message, encode_data, replace_head};
 use crate::routing::metric::Cost;
 use crate::routing::record::{Content, Link, PAGE_LINKS, Part, RecordKey, SignedRecord};
 
@@ -143,13 +143,66 @@ proptest! {
         let _ = SignedRecord::decode(Bytes::from(bytes));
     }
 
+    /// Whatever a head says, and whichever of its ends the hop says already; and so does one that takes another's place.
     #[test]
-    fn heads_come_back(to in any::<[u8; 8]>(), id in any::<u32>(), hops in any::<u8>(), len in 0usize..100) {
-        let (to, from) = (RouterId(to), RouterId([3; 8]));
-        let head = Head { to, from, id, hops, class: Class::Low, broken: Vec::new() };
-        let bytes = encode_data(&head, &vec![9; len]);
-        let Ok(Message::Data(again, start)) = Message::decode(&bytes) else { panic!("not data") };
-        prop_assert_eq!(again, head);
-        prop_assert_eq!(bytes.len() - start, len);
+    fn heads_come_back(
+        (to, from) in (0_u8..3, 0_u8..3),
+        id in any::<Option<u32>>(),
+        hops in any::<u8>(),
+        len in 0_usize..100,
+        (broken, before) in (0_usize..=MOST_BROKEN, 0_usize..=MOST_BROKEN),
+        is_shared in any::<bool>(),
+    ) {
+        let hop = Hop { from: RouterId([0; 8]), to: RouterId([1; 8]) };
+        let (to, from) = (RouterId([to; 8]), RouterId([from; 8]));
+        let links = |count: usize| (0..count as u8).map(|n| Broken::between(RouterId([n; 8]), to)).collect();
+        let head = Head { to, from, id, hops, class: Class::Low, broken: links(broken) };
+        let packet = vec![9; len];
+        let bytes = encode_data(&head, hop, &packet);
+        let Ok(Message::Data(again, start)) = Message::decode(&bytes, hop) else { panic!("not data") };
+        prop_assert_eq!(&again, &head);
+        prop_assert_eq!(&bytes[start..], &packet);
+        // Nothing is read of one that is cut short.
+        for len in 0..start {
+            prop_assert!(Message::decode(&bytes[..len], hop).is_err());
+        }
+        let last = Hop { from: RouterId([5; 8]), to: RouterId([6; 8]) };
+        let other = encode_data(&Head { broken: links(before), id: None, ..head.clone() }, last, &packet);
+        let start = other.len() - len;
+        let shared = is_shared.then(|| other.clone());
+        let (replaced, start) = replace_head(other, start, &head, hop);
+        prop_assert_eq!((&replaced, replaced.len() - start), (&bytes, len));
+        prop_assert!(shared.is_none_or(|shared| shared[shared.len() - len..] == packet[..]));
+    }
+}
+
+/// A packet has one form on each hop: what names an end that the session says already is refused.
+#[test]
+fn an_end_that_need_not_be_named_is_not() {
+    let (a, b, c, d) = (RouterId([1; 8]), RouterId([2; 8]), RouterId([3; 8]), RouterId([4; 8]));
+    let head = |from, to| Head { to, from, id: None, hops: 9, class: Class::Normal, broken: Vec::new() };
+    let hop = Hop { from: a, to: b };
+    for (from, to, len) in [(c, d, 19), (a, d, 11), (c, b, 11), (a, b, 3)] {
+        let bytes = encode_data(&head(from, to), hop, b"");
+        assert_eq!(bytes.len(), len);
+        assert_eq!(Message::decode(&bytes, hop), Ok(Message::Data(head(from, to), len)));
+        // Written for another hop, of which only the ends are others.
+        let elsewhere =
+            encode_data(&head(from, to), Hop { from: RouterId([8; 8]), to: RouterId([9; 8]) }, b"");
+        assert_eq!(Message::decode(&elsewhere, hop).is_ok(), len == 19);
+    }
+}
+
+/// What relays know a packet by. Two that are sealed differ in their tags; a handshake that is repeated differs in nothing else than its
+/// number.
+#[test]
+fn packets_are_known_by_their_ends() {
+    let (to, from) = (RouterId([1; 8]), RouterId([2; 8]));
+    let head = |id| Head { to, from, id, hops: 9, class: Class::Normal, broken: Vec::new() };
+    assert_eq!(head(None).name(b"sealed and so on, tag: 12345678"), u64::from_le_bytes(*b"12345678"));
+    assert_ne!(head(Some(1)).name(b"handshake"), head(Some(2)).name(b"handshake"));
+    assert_eq!(head(Some(7)).name(b"short"), 7);
+    for (packet, needs) in [(&b""[..], true), (b"\x7fhandshake", true), (b"\x80sealed", false)] {
+        assert_eq!(Head::needs_id(packet), needs);
     }
 }

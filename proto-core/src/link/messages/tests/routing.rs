@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn give(end: &mut End, tag: u64, len: usize) -> Result<(), Refused> {
+fn give(end: &mut End, tag: u64, len: usize) -> Result<u32, Refused> {
     let message = (tag, Class::High, Class::High.lifetime(), payload(tag, len));
     let given = end.outbox.push_routing(cx!(end), &mut end.sending, message);
     end.settle();
@@ -29,13 +29,12 @@ fn they_come_to_routing_whole_or_in_parts() {
 #[test]
 fn what_is_taken_back_is_not_sent_and_holds_up_nothing() {
     let (mut a, mut b) = pair(&Limits::SMALL, true);
-    for tag in 1..=3 {
-        give(&mut a, tag, 100).unwrap();
-    }
+    let places = [1, 2, 3].map(|tag| give(&mut a, tag, 100).unwrap());
     // The first has left and is lost; it, and the second, are taken back.
     let lost = a.packet(&clean(130)).unwrap();
-    for tag in [1, 2, 9] {
-        a.outbox.withdraw(&mut a.sending, tag);
+    // The third stands where the last of these is thought to be.
+    for (tag, place) in [(1, Some(places[0])), (2, None), (9, Some(places[2])), (9, None)] {
+        a.outbox.withdraw(&mut a.sending, tag, place);
     }
     a.fate(&lost, Fate::Lost);
     exchange(&mut a, &mut b, &clean(1_300));
