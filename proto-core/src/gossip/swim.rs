@@ -122,11 +122,15 @@ impl Swim {
         self.next_nonce
     }
 
-    /// Silence that is borne: longer where the purse is small or this node is unwell.
-    fn silence(&self) -> Duration {
+    /// Silence that is borne by who is well: longer where the purse is small.
+    fn least_silence(&self) -> Duration {
         let cost = Duration::from_secs(4 * PROBE_BYTES * self.watched.len() as u64);
-        let cost = cost.mul_ratio(1, self.rate);
-        SILENCE.max(cost).mul_ratio(1 + self.health, 1)
+        SILENCE.max(cost.mul_ratio(1, self.rate))
+    }
+
+    /// Silence that is borne: longer where this node is unwell.
+    fn silence(&self) -> Duration {
+        self.least_silence().mul_ratio(1 + self.health, 1)
     }
 
     fn answer_within(&self, watch: &Watch) -> Duration {
@@ -345,6 +349,7 @@ impl Gossip {
             }
             Some(probe) => {
                 let (relays, sent) = (core::mem::take(&mut probe.relays), probe.sent);
+                let slow = watch.round_trip.map_or(Duration::ZERO, |round_trip| round_trip.mul_ratio(6, 1));
                 watch.probe = None;
                 (watch.heard, watch.gave_up) = (cx.now, true);
                 if watch.once {
@@ -352,7 +357,7 @@ impl Gossip {
                 }
                 let missed = self.missed((member, sent), &relays);
                 self.swim.unhealthier(missed);
-                self.accuse(cx, member);
+                self.accuse(cx, member, slow);
             }
         }
     }
@@ -393,14 +398,15 @@ impl Gossip {
         self.swim.heard(cx.now, member);
     }
 
-    /// The shortest and the longest time of a suspicion, as seen from here.
+    /// The shortest and the longest time of a suspicion, as seen from here. Who is unwell waits longer himself, until others agree with him, and does
+    /// not make them wait (in Lifeguard nobody waits longer).
     fn patience(&self) -> (Duration, Duration) {
-        let silence = self.swim.silence();
-        (silence.mul_ratio(LEAST_SILENCES, 1), silence.mul_ratio(MOST_SILENCES, 1))
+        let least = self.swim.least_silence().mul_ratio(LEAST_SILENCES, 1);
+        (least, self.swim.silence().mul_ratio(MOST_SILENCES, 1))
     }
 
-    /// A member does not answer us.
-    fn accuse(&mut self, cx: &mut Cx<'_>, member: RouterId) {
+    /// A member does not answer us. It is to be given so much time at least, since its links are slow.
+    fn accuse(&mut self, cx: &mut Cx<'_>, member: RouterId, slow: Duration) {
         let Some(known) = self.members.get(member) else {
             // Nobody whom we could accuse, and nobody to talk to.
             self.views.forget(cx.now, member);
@@ -410,7 +416,7 @@ impl Gossip {
         let incarnation = known.announcement.incarnation;
         let (least, _) = self.patience();
         let accuser = self.own.router;
-        self.accused(cx, None, (member, incarnation), (least, &[accuser]));
+        self.accused(cx, None, (member, incarnation), (least.max(slow), &[accuser]));
     }
 
     /// Others say that a member is silent, or we do. `true` when we must learn first what it said last.
