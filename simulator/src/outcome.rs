@@ -200,15 +200,21 @@ pub struct GossipReport {
     pub removed_alive: u64,
     /// The same, where something had held it up or cut it off.
     pub removed_excused: u64,
-    /// The nodes that were switched off, as they were found.
+    /// How often somebody heard something else of a member of what it is, by that member.
+    pub announced: BTreeMap<u32, u64>,
+    /// The nodes that were switched off or left, as they were found.
     pub members: BTreeMap<u32, MemberReport>,
 }
 
-/// How a node that was switched off was found by the others.
+/// How a node that was switched off, or left, was found by the others.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct MemberReport {
-    /// When it was switched off last, in virtual microseconds.
+    /// When it was switched off or left last, in virtual microseconds.
     pub off_us: Option<u64>,
+    /// How many others have heard since from itself that it goes.
+    pub left_by: u64,
+    /// When the last of them did.
+    pub last_left_us: Option<u64>,
     /// When somebody suspected it first after that.
     pub first_suspected_us: Option<u64>,
     /// How many others have removed it since.

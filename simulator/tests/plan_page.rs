@@ -11,7 +11,7 @@ use simulator::Plan;
 const NOBODY: &str = "zzzzzzzz";
 
 /// The tables of the page: the heading over each, and a plan that asks for an unknown key of what it describes.
-const TABLES: [(&str, &str); 12] = [
+const TABLES: [(&str, &str); 14] = [
     ("### Top level", "zzzzzzzz = 1"),
     ("### Node", "[[node]]\nzzzzzzzz = 1"),
     ("### Disk", "[[node]]\ndisk.zzzzzzzz = 1"),
@@ -21,13 +21,15 @@ const TABLES: [(&str, &str); 12] = [
     ("### Peer", "[[peer]]\nzzzzzzzz = 1"),
     ("### Flow", "[[flow]]\nzzzzzzzz = 1"),
     ("### Broadcast", "[[broadcast]]\nzzzzzzzz = 1"),
+    ("### Member", "[[member]]\nzzzzzzzz = 1"),
+    ("### Kinds of deed", "[[member]]\nwhat.zzzzzzzz.node = 1"),
     ("### Fault", "[[fault]]\nzzzzzzzz = 1"),
     ("### Kinds of fault", "[[fault]]\nwhat.zzzzzzzz.node = 1"),
     ("### Expect", "[expect]\nzzzzzzzz = 1"),
 ];
 
 /// Keys that take one of several words: the heading under which the words stand, and a plan with none of them.
-const WORDS: [(&str, &str); 9] = [
+const WORDS: [(&str, &str); 10] = [
     ("### Node", "[[node]]\nprofile = \"zzzzzzzz\""),
     ("### Flow", "[[flow]]\ndelivery = \"zzzzzzzz\""),
     ("### Flow", "[[flow]]\nclass = \"zzzzzzzz\""),
@@ -35,6 +37,7 @@ const WORDS: [(&str, &str); 9] = [
     ("### Radio", "[[link]]\nradio.duty = \"zzzzzzzz\""),
     ("### Radio", "[[link]]\nradio.access = \"zzzzzzzz\""),
     ("### Kinds of fault", "[[fault]]\nwhat.flood.kind = \"zzzzzzzz\""),
+    ("### Kinds of deed", "[[member]]\nwhat.announce.role = \"zzzzzzzz\""),
     ("## Links", "[[fault]]\nwhat.nat.mapping = \"zzzzzzzz\""),
     ("## Links", "[[fault]]\nwhat.nat.filtering = \"zzzzzzzz\""),
 ];

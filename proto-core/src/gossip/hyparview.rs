@@ -15,6 +15,7 @@ use alloc::vec::Vec;
 
 use super::message::Message;
 use super::out::Out;
+use super::swim::GUARDS;
 use crate::ids::{LinkId, RouterId};
 use crate::limits::Limits;
 use crate::machine::Cx;
@@ -110,6 +111,11 @@ impl Views {
     /// Whether there are direct neighbours, in the view or not.
     pub(super) fn has_neighbours(&self) -> bool {
         !self.neighbours.is_empty()
+    }
+
+    /// Whether there are direct neighbours enough in the view who would notice that this node is silent.
+    pub(super) fn is_guarded(&self) -> bool {
+        self.near() >= GUARDS
     }
 
     /// Direct neighbours that a transmission on a medium reaches.

@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 
 use super::message::{BUCKETS, Entry, Stand};
 use super::signed::Announcement;
-use super::update::{MOST_ACCUSERS, Update};
+use super::update::{self, LEAST_UPDATE, MOST_ACCUSERS, Update};
 use crate::crypto::hash::derive;
 use crate::ids::RouterId;
 use crate::limits::Limits;
@@ -22,6 +22,9 @@ use crate::time::{Duration, Instant};
 pub(super) const GONE_KEPT: Duration = Duration::from_secs(6 * 3600);
 /// Retransmissions of news, times the logarithm of the number of members to the base 10 (foca and memberlist: 4).
 const LAMBDA: u32 = 4;
+/// News that is too long for a probe is passed over so many times before the search for shorter news ends: after a cold start there is news
+/// of everybody, and all of it is as long.
+const MOST_MISFITS: usize = 16;
 /// What of the way from the longest to the shortest time is gone with 0, 1, 2, 3 more accusers, in thousandths:
 /// log(c + 1) / log(4), Lifeguard, section IV-B, with its K = 3.
 const SHORTENED: [u64; MOST_ACCUSERS] = [0, 500, 792, 1_000];
@@ -112,6 +115,8 @@ pub(super) struct Members {
     table: BTreeMap<RouterId, Member>,
     present: usize,
     news: BTreeMap<RouterId, News>,
+    /// The same, by how often more each is told.
+    by_left: BTreeSet<(u32, RouterId)>,
     /// Those of the news of whom all neighbours are to be told at once.
     floods: BTreeSet<RouterId>,
     suspicions: BTreeSet<(Instant, RouterId)>,
@@ -127,6 +132,7 @@ impl Members {
             table: BTreeMap::new(),
             present: 0,
             news: BTreeMap::new(),
+            by_left: BTreeSet::new(),
             floods: BTreeSet::new(),
             suspicions: BTreeSet::new(),
             buckets: [0; BUCKETS],
@@ -227,8 +233,28 @@ impl Members {
 
     fn remove(&mut self, id: RouterId) {
         self.remove_silently(id);
-        self.news.remove(&id);
+        self.told_enough(id);
+    }
+
+    /// There is no news of a member any more.
+    fn told_enough(&mut self, id: RouterId) {
+        if let Some(news) = self.news.remove(&id) {
+            self.by_left.remove(&(news.left, id));
+        }
         self.floods.remove(&id);
+    }
+
+    /// News of a member was told so many times.
+    fn told(&mut self, id: RouterId, times: u32) {
+        let Some(news) = self.news.get_mut(&id) else { return };
+        self.by_left.remove(&(news.left, id));
+        news.left = news.left.saturating_sub(times);
+        let left = news.left;
+        if left == 0 {
+            self.told_enough(id);
+        } else {
+            self.by_left.insert((left, id));
+        }
     }
 
     /// Adds a member to the sum of its bucket, or takes it out.
@@ -297,6 +323,17 @@ impl Members {
         })
     }
 
+    /// Bytes that this takes in a message.
+    fn update_len(&self, id: RouterId) -> Option<usize> {
+        let member = self.table.get(&id)?;
+        let incarnation = member.announcement.incarnation;
+        Some(match &member.standing {
+            Standing::Alive | Standing::Left => update::announcement_len(&member.announcement),
+            Standing::Suspect(suspicion) => update::suspect_len(incarnation, suspicion.accusers.len()),
+            Standing::Dead => update::dead_len(incarnation),
+        })
+    }
+
     /// A member's word, and what is said of it.
     pub(super) fn all_about(&self, id: RouterId) -> Vec<Update> {
         let Some(member) = self.table.get(&id) else { return Vec::new() };
@@ -311,7 +348,11 @@ impl Members {
     /// often that everybody hears of it (Das, Gupta and Motivala, "SWIM", 2002, section 4.1).
     pub(super) fn tell(&mut self, id: RouterId, from: Option<RouterId>) {
         let digits = (self.present as u32 + 1).ilog10() + 1;
-        self.news.insert(id, News { left: LAMBDA * digits, from });
+        let left = LAMBDA * digits;
+        if let Some(before) = self.news.insert(id, News { left, from }) {
+            self.by_left.remove(&(before.left, id));
+        }
+        self.by_left.insert((left, id));
         self.floods.insert(id);
     }
 
@@ -330,11 +371,7 @@ impl Members {
     /// All neighbours, so many, have been told.
     pub(super) fn flooded(&mut self, neighbours: u32) {
         for id in core::mem::take(&mut self.floods) {
-            let Some(news) = self.news.get_mut(&id) else { continue };
-            news.left = news.left.saturating_sub(neighbours);
-            if news.left == 0 {
-                self.news.remove(&id);
-            }
+            self.told(id, neighbours);
         }
     }
 
@@ -348,26 +385,22 @@ impl Members {
             room = room.saturating_sub(update.len());
             updates.push(update);
         }
-        let mut news: Vec<(u32, RouterId)> = self.news.iter().map(|(&id, news)| (news.left, id)).collect();
-        news.sort_unstable_by(|a, b| b.cmp(a));
-        for (_, id) in news {
-            let Some(update) = self.update(id) else {
-                self.news.remove(&id);
-                self.floods.remove(&id);
-                continue;
-            };
-            if id == to || update.len() > room {
-                continue;
+        let (mut misfits, mut chosen) = (0, Vec::new());
+        for &(_, id) in self.by_left.iter().rev().filter(|(_, id)| *id != to) {
+            if room < LEAST_UPDATE || misfits > MOST_MISFITS {
+                break;
             }
-            room -= update.len();
-            updates.push(update);
-            if let Some(entry) = self.news.get_mut(&id) {
-                entry.left = entry.left.saturating_sub(1);
-                if entry.left == 0 {
-                    self.news.remove(&id);
-                    self.floods.remove(&id);
+            match self.update_len(id) {
+                Some(len) if len <= room => {
+                    room -= len;
+                    chosen.push(id);
                 }
+                Some(_) | None => misfits += 1,
             }
+        }
+        for id in chosen {
+            updates.extend(self.update(id));
+            self.told(id, 1);
         }
         updates
     }
@@ -377,6 +410,7 @@ impl Members {
         let member = 2 * size_of::<(RouterId, Member)>() as u64 + 160 + MOST_ACCUSERS as u64 * 8;
         let news = 2 * size_of::<(RouterId, News)>() as u64
             + 3 * size_of::<RouterId>() as u64
+            + 2 * size_of::<(u32, RouterId)>() as u64
             + 2 * size_of::<(Instant, RouterId)>() as u64;
         u64::from(limits.gossip_members).saturating_mul(member + news)
     }
@@ -389,6 +423,8 @@ impl Members {
         }
         assert_eq!(self.present, self.table.values().filter(|member| member.is_present()).count());
         assert!(self.news.keys().all(|id| self.table.contains_key(id)), "news of nobody");
+        assert!(self.news.iter().all(|(&id, news)| self.by_left.contains(&(news.left, id))));
+        assert_eq!(self.news.len(), self.by_left.len(), "a place by how often it is told");
         assert!(self.floods.iter().all(|id| self.news.contains_key(id)), "told at once and no news");
         let suspects = self.table.values().filter(|member| matches!(member.standing, Standing::Suspect(_)));
         assert_eq!(suspects.count(), self.suspicions.len());

@@ -12,6 +12,12 @@ use super::update::Update;
 use crate::codec::{Malformed, Reader, VARINT_MAX, Writer};
 use crate::ids::RouterId;
 
+/// Bits of the byte of a question and of its answer.
+mod flag {
+    pub(super) const WATCHED: u8 = 1;
+    pub(super) const GUARDED: u8 = 2;
+}
+
 mod kind {
     pub(super) const JOIN: u8 = 0x20;
     pub(super) const FORWARD_JOIN: u8 = 0x21;
@@ -154,6 +160,8 @@ pub enum Message {
         nonce: u32,
         /// The sender has the receiver in its active view.
         watched: bool,
+        /// The sender has direct neighbours enough in its view.
+        guarded: bool,
         /// News.
         updates: Vec<Update>,
     },
@@ -161,6 +169,8 @@ pub enum Message {
     Ack {
         /// From the question.
         nonce: u32,
+        /// The sender has direct neighbours enough in its view.
+        guarded: bool,
         /// News.
         updates: Vec<Update>,
     },
@@ -216,9 +226,14 @@ impl Message {
             kind::WANT => Message::Want(list(r, read_router)?),
             kind::UPDATES => Message::Updates(read_updates(r)?),
             kind::PING => {
-                Message::Ping { nonce: r.u32()?, watched: r.u8()? & 1 != 0, updates: read_updates(r)? }
+                let (nonce, flags, updates) = (r.u32()?, r.u8()?, read_updates(r)?);
+                let (watched, guarded) = (flags & flag::WATCHED != 0, flags & flag::GUARDED != 0);
+                Message::Ping { nonce, watched, guarded, updates }
             }
-            kind::ACK => Message::Ack { nonce: r.u32()?, updates: read_updates(r)? },
+            kind::ACK => {
+                let (nonce, flags, updates) = (r.u32()?, r.u8()?, read_updates(r)?);
+                Message::Ack { nonce, guarded: flags & flag::GUARDED != 0, updates }
+            }
             kind::PING_REQUEST => {
                 Message::PingRequest { nonce: r.u32()?, target: read_router(r)?, updates: read_updates(r)? }
             }
@@ -305,10 +320,13 @@ impl Message {
                 out.push(kind::UPDATES);
                 updates.iter().for_each(|update| update.write(out));
             }
-            Message::Ping { nonce, watched, updates } => {
-                put_probe(out, kind::PING, *nonce, &[u8::from(*watched)], updates);
+            Message::Ping { nonce, watched, guarded, updates } => {
+                let flags = u8::from(*watched) * flag::WATCHED | u8::from(*guarded) * flag::GUARDED;
+                put_probe(out, kind::PING, *nonce, &[flags], updates);
             }
-            Message::Ack { nonce, updates } => put_probe(out, kind::ACK, *nonce, &[], updates),
+            Message::Ack { nonce, guarded, updates } => {
+                put_probe(out, kind::ACK, *nonce, &[u8::from(*guarded) * flag::GUARDED], updates);
+            }
             Message::PingRequest { nonce, target, updates } => {
                 put_probe(out, kind::PING_REQUEST, *nonce, &target.0, updates);
             }

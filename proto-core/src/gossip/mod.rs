@@ -26,6 +26,7 @@ mod members;
 pub mod message;
 mod out;
 mod plumtree;
+mod relays;
 mod seen;
 pub mod signed;
 mod swim;
@@ -298,6 +299,7 @@ impl Gossip {
                 Change::Up(member, seat) => {
                     self.tree.up(member, seat, seat.near || !self.views.has_neighbours());
                     self.swim.watch(cx, member, false);
+                    self.swim.sits(member, seat.near);
                     if self.own.router < member {
                         self.digest_to(cx, member, false);
                     }
@@ -425,14 +427,16 @@ impl Gossip {
             }
             Message::Want(members) => self.tell(cx, from, &members),
             Message::Updates(updates) => self.updates(cx, from, updates, keys),
-            Message::Ping { nonce, watched, updates } => {
+            Message::Ping { nonce, watched, guarded, updates } => {
+                self.guarded(from, guarded);
                 self.updates(cx, from, updates, keys);
                 if watched && !self.views.counts_on(from) {
                     self.out.send(cx.now, cx.limits, from, &Message::Disconnect);
                 }
                 self.pinged(cx, from, nonce);
             }
-            Message::Ack { nonce, updates } => {
+            Message::Ack { nonce, guarded, updates } => {
+                self.guarded(from, guarded);
                 self.acked(cx, from, nonce);
                 self.updates(cx, from, updates, keys);
             }
@@ -440,9 +444,15 @@ impl Gossip {
                 self.updates(cx, from, updates, keys);
                 self.ping_requested(cx, from, nonce, target);
             }
-            Message::Nack { nonce } => self.nacked(nonce),
+            Message::Nack { nonce } => self.nacked(from, nonce),
             _ => {}
         }
+    }
+
+    /// A member says whether it is guarded.
+    fn guarded(&mut self, from: RouterId, guarded: bool) {
+        self.swim.is_guarded(from, guarded);
+        self.tree.is_guarded(from, guarded);
     }
 
     /// A member's own word.

@@ -7,7 +7,8 @@
 //! Plumtree (Leitão, Pereira and Rodrigues, SRDS 2007): *eager* branches get payloads, *lazy* ones IHAVE. A payload that comes a
 //! second time prunes (section 3.4); a word about what has not come after a while grafts (3.5); a much shorter way takes the
 //! place of a long one (3.8, with its threshold of 7 hops). Departures: a branch is owed ids, not bytes, so that what waits at
-//! a slow link does not grow; who said that he has a payload is not sent it; far members begin lazy where there are near ones; and on
+//! a slow link does not grow; who said that he has a payload is not sent it; far members begin lazy where there are near ones, and are told a second's news at
+//! once where they are guarded (`swim`); and on
 //! a shared medium one transmission stands for all branches there (`medium`).
 //!
 //! Messages go over links that repeat what is lost, so grafts are for members and links that fail, not for packets. What is
@@ -31,6 +32,8 @@ use crate::time::{Duration, Instant};
 
 /// Words that a payload is here are gathered for so long.
 const LAZY_AFTER: Duration = Duration::from_millis(100);
+/// Those for a far member who is guarded: over many hops each costs as many packets, and its neighbours speak first.
+const LAZY_AFTER_FAR: Duration = Duration::from_secs(1);
 /// From the first word about a payload to asking for it, at least.
 const GRAFT_AFTER: Duration = Duration::from_millis(400);
 /// And at most, however slow the links are.
@@ -66,6 +69,7 @@ pub(super) struct Branch {
     owed: BTreeSet<MessageId>,
     lazy: BTreeSet<MessageId>,
     lazy_at: Option<Instant>,
+    guarded: bool,
     prune: bool,
     graft: BTreeSet<MessageId>,
     graft_eager: bool,
@@ -87,6 +91,7 @@ impl Branch {
             owed: BTreeSet::new(),
             lazy: BTreeSet::new(),
             lazy_at: None,
+            guarded: false,
             prune: false,
             graft: BTreeSet::new(),
             graft_eager: false,
@@ -105,7 +110,8 @@ impl Branch {
 
     pub(super) fn owe_word(&mut self, now: Instant, id: MessageId) {
         self.lazy.insert(id);
-        self.lazy_at.get_or_insert(now + LAZY_AFTER);
+        let after = if self.guarded && !self.near { LAZY_AFTER_FAR } else { LAZY_AFTER };
+        self.lazy_at.get_or_insert(now + after);
     }
 
     fn due_at(&self) -> Option<Instant> {
@@ -148,6 +154,13 @@ pub(super) struct Tree {
 impl Tree {
     pub(super) fn up(&mut self, id: RouterId, seat: Seat, eager: bool) {
         self.branches.insert(id, Branch::new(seat, eager));
+    }
+
+    /// A member says whether it is guarded.
+    pub(super) fn is_guarded(&mut self, id: RouterId, guarded: bool) {
+        if let Some(branch) = self.branches.get_mut(&id) {
+            branch.guarded = guarded;
+        }
     }
 
     pub(super) fn down(&mut self, id: RouterId) {

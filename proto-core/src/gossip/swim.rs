@@ -8,9 +8,13 @@
 //! - Members are watched by those in whose active view they are, not by all in turn. A probe of a random member costs a handshake over many
 //!   hops here; these sessions are there. A view is symmetric and has two members or more, so everybody is watched by several.
 //!   That all watchers of one die with him is looked after by one probe a minute of a random member.
+//! - Somebody far away is asked ten times more rarely when he says that he is guarded: that he has direct neighbours enough in his view. A
+//!   question over many hops costs as many packets, and they would notice first.
 //! - Who was heard is not probed: any message counts, so under traffic nothing is spent, and of two that watch each other one asks.
 //! - News is told to the view at once (`Gossip::flood_news`), then rides on probes (section 4.1). So suspicion reaches everybody,
 //!   the suspect first of all, within a few hops, and its time can be short.
+//! - Who was asked to probe and says nothing does not make us doubt our ears, as long as most of the view are heard and he is not: where many
+//!   die at once, some of them are asked after others.
 //! - A claim names how long the suspect must be given, since only those near it know how slow its links are.
 //!
 //! Kept: indirect probes by k = 3 (3.1), suspicion before death and refutation by incarnation (4.2), piggybacking by count (4.1);
@@ -22,9 +26,9 @@ use alloc::vec::Vec;
 use super::hyparview::jittered;
 use super::members::{Standing, Suspicion};
 use super::message::{Entry, Message, Stand};
+use super::relays::{Errand, MOST_ERRANDS};
 use super::update::MOST_ACCUSERS;
 use super::{Action, Gossip, What};
-use crate::drops::Drop;
 use crate::ids::RouterId;
 use crate::limits::Limits;
 use crate::machine::Cx;
@@ -32,12 +36,15 @@ use crate::time::{Duration, Instant};
 
 /// Silence of a watched member before it is probed, where the purse allows.
 const SILENCE: Duration = Duration::from_millis(1_500);
+/// Somebody far away who is guarded is borne so many times as long.
+const FAR_SILENCES: u64 = 10;
+/// Direct neighbours in its view by which a member counts as guarded: few enough that most have them, so many that hardly all die at
+/// once. A guess.
+pub(super) const GUARDS: usize = 4;
 /// An answer comes within this, on fast links.
-const ANSWER_WITHIN: Duration = Duration::from_millis(500);
+pub(super) const ANSWER_WITHIN: Duration = Duration::from_millis(500);
 /// Times that a member is asked before it is suspected; SWIM asks once, on networks that lose little.
 const PINGS: u32 = 4;
-/// Members that are asked to probe for us: k of SWIM, section 3.1.
-const RELAYS: usize = 3;
 /// The most of Lifeguard's local health multiplier, section IV-A.
 const MOST_HEALTH: u64 = 8;
 /// A suspicion lasts at least two silences, at most four.
@@ -50,22 +57,20 @@ const HELD_UP: Duration = Duration::from_millis(400);
 /// Bytes that a probe, its answer and what is below them cost; for the purse.
 const PROBE_BYTES: u64 = 200;
 /// Bytes of news that ride on a probe.
-const NEWS_BYTES: usize = 400;
-/// Probes for others, and those for one of them.
-const MOST_ERRANDS: usize = 64;
-const MOST_ERRANDS_OF_ONE: usize = 16;
+pub(super) const NEWS_BYTES: usize = 400;
 /// Members that are probed once although they are not in the view.
 const MOST_ONCE: usize = 16;
 
+/// A question that is not answered yet.
 #[derive(Debug)]
-struct Probe {
-    nonce: u32,
+pub(super) struct Probe {
+    pub(super) nonce: u32,
     sent: Instant,
     deadline: Instant,
     /// How often it was sent.
     pings: u32,
-    relays: u64,
-    nacks: u64,
+    /// Who was asked to probe, and whether he said at least that he heard nothing.
+    pub(super) relays: Vec<(RouterId, bool)>,
 }
 
 /// A member who is watched.
@@ -74,25 +79,22 @@ pub(super) struct Watch {
     heard: Instant,
     jitter: Duration,
     round_trip: Option<Duration>,
-    probe: Option<Probe>,
+    pub(super) probe: Option<Probe>,
     /// Only until it is known whether it answers.
     once: bool,
-}
-
-/// A probe for somebody else.
-#[derive(Debug)]
-struct Errand {
-    from: RouterId,
-    nonce: u32,
-    target: RouterId,
-    until: Instant,
+    /// It did not answer, and `heard` is when that was known.
+    gave_up: bool,
+    /// It is no direct neighbour.
+    far: bool,
+    /// It said last that it is guarded.
+    guarded: bool,
 }
 
 /// Whom this node watches.
 #[derive(Debug)]
 pub(super) struct Swim {
-    watched: BTreeMap<RouterId, Watch>,
-    errands: BTreeMap<u32, Errand>,
+    pub(super) watched: BTreeMap<RouterId, Watch>,
+    pub(super) errands: BTreeMap<u32, Errand>,
     health: u64,
     next_nonce: u32,
     far_at: Instant,
@@ -115,16 +117,20 @@ impl Swim {
         }
     }
 
-    fn nonce(&mut self) -> u32 {
+    pub(super) fn nonce(&mut self) -> u32 {
         self.next_nonce = self.next_nonce.wrapping_add(1);
         self.next_nonce
     }
 
-    /// Silence that is borne: longer where the purse is small or this node is unwell.
-    fn silence(&self) -> Duration {
+    /// Silence that is borne by who is well: longer where the purse is small.
+    fn least_silence(&self) -> Duration {
         let cost = Duration::from_secs(4 * PROBE_BYTES * self.watched.len() as u64);
-        let cost = cost.mul_ratio(1, self.rate);
-        SILENCE.max(cost).mul_ratio(1 + self.health, 1)
+        SILENCE.max(cost.mul_ratio(1, self.rate))
+    }
+
+    /// Silence that is borne: longer where this node is unwell.
+    fn silence(&self) -> Duration {
+        self.least_silence().mul_ratio(1 + self.health, 1)
     }
 
     fn answer_within(&self, watch: &Watch) -> Duration {
@@ -135,6 +141,9 @@ impl Swim {
     fn due_at(&self, watch: &Watch) -> Instant {
         match &watch.probe {
             Some(probe) => probe.deadline,
+            None if watch.far && watch.guarded => {
+                watch.heard + self.silence().mul_ratio(FAR_SILENCES, 1) + watch.jitter
+            }
             None => watch.heard + self.silence() + watch.jitter,
         }
     }
@@ -166,7 +175,45 @@ impl Swim {
         let silence = self.silence();
         let jitter = Duration::from_micros(cx.rng.below(silence.as_micros() / 8 + 1));
         let heard = if once { Instant::ZERO } else { cx.now };
-        self.watched.insert(member, Watch { heard, jitter, round_trip: None, probe: None, once });
+        let (round_trip, probe) = (None, None);
+        let watch =
+            Watch { heard, jitter, round_trip, probe, once, gave_up: false, far: false, guarded: false };
+        self.watched.insert(member, watch);
+    }
+
+    /// Whether a member of the view is a direct neighbour.
+    pub(super) fn sits(&mut self, member: RouterId, near: bool) {
+        if let Some(watch) = self.watched.get_mut(&member) {
+            watch.far = !near;
+        }
+    }
+
+    /// A member says whether it is guarded.
+    pub(super) fn is_guarded(&mut self, member: RouterId, guarded: bool) {
+        if let Some(watch) = self.watched.get_mut(&member) {
+            watch.guarded = guarded;
+        }
+    }
+
+    /// Whether something came from a member who is watched.
+    pub(super) fn was_heard(&self, member: RouterId, since: Instant) -> bool {
+        self.watched.get(&member).is_some_and(|watch| !watch.gave_up && watch.heard > since)
+    }
+
+    /// Whether something came from half or more of those of the view of whom something was to come, this one apart.
+    pub(super) fn hears_most(&self, but: RouterId, since: Instant) -> bool {
+        let is_due = |watch: &Watch| !watch.once && !(watch.far && watch.guarded);
+        let due = self.watched.iter().filter(|&(&id, watch)| id != but && is_due(watch));
+        let (mut heard, mut silent) = (0, 0);
+        for (&id, _) in due {
+            *(if self.was_heard(id, since) { &mut heard } else { &mut silent }) += 1;
+        }
+        heard > 0 && heard >= silent
+    }
+
+    /// Whether somebody was asked and has not answered yet.
+    pub(super) fn is_silent(&self, member: RouterId) -> bool {
+        self.watched.get(&member).is_some_and(|watch| watch.probe.is_some())
     }
 
     pub(super) fn unwatch(&mut self, member: RouterId) {
@@ -193,7 +240,7 @@ impl Swim {
     /// Something came from a member: it is there.
     pub(super) fn heard(&mut self, now: Instant, member: RouterId) {
         let Some(watch) = self.watched.get_mut(&member) else { return };
-        watch.heard = now;
+        (watch.heard, watch.gave_up) = (now, false);
         if watch.probe.take().is_some() {
             if watch.once {
                 self.watched.remove(&member);
@@ -226,7 +273,8 @@ impl Swim {
 
     pub(super) fn worst_case_bytes(limits: &Limits) -> u64 {
         let watched = u64::from(limits.gossip_view).max(4) + MOST_ONCE as u64;
-        let watch = 3 * size_of::<(RouterId, Watch)>() as u64;
+        let relays = 4 * size_of::<(RouterId, bool)>() as u64;
+        let watch = 3 * size_of::<(RouterId, Watch)>() as u64 + relays;
         watched * watch + MOST_ERRANDS as u64 * 3 * size_of::<(u32, Errand)>() as u64
     }
 
@@ -275,7 +323,7 @@ impl Gossip {
         let (sent, deadline) = (cx.now, cx.now + within.mul_ratio(1, 2));
         match &mut watch.probe {
             None => {
-                watch.probe = Some(Probe { nonce, sent, deadline, pings: 1, relays: 0, nacks: 0 });
+                watch.probe = Some(Probe { nonce, sent, deadline, pings: 1, relays: Vec::new() });
                 self.ping(cx, member, nonce);
             }
             Some(probe) if cx.now.since(probe.deadline) > HELD_UP => {
@@ -300,49 +348,38 @@ impl Gossip {
                 self.ping(cx, member, nonce);
             }
             Some(probe) => {
-                // Lifeguard, section IV-A: who does not even hear those who were asked has a trouble of his own.
-                let missed = if probe.relays == 0 { 1 } else { probe.relays.saturating_sub(probe.nacks) };
+                let (relays, sent) = (core::mem::take(&mut probe.relays), probe.sent);
+                let slow = watch.round_trip.map_or(Duration::ZERO, |round_trip| round_trip.mul_ratio(6, 1));
                 watch.probe = None;
-                watch.heard = cx.now;
+                (watch.heard, watch.gave_up) = (cx.now, true);
                 if watch.once {
                     self.swim.unwatch(member);
                 }
+                let missed = self.missed((member, sent), &relays);
                 self.swim.unhealthier(missed);
-                self.accuse(cx, member);
+                self.accuse(cx, member, slow);
             }
         }
     }
 
-    fn ping(&mut self, cx: &mut Cx<'_>, to: RouterId, nonce: u32) {
+    pub(super) fn ping(&mut self, cx: &mut Cx<'_>, to: RouterId, nonce: u32) {
         let updates = self.members.piggyback(to, NEWS_BYTES);
         let watched = self.views.active().contains_key(&to);
-        self.out.datagram(cx.now, cx.limits, to, &Message::Ping { nonce, watched, updates });
-    }
-
-    fn ask_relays(&mut self, cx: &mut Cx<'_>, target: RouterId, nonce: u32) {
-        let mut others: Vec<RouterId> =
-            self.views.active().keys().copied().filter(|&id| id != target).collect();
-        let mut relays = 0;
-        while relays < RELAYS && !others.is_empty() {
-            let to = others.swap_remove(cx.rng.below(others.len() as u64) as usize);
-            let updates = self.members.piggyback(to, NEWS_BYTES);
-            self.out.datagram(cx.now, cx.limits, to, &Message::PingRequest { nonce, target, updates });
-            relays += 1;
-        }
-        if let Some(probe) = self.swim.watched.get_mut(&target).and_then(|watch| watch.probe.as_mut()) {
-            probe.relays = relays as u64;
-        }
+        let guarded = self.views.is_guarded();
+        self.out.datagram(cx.now, cx.limits, to, &Message::Ping { nonce, watched, guarded, updates });
     }
 
     pub(super) fn pinged(&mut self, cx: &mut Cx<'_>, from: RouterId, nonce: u32) {
         let updates = self.members.piggyback(from, NEWS_BYTES);
-        self.out.datagram(cx.now, cx.limits, from, &Message::Ack { nonce, updates });
+        let guarded = self.views.is_guarded();
+        self.out.datagram(cx.now, cx.limits, from, &Message::Ack { nonce, guarded, updates });
     }
 
     pub(super) fn acked(&mut self, cx: &mut Cx<'_>, from: RouterId, nonce: u32) {
         if let Some(errand) = self.swim.errands.remove(&nonce) {
             if errand.target == from {
-                let message = Message::Ack { nonce: errand.nonce, updates: Vec::new() };
+                let guarded = self.views.is_guarded();
+                let message = Message::Ack { nonce: errand.nonce, guarded, updates: Vec::new() };
                 self.out.datagram(cx.now, cx.limits, errand.from, &message);
             }
             return;
@@ -361,38 +398,15 @@ impl Gossip {
         self.swim.heard(cx.now, member);
     }
 
-    pub(super) fn nacked(&mut self, nonce: u32) {
-        for probe in self.swim.watched.values_mut().filter_map(|watch| watch.probe.as_mut()) {
-            if probe.nonce == nonce {
-                probe.nacks += 1;
-            }
-        }
-    }
-
-    /// Somebody wants us to probe for him.
-    pub(super) fn ping_requested(&mut self, cx: &mut Cx<'_>, from: RouterId, nonce: u32, target: RouterId) {
-        let of_one = self.swim.errands.values().filter(|errand| errand.from == from).count();
-        if target == self.own.router || self.members.get(target).is_none() {
-            return;
-        }
-        if self.swim.errands.len() >= MOST_ERRANDS || of_one >= MOST_ERRANDS_OF_ONE {
-            cx.drops.count(Drop::QueueFull);
-            return;
-        }
-        let own = self.swim.nonce();
-        let until = cx.now + ANSWER_WITHIN.mul_ratio(4, 5);
-        self.swim.errands.insert(own, Errand { from, nonce, target, until });
-        self.ping(cx, target, own);
-    }
-
-    /// The shortest and the longest time of a suspicion, as seen from here.
+    /// The shortest and the longest time of a suspicion, as seen from here. Who is unwell waits longer himself, until others agree with him, and does
+    /// not make them wait (in Lifeguard nobody waits longer).
     fn patience(&self) -> (Duration, Duration) {
-        let silence = self.swim.silence();
-        (silence.mul_ratio(LEAST_SILENCES, 1), silence.mul_ratio(MOST_SILENCES, 1))
+        let least = self.swim.least_silence().mul_ratio(LEAST_SILENCES, 1);
+        (least, self.swim.silence().mul_ratio(MOST_SILENCES, 1))
     }
 
-    /// A member does not answer us.
-    fn accuse(&mut self, cx: &mut Cx<'_>, member: RouterId) {
+    /// A member does not answer us. It is to be given so much time at least, since its links are slow.
+    fn accuse(&mut self, cx: &mut Cx<'_>, member: RouterId, slow: Duration) {
         let Some(known) = self.members.get(member) else {
             // Nobody whom we could accuse, and nobody to talk to.
             self.views.forget(cx.now, member);
@@ -402,7 +416,7 @@ impl Gossip {
         let incarnation = known.announcement.incarnation;
         let (least, _) = self.patience();
         let accuser = self.own.router;
-        self.accused(cx, None, (member, incarnation), (least, &[accuser]));
+        self.accused(cx, None, (member, incarnation), (least.max(slow), &[accuser]));
     }
 
     /// Others say that a member is silent, or we do. `true` when we must learn first what it said last.

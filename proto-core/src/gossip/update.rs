@@ -20,6 +20,28 @@ mod tag {
 /// Accusers that one suspicion names.
 pub const MOST_ACCUSERS: usize = 4;
 
+/// Bytes of the shortest update of a kind that is known: of one who is dead, since a word with the number 0.
+pub(super) const LEAST_UPDATE: usize = 11;
+
+/// Bytes of a member's own word as an update.
+pub(super) fn announcement_len(announcement: &Announcement) -> usize {
+    with_head(announcement.signed.len())
+}
+
+/// Bytes of an update that names so many accusers.
+pub(super) fn suspect_len(incarnation: u64, accusers: usize) -> usize {
+    with_head(8 + varint_len(incarnation) + 1 + 8 * accusers)
+}
+
+/// Bytes of an update that says that somebody is dead.
+pub(super) fn dead_len(incarnation: u64) -> usize {
+    with_head(8 + varint_len(incarnation))
+}
+
+fn with_head(len: usize) -> usize {
+    1 + varint_len(len as u64) + len
+}
+
 /// What is passed on about a member.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Update {
@@ -58,14 +80,11 @@ impl Update {
     /// Bytes that it takes in a message.
     #[must_use]
     pub fn len(&self) -> usize {
-        let len = match self {
-            Update::Announcement(announcement) => announcement.signed.len(),
-            Update::Suspect { incarnation, accusers, .. } => {
-                8 + varint_len(*incarnation) + 1 + 8 * accusers.len()
-            }
-            Update::Dead { incarnation, .. } => 8 + varint_len(*incarnation),
-        };
-        1 + varint_len(len as u64) + len
+        match self {
+            Update::Announcement(announcement) => announcement_len(announcement),
+            Update::Suspect { incarnation, accusers, .. } => suspect_len(*incarnation, accusers.len()),
+            Update::Dead { incarnation, .. } => dead_len(*incarnation),
+        }
     }
 
     /// Never.

@@ -3,9 +3,10 @@
 //! A broadcast is held to its promise for everybody who could hear it: nodes that ask for its topic, that ran when it was said and have run
 //! since, and that the plan joins to its origin. Each of them gets it once, unchanged, and gets it in the end; whoever starts again
 //! may be told again what is still kept. And nobody is removed who is there: it ran for a minute without a pause, nothing has cut
-//! anybody off meanwhile, and links of which none loses more than three in ten join it to the one who removed it.
+//! anybody off meanwhile, and links of which none loses more than three in ten join it to the one who removed it. Nor is it said of anybody that it has
+//! left who never said so.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Violation;
 use crate::app::{name_of, payload};
@@ -60,6 +61,9 @@ pub struct Gossip {
     report: GossipReport,
     /// Since when each host that was switched off is, for those that are.
     off_us: BTreeMap<u32, u64>,
+    /// Hosts that have left and not started again, and all that ever have.
+    left: BTreeSet<u32>,
+    ever_left: BTreeSet<u32>,
 }
 
 impl Gossip {
@@ -73,6 +77,8 @@ impl Gossip {
             waiting: 0,
             report: GossipReport::default(),
             off_us: BTreeMap::new(),
+            left: BTreeSet::new(),
+            ever_left: BTreeSet::new(),
         }
     }
 
@@ -148,6 +154,42 @@ impl Gossip {
     /// A host is switched on.
     pub fn booted(&mut self, host: u32) {
         self.off_us.remove(&host);
+        self.left.remove(&host);
+    }
+
+    /// A host says that it goes. It is owed nothing any more.
+    pub fn left(&mut self, now_us: u64, host: u32) {
+        self.gone(now_us, host);
+        self.left.insert(host);
+        self.ever_left.insert(host);
+    }
+
+    /// Whether it has left and not started again.
+    #[must_use]
+    pub fn has_left(&self, host: u32) -> bool {
+        self.left.contains(&host)
+    }
+
+    /// Somebody is told that a member has left.
+    ///
+    /// # Errors
+    /// It never did.
+    pub fn heard_leave(&mut self, now_us: u64, by: u32, member: u32) -> Result<(), Violation> {
+        if !self.ever_left.contains(&member) {
+            let reason = format!("node {by} was told that node {member} has left, which it has not");
+            return Err(Violation::safety("gossip", reason));
+        }
+        if self.left.contains(&member) {
+            let known = self.report.members.entry(member).or_default();
+            known.left_by += 1;
+            known.last_left_us = Some(now_us);
+        }
+        Ok(())
+    }
+
+    /// Somebody is told that a member says something else of what it is.
+    pub fn heard_announced(&mut self, member: u32) {
+        *self.report.announced.entry(member).or_default() += 1;
     }
 
     /// A member was suspected by somebody, or removed. `true` when it was removed and is there.
@@ -264,9 +306,30 @@ mod tests {
             first_suspected_us: Some(12),
             removed_by: 2,
             last_removed_us: Some(19),
+            ..MemberReport::default()
         };
         assert_eq!(report.members[&4], expected);
         gossip.booted(4);
         assert!(gossip.judged(30, 4, true));
+    }
+
+    #[test]
+    fn who_never_left_is_not_said_to_have() {
+        let mut gossip = books();
+        assert_eq!(gossip.heard_leave(7, 1, 2).unwrap_err().checker, "gossip");
+        gossip.left(8, 2);
+        assert!(gossip.has_left(2) && !gossip.has_left(69));
+        assert_eq!(gossip.report().excused, 1, "it is owed nothing any more");
+        assert_eq!(gossip.heard_leave(9, 1, 2), Ok(()));
+        assert!(!gossip.judged(9, 2, true), "who missed its word may remove it");
+        let known = gossip.report().members[&2];
+        assert_eq!(
+            (known.off_us, known.left_by, known.last_left_us, known.removed_by),
+            (Some(8), 1, Some(9), 1)
+        );
+        // It starts again, and an old word reaches somebody.
+        gossip.booted(2);
+        assert_eq!(gossip.heard_leave(10, 1, 2), Ok(()));
+        assert_eq!((gossip.has_left(2), gossip.report().members[&2].left_by), (false, 1));
     }
 }

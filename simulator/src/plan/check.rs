@@ -140,6 +140,11 @@ impl Plan {
                 return wrong("broadcast", at, key, message);
             }
         }
+        for (at, member) in self.members.iter().enumerate() {
+            if let Some((key, message)) = member.trouble(count) {
+                return wrong("member", at, key, message);
+            }
+        }
         (0..self.faults.len()).try_for_each(|at| self.check_fault(at))?;
         self.check_ids()?;
         if let Some(node) = self.expect.core.iter().find(|&&node| node >= count) {

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 pub use check::Place;
 pub use churn::{Lasting, Spread};
 pub use faults::{Dependence, Fault, Flood, Lie, What};
-pub use gossip::BroadcastPlan;
+pub use gossip::{BroadcastPlan, Deed, MemberPlan, Part};
 pub use kinds::{LinkKind, LinkSpec, lora_airtime_us};
 pub use radio::RadioPlan;
 pub use text::PlanError;
@@ -58,6 +58,9 @@ pub struct Plan {
     /// What is said to all members.
     #[serde(rename = "broadcast", default, skip_serializing_if = "Vec::is_empty")]
     pub broadcasts: Vec<BroadcastPlan>,
+    /// What members do besides.
+    #[serde(rename = "member", default, skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<MemberPlan>,
     /// What goes wrong, and when.
     #[serde(rename = "fault", default)]
     pub faults: Vec<Fault>,
@@ -427,6 +430,7 @@ impl Plan {
             peers: Vec::new(),
             flows: Vec::new(),
             broadcasts: Vec::new(),
+            members: Vec::new(),
             faults: Vec::new(),
             expect: Expect::default(),
         }

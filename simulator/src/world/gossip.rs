@@ -3,13 +3,13 @@
 use std::collections::VecDeque;
 
 use proto_core::gossip::What as Standing;
-use proto_core::gossip::signed::Topic;
+use proto_core::gossip::signed::{Role, Topic};
 use proto_core::node::{Command, GossipCommand, GossipEvent, Input};
 
 use super::{Event, World};
 use crate::check::Violation;
 use crate::draw::{Lot, Purpose, pair};
-use crate::plan::{BroadcastPlan, What};
+use crate::plan::{BroadcastPlan, Deed, MemberPlan, Part, What};
 use crate::subject::Subject;
 
 /// A node that could not take a broadcast is asked again after this.
@@ -29,8 +29,8 @@ impl<S: Subject> World<S> {
         }
         let known = &self.hosts[from as usize];
         let next_us = self.now_us + every_us;
-        if known.subject.is_none() || known.frozen {
-            // Who is off says nothing; it goes on when it is back.
+        if known.subject.is_none() || known.frozen || self.gossip.has_left(from) {
+            // Who is off, or has left, says nothing; it goes on when it is back.
             return self.agenda.push(next_us, Event::Say { broadcast: number, index: index + 1 });
         }
         let bytes = size_of(self.plan.seed, number, &broadcast, index);
@@ -54,12 +54,46 @@ impl<S: Subject> World<S> {
         }
     }
 
+    /// A member does something. Who is off does not do it; who cannot yet tries again.
+    pub(super) fn do_as_member(&mut self, entry: u32) {
+        let MemberPlan { node, what, .. } = self.plan.members[entry as usize].clone();
+        let known = &self.hosts[node as usize];
+        if self.storm_over || known.subject.is_none() || known.frozen {
+            return;
+        }
+        let again_us = self.now_us + RETRY_US;
+        if known.is_busy(self.now_us) {
+            return self.agenda.push(again_us, Event::Member { entry });
+        }
+        let command = match what {
+            Deed::Leave {} => GossipCommand::Leave,
+            Deed::Join { contact } => GossipCommand::Join { contact: self.ids[contact as usize] },
+            Deed::Announce { role, capabilities } => {
+                let role = match role {
+                    Part::Full => Role::Full,
+                    Part::Relay => Role::Relay,
+                    Part::Leaf => Role::Leaf,
+                };
+                GossipCommand::Announce { role, capabilities }
+            }
+        };
+        match self.turn(node, Input::Command(Command::Gossip(command))) {
+            Some(Ok(())) if matches!(what, Deed::Leave {}) => self.gossip.left(self.now_us, node),
+            Some(Ok(())) | None => {}
+            Some(Err(refused)) => {
+                self.note(node, format!("entry {entry} of members not taken: {refused}"));
+                self.agenda.push(again_us, Event::Member { entry });
+            }
+        }
+    }
+
     /// Who has to hear what this node says about a topic now.
     fn hearers(&self, from: u32, topic: u32) -> Vec<u32> {
         let listens = |host: u32| {
             let known = &self.hosts[host as usize];
             let asks = self.plan.node(host).is_some_and(|node| node.topics.contains(&topic));
-            known.subject.is_some() && !known.frozen && asks && self.plan.limits(host).gossips()
+            let is_there = known.subject.is_some() && !known.frozen && !self.gossip.has_left(host);
+            is_there && asks && self.plan.limits(host).gossips()
         };
         let joined = |host: u32| self.mesh.joins(from, host) || self.reach.can_talk(&self.plan, from, host);
         (0..self.ids.len() as u32).filter(|&host| host != from && listens(host) && joined(host)).collect()
@@ -96,7 +130,12 @@ impl<S: Subject> World<S> {
                 let removed = match what {
                     Standing::Suspected => false,
                     Standing::Died => true,
-                    Standing::Joined | Standing::Announced | Standing::Cleared | Standing::Left => return,
+                    Standing::Left => {
+                        let complaint = self.gossip.heard_leave(self.now_us, host, member).err();
+                        return self.complain(complaint);
+                    }
+                    Standing::Announced => return self.gossip.heard_announced(member),
+                    Standing::Joined | Standing::Cleared => return,
                 };
                 if self.gossip.judged(self.now_us, member, removed) {
                     self.removed_alive(host, member);

@@ -4,7 +4,9 @@ use std::sync::mpsc;
 
 use crate::check::{Checker, Sight, Violation, want};
 use crate::outcome::{Outcome, Verdict};
-use crate::plan::{BroadcastPlan, Fault, FlowPlan, LinkKind, LinkPlan, NodePlan, Plan, What};
+use crate::plan::{
+    BroadcastPlan, Deed, Fault, FlowPlan, LinkKind, LinkPlan, MemberPlan, NodePlan, Part, Plan, What,
+};
 use crate::world::Options;
 
 const SECOND: u64 = 1_000_000;
@@ -214,6 +216,41 @@ fn a_member_that_is_switched_off_is_found_dead_by_all() {
     );
     // What it says after its start is new to all.
     assert_eq!((outcome.gossip.owed, outcome.gossip.delivered), (55, 55));
+}
+
+/// One says that it goes: all hear it from itself, nobody has to find out, and it is owed nothing any more.
+#[test]
+fn who_leaves_says_so_to_all() {
+    let mut plan = members();
+    plan.members = vec![MemberPlan { node: 5, start_us: 60 * SECOND, what: Deed::Leave {} }];
+    let said = BroadcastPlan::new(2, 3, 99, SECOND);
+    plan.broadcasts = vec![BroadcastPlan { topic: 4, start_us: 80 * SECOND, ..said }];
+    // What it was to say itself it does not say.
+    plan.broadcasts.push(BroadcastPlan { from: 5, ..plan.broadcasts[0].clone() });
+    let outcome = run(&plan);
+    let found = outcome.gossip.members[&5];
+    assert_eq!((found.off_us, found.left_by, found.removed_by), (Some(60 * SECOND), 11, 0), "{found:?}");
+    assert!(found.last_left_us.unwrap() < 62 * SECOND, "{found:?}");
+    assert_eq!((outcome.gossip.said, outcome.gossip.owed, outcome.gossip.delivered), (3, 30, 30));
+}
+
+/// One says what it does and can do, and one asks another to let it in.
+#[test]
+fn what_a_member_says_of_itself_reaches_all() {
+    let mut plan = members();
+    let what = Deed::Announce { role: Part::Leaf, capabilities: 5 };
+    let join = Deed::Join { contact: 2 };
+    plan.members = vec![
+        MemberPlan { node: 7, start_us: 60 * SECOND, what },
+        MemberPlan { node: 8, start_us: 0, what: join },
+    ];
+    let outcome = run(&plan);
+    assert_eq!(outcome.gossip.announced.get(&7), Some(&11));
+    assert_eq!((outcome.gossip.removed_alive, outcome.gossip.removed_excused), (0, 0));
+    // At its start nobody was in session with it or on its map; then it was taken.
+    let refused = outcome.notes.iter().filter(|note| note.what.contains("of members not taken"));
+    assert!(refused.clone().count() > 0 && refused.clone().all(|note| note.host == 8), "{:?}", outcome.notes);
+    assert!(refused.last().unwrap().at_us < 30 * SECOND);
 }
 
 /// A cut parts the ring for a while: who is removed then was not there for those who removed him, and is taken in again.

@@ -72,7 +72,7 @@ pub struct Options {
     /// Takes the steps of the window in words, one by one, instead of keeping them.
     pub sink: Option<Sink>,
     /// Calls a node's own check of its invariants after every turn of it, and not only that of every node at
-    /// checkpoints (every one of a hundred nodes, every second of two hundred) and at the end.
+    /// checkpoints (of more than a hundred nodes: after every 64th turn) and at the end.
     pub check_nodes: bool,
 }
 
@@ -91,6 +91,8 @@ pub(super) enum Event {
     Send { flow: u32 },
     /// An application says something to all.
     Say { broadcast: u32, index: u64 },
+    /// A member leaves, joins, or says what it is.
+    Member { entry: u32 },
     /// An application confirms durable messages.
     Consume { slot: u32 },
     /// A node is told to keep a session.
@@ -167,7 +169,7 @@ pub(super) struct World<S: Subject> {
     options: Options,
     /// Whose code runs, to name in a panic.
     running: u32,
-    /// The nodes that have had a turn since nodes were last asked for their invariants, some of them often.
+    /// The nodes that have had a turn since nodes were last asked for their invariants, some of them often; where there are few.
     turned: Vec<u32>,
     /// Checkpoints at which the nodes were asked for their invariants.
     checked: usize,
@@ -176,9 +178,11 @@ pub(super) struct World<S: Subject> {
 
 /// Bytes given to `poll`: the largest datagram, or a batch of equal ones.
 const BUFFER: usize = 65_536;
-/// Nodes are asked for their invariants at every checkpoint, where there are so many of them; of twice as many at every
-/// second one. With a thousand nodes nearly every turn between two checkpoints is another node's, and half of all work was that.
-const NODES_A_CHECKPOINT: usize = 100;
+/// So many nodes or fewer are asked for their invariants at every checkpoint, all that had a turn since.
+const FEW: usize = 100;
+/// Of more the one whose turn it is, at every so-manieth step. Its memory is at hand then: to fetch that of a thousand nodes at
+/// checkpoints was a third of all work.
+const STEPS_A_CHECK: u64 = 64;
 /// Time between two looks at whether everything is done.
 const LOOK_US: u64 = 50_000;
 
@@ -272,6 +276,9 @@ impl<S: Subject> World<S> {
         for (broadcast, number) in self.plan.broadcasts.iter().zip(0..) {
             self.agenda.push(broadcast.start_us, Event::Say { broadcast: number, index: 0 });
         }
+        for (member, entry) in self.plan.members.iter().zip(0..) {
+            self.agenda.push(member.start_us, Event::Member { entry });
+        }
         let storm_us = self.plan.duration_us;
         for (fault, number) in self.plan.faults.iter().zip(0..) {
             if let What::Flood { link, .. } = fault.what {
@@ -311,12 +318,24 @@ impl<S: Subject> World<S> {
                 return;
             }
             let checkpoints = self.trace.checkpoints().len();
-            if checkpoints >= self.checked + self.hosts.len().div_ceil(NODES_A_CHECKPOINT) {
+            if checkpoints > self.checked && self.has_few() {
                 self.checked = checkpoints;
                 self.check_nodes();
             }
         }
+        if !self.has_few() {
+            self.turned = (0..self.hosts.len() as u32).collect();
+        }
         self.check_nodes();
+    }
+
+    fn has_few(&self) -> bool {
+        self.hosts.len() <= FEW
+    }
+
+    /// Whether a node is to assert its invariants after this turn of it.
+    fn is_checked_now(&self) -> bool {
+        self.options.check_nodes || !self.has_few() && (self.trace.steps() + 1).is_multiple_of(STEPS_A_CHECK)
     }
 
     /// Has every node that has had a turn since it was last asked assert its own invariants, as far as it still
@@ -342,6 +361,7 @@ impl<S: Subject> World<S> {
             Event::Resume { host } => self.resume(host),
             Event::Send { flow } => self.send(flow),
             Event::Say { broadcast, index } => self.say_to_all(broadcast, index),
+            Event::Member { entry } => self.do_as_member(entry),
             Event::Consume { slot } => self.consume(slot),
             Event::Connect { peer } => self.connect(peer),
             Event::Part { peer } => self.part(peer),

@@ -42,7 +42,7 @@ impl<S: Subject> World<S> {
         done.word(u64::from(result.is_err()));
         let (outputs, bytes) = self.drain(host, now, &mut subject, &mut done);
         self.watch_packets(host, &subject);
-        if self.options.check_nodes {
+        if self.is_checked_now() {
             subject.check();
         }
         let wake = subject.next_wake();
@@ -465,7 +465,9 @@ impl<S: Subject> World<S> {
 
     pub(super) fn enter(&mut self, host: u32) {
         self.running = host;
-        self.turned.push(host);
+        if self.has_few() {
+            self.turned.push(host);
+        }
         if let Some(meter) = &mut self.options.meter {
             meter.enter(host);
         }

@@ -170,6 +170,24 @@ impl World {
         world
     }
 
+    /// Two towns of so many, whose people all have each other for neighbours, and a map that names those of the other town.
+    pub(super) fn towns(of: usize) -> World {
+        let mut world = World::new(2 * of);
+        world.plant();
+        for (a, b) in (0..2 * of).flat_map(|a| (0..a).map(move |b| (a, b))) {
+            if a / of == b / of {
+                world.connect(a, b, None);
+            } else {
+                for (at, other) in [(a, b), (b, a)] {
+                    let member = world.name(other);
+                    world.input(at, Input::Candidate { member });
+                }
+            }
+        }
+        world.run(20_000);
+        world
+    }
+
     pub(super) fn join(&mut self, number: usize, contact: usize) {
         let contact = self.name(contact);
         self.input(number, Input::Join { contact });

@@ -66,8 +66,8 @@ fn all() -> Vec<(&'static str, Message)> {
         ("summary", Message::Summary { bucket: 3, complete: true, entries }),
         ("want", Message::Want(members)),
         ("updates", Message::Updates(updates())),
-        ("ping", Message::Ping { nonce: 0x0102_0304, watched: true, updates: Vec::new() }),
-        ("ack", Message::Ack { nonce: 5, updates: updates() }),
+        ("ping", Message::Ping { nonce: 0x0102_0304, watched: true, guarded: true, updates: Vec::new() }),
+        ("ack", Message::Ack { nonce: 5, guarded: true, updates: updates() }),
         ("ping-request", Message::PingRequest { nonce: 6, target: name(8), updates: Vec::new() }),
         ("nack", Message::Nack { nonce: 7 }),
     ]

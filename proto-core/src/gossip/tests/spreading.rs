@@ -283,3 +283,35 @@ fn empty_words_leave_room_for_others() {
     assert_eq!(world.sides[at].gossip.tree.missing_count(), 0, "they do not stay");
     world.check();
 }
+
+/// Those far away are told of a second's broadcasts at once: over many hops a word for each costs as many packets. All get all, once.
+#[test]
+fn words_for_those_far_away_are_gathered() {
+    let mut world = World::towns(10);
+    // The first floods make the tree.
+    for number in 0..20 {
+        world.say(number, b"first");
+        world.run(100);
+    }
+    world.run(2_000);
+    world.log = Some(Vec::new());
+    let said: Vec<(usize, MessageId)> = (0..100)
+        .map(|number| {
+            let from = number % 20;
+            let id = world.say(from, b"then");
+            world.run(100);
+            (from, id)
+        })
+        .collect();
+    world.run(2_000);
+    assert!(said.iter().all(|&(from, id)| world.missed(from, id).is_empty()));
+    let log = world.log.take().unwrap();
+    let mut words = std::collections::BTreeMap::new();
+    for (_, from, to, message) in log {
+        if matches!(message, Message::IHave(_)) && from / 10 != to / 10 {
+            *words.entry((from, to)).or_insert(0) += 1;
+        }
+    }
+    // Ten seconds.
+    assert!(words.len() >= 10 && words.values().all(|&count| count <= 12), "{words:?}");
+}

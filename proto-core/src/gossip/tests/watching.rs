@@ -176,6 +176,98 @@ fn who_was_asked_says_that_he_heard_nothing() {
     }
 }
 
+/// Where every fourth dies at once many are asked to probe who are dead themselves. Who asked them does not doubt his ears for that: the others
+/// answer him.
+#[test]
+fn many_who_die_at_once_are_found_as_soon() {
+    the_dead_are_found(40, &[3, 7, 11, 15, 19, 23, 27, 31, 35, 39], 1);
+}
+
+/// A question over many hops is dear. Who has neighbours enough to watch him is asked ten times more rarely by those who are far away.
+#[test]
+fn those_far_away_who_are_guarded_are_asked_rarely() {
+    let mut world = World::towns(10);
+    world.log = Some(Vec::new());
+    world.run(60_000);
+    let asked = |world: &World, far: bool| {
+        let log = world.log.as_ref().unwrap();
+        let pings = log.iter().filter(|(_, from, to, message)| {
+            matches!(message, Message::Ping { .. }) && (from / 10 != to / 10) == far
+        });
+        pings.count()
+    };
+    let seats = |far: bool| {
+        let pairs = (0..20).flat_map(|at| {
+            world.sides[at].gossip.view().map(|id| (at, world.number(id))).collect::<Vec<_>>()
+        });
+        pairs.filter(|(at, other)| (at / 10 != other / 10) == far).count()
+    };
+    // Of two who watch each other one asks.
+    let (near, far) = (seats(false) / 2, seats(true) / 2);
+    assert!(near >= 40 && far >= 10, "{near} {far}");
+    let (asked_near, asked_far) = (asked(&world, false), asked(&world, true));
+    assert!((30 * near..=50 * near).contains(&asked_near), "{asked_near} of {near} pairs");
+    assert!((3 * far..=6 * far).contains(&asked_far), "{asked_far} of {far} pairs");
+}
+
+/// Who has one neighbour only says so, and those far away look after him as closely: both die at once.
+#[test]
+fn who_is_not_guarded_is_watched_from_afar() {
+    let mut world = World::towns(10);
+    let hermit = world.add();
+    world.plant();
+    world.connect(0, hermit, None);
+    for other in 1..20 {
+        let member = world.name(other);
+        world.input(hermit, crate::gossip::Input::Candidate { member });
+    }
+    world.run(60_000);
+    let far = world.sides[hermit].gossip.view().filter(|&id| id != world.name(0)).count();
+    assert!(far >= 1, "{far}");
+    world.events.clear();
+    let (killed, name) = (world.now, world.name(hermit));
+    world.kill(0);
+    world.kill(hermit);
+    world.run(4_000);
+    let suspected = world.events.iter().find(|event| event.2 == name && event.3 == What::Suspected);
+    let after = suspected.map(|event| event.0.since(killed));
+    assert!(after.is_some_and(|after| after <= Duration::from_millis(3_250)), "{after:?}");
+}
+
+/// SWIM, section 4.1: what was told least often goes first, and each as often as it is to be told.
+#[test]
+fn news_is_told_as_often_as_is_due() {
+    let mut world = World::joined(12);
+    world.run(120_000);
+    let names: Vec<RouterId> = (1..5).map(|number| world.name(number)).collect();
+    let members = &mut world.sides[0].gossip.members;
+    let mut told = std::collections::BTreeMap::new();
+    assert_eq!(members.piggyback(RouterId([9; 8]), 1_000), [], "nothing is left to tell");
+    for (number, &name) in names.iter().enumerate() {
+        members.tell(name, None);
+        // Room for one announcement.
+        for _ in 0..number {
+            for update in members.piggyback(RouterId([9; 8]), 120) {
+                *told.entry(update.member()).or_insert(0) += 1;
+            }
+        }
+    }
+    assert!(told.values().all(|&times| times <= 3), "{told:?}");
+    loop {
+        let updates = members.piggyback(RouterId([9; 8]), 120);
+        if updates.is_empty() {
+            break;
+        }
+        assert_eq!(updates.len(), 1);
+        *told.entry(updates[0].member()).or_insert(0) += 1;
+        let (least, most) = (told.values().min().unwrap(), told.values().max().unwrap());
+        assert!(told.len() < 4 || most - least <= 3, "{told:?}");
+        members.check(&World::limits());
+    }
+    // Four times the decimal digits of thirteen.
+    assert_eq!(told, names.iter().map(|&name| (name, 8)).collect());
+}
+
 /// Lifeguard, section IV-C: the one who is suspected is told so by the next probe, whatever else there is to tell.
 #[test]
 fn the_suspected_one_is_told_first() {
