@@ -67,7 +67,7 @@ impl Node {
                 if !self.may_transmit && self.sealed_before.len() >= self.limits.outputs as usize {
                     self.sealed_before.pop_front();
                 }
-                self.sealed_before.push_back((link, to, packet, UsedNonce::default()));
+                self.queue((link, to, packet, UsedNonce::default()));
             }
             session::Action::Established {
                 peer,
@@ -82,6 +82,8 @@ impl Node {
                 addr,
                 proved,
             } => {
+                // Copies of what made this session are of no use any more.
+                self.calls.forget(|at, to| (at, to) == (link, addr));
                 self.links_handle(now, link::Input::Attach { peer, node, wanted: false });
                 let up = link::Input::PeerUp { peer, node, device, params, restarted };
                 self.links_handle(now, up);

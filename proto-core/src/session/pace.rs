@@ -12,18 +12,21 @@ const EAGER: Duration = Duration::from_secs(60);
 /// And then at least this often, where the link can carry it.
 pub(super) const LONGEST_GAP: Duration = Duration::from_secs(10);
 
-/// How long `bytes` take on the air; zero where the rate is not fixed.
-fn airtime(info: &LinkInfo, bytes: usize) -> Duration {
-    match info.rate_bps {
-        Some(rate) => Duration::from_secs(1).mul_ratio(bytes as u64 * 8, rate),
-        None => Duration::ZERO,
-    }
-}
+/// On a radio with a share of the air the gap doubles so often at most (guess): from 20 s to ten minutes at SF9.
+const MOST_DOUBLINGS: u32 = 5;
 
 /// How long a half-received packet may rest before another takes its place.
 pub(super) fn patience(info: &LinkInfo) -> Duration {
-    let usual = airtime(info, usize::from(info.mtu)).mul_ratio(8, 1) + info.delay.mul_ratio(2, 1);
+    let usual =
+        info.with_silence(info.airtime(usize::from(info.mtu))).mul_ratio(8, 1) + info.delay.mul_ratio(2, 1);
     usual.max(Duration::from_secs(1))
+}
+
+/// However busy it is, nobody holds the place of a half-received packet for longer. A guess: 30 tries of a slow radio.
+pub(super) fn longest(info: &LinkInfo) -> Duration {
+    const LONGEST: Duration = Duration::from_secs(30);
+    let of_radio = info.air.map_or(Duration::ZERO, |_| patience(info).mul_ratio(3, 1));
+    LONGEST.max(of_radio)
 }
 
 /// Airtime of a handshake packet, in fragments where it needs them.
@@ -33,7 +36,9 @@ fn wire_time(info: &LinkInfo, bytes: usize) -> Duration {
     } else {
         bytes.div_ceil(usize::from(info.mtu).saturating_sub(FRAGMENT_OVERHEAD + 7).max(8))
     };
-    airtime(info, bytes + fragments * FRAGMENT_OVERHEAD)
+    let preambles =
+        info.air.map_or(Duration::ZERO, |air| air.packet.mul_ratio(fragments.saturating_sub(1) as u64, 1));
+    info.with_silence(info.airtime(bytes + fragments * FRAGMENT_OVERHEAD) + preambles)
 }
 
 /// The time in which a question and an answer of `bytes` bytes have passed, where nothing is lost.
@@ -49,6 +54,10 @@ pub(super) fn gap(info: &LinkInfo, bytes: usize, sent: u32, elapsed: Duration) -
     if sent <= 1 {
         // Where nothing is lost, one copy is enough: wait for its answer.
         return steady.max(answer_time(info, bytes));
+    }
+    if info.air.is_some() {
+        // Who does not answer is not there, or nobody is heard in the noise: calling on would add to it.
+        return steady.max(round_trip).mul_ratio(1 << (sent - 1).min(MOST_DOUBLINGS), 1);
     }
     if elapsed < EAGER {
         return steady;

@@ -51,6 +51,14 @@ use crate::wake::{Reason, Wake};
 const NEVER: Duration = Duration::from_secs(1 << 40);
 /// More of the timer's waiting time than this is never added by doubling it.
 const LONGEST_PATIENCE: Duration = Duration::from_secs(1);
+/// Where air is scarce, the timer's waiting time grows to so many round trips: who shouts again into a noise adds to it.
+const PATIENT_ROUND_TRIPS: u64 = 16;
+/// And an acknowledgement waits for the time of so many packets for one that it can travel in (guess).
+const PACKETS_FOR_AN_ANSWER: u64 = 20;
+/// What is scarce is counted in these: a path is kept small.
+const SCARCE_UNIT: Duration = Duration::from_millis(16);
+/// How many turns a way over a mesh of radios is assumed to take.
+pub(crate) const TURNS_A_WAY: u64 = 256;
 /// Late answers double the patience up to so many times, and up to so long: from 75 ms to over a minute.
 const MOST_LATE: u8 = 10;
 const LATEST: Duration = Duration::from_secs(77);
@@ -75,6 +83,9 @@ pub struct Path {
     most_in_flight: u16,
     most_ranges: u16,
     keepalive: Duration,
+    /// How long the largest packet takes where every packet is at the cost of others, since the link is a radio or packets go over some; else
+    /// zero. In [`SCARCE_UNIT`]s.
+    scarce: u16,
     backoff: u8,
     /// How often in a row an answer came to a packet that was forgotten.
     late: u8,
@@ -106,14 +117,24 @@ impl Path {
         let mtu = u32::from(link.mtu).min(limits.packet_bytes).max(1);
         let known_rate = link.rate_bps.map(|bits| (bits / 8).max(1));
         let half_duplex = link.medium == Medium::Shared { half_duplex: true };
-        let wire = known_rate.map_or(Duration::ZERO, |rate| time_of(u64::from(mtu), rate));
+        let wire = if link.air.is_some() {
+            link.airtime(mtu as usize)
+        } else {
+            known_rate.map_or(Duration::ZERO, |rate| time_of(u64::from(mtu), rate))
+        };
         let rtt = Rtt::new(times(link.delay + wire, 2));
         let is_relayed = link.medium == Medium::Mesh;
-        let loss = if is_relayed { Loss::expecting(loss::HOPEFUL_PPM) } else { Loss::new() };
+        let is_scarce = link.air.is_some();
+        let loss = match (is_relayed, is_scarce) {
+            (true, _) => Loss::expecting(loss::HOPEFUL_PPM),
+            (false, true) => Loss::expecting(loss::CROWDED_PPM),
+            (false, false) => Loss::new(),
+        };
         let mut path = Path {
             most_in_flight: limits.in_flight,
             most_ranges: limits.ack_ranges,
             keepalive: if is_relayed { NEVER } else { limits.keepalive },
+            scarce: turn_of(link),
             backoff: 0,
             late: 0,
             patient_from: 0,
@@ -289,9 +310,29 @@ impl Path {
     /// How long an acknowledgement may take to come before the packet's contents are sent again.
     fn patience(&self) -> Duration {
         let srtt = self.rtt.smoothed();
-        let once = self.answer_time;
-        let most = LONGEST_PATIENCE.max(times(srtt, 4)).max(once);
+        let once = self.answer_time.max(self.least_patience()) + self.unhurried();
+        let round_trips = if self.is_scarce() { PATIENT_ROUND_TRIPS } else { 4 };
+        let most = LONGEST_PATIENCE.max(times(srtt, round_trips)).max(once);
         times(once, 1 << self.backoff.min(16)).min(most).max(self.late_patience())
+    }
+
+    fn is_scarce(&self) -> bool {
+        self.scarce > 0
+    }
+
+    fn scarce(&self) -> Duration {
+        times(SCARCE_UNIT, u64::from(self.scarce))
+    }
+
+    /// Over a mesh with radios an answer is waited for so long at least: there and back, as it was assumed.
+    fn least_patience(&self) -> Duration {
+        if self.keepalive == NEVER { times(self.scarce(), 2 * TURNS_A_WAY) } else { Duration::ZERO }
+    }
+
+    /// How long an acknowledgement waits for a packet that it can travel in.
+    fn unhurried(&self) -> Duration {
+        let turns = if self.keepalive == NEVER { 2 } else { PACKETS_FOR_AN_ANSWER };
+        times(self.scarce(), turns)
     }
 
     /// The time of a round trip, with the time that a full packet takes onto the wire where known.
@@ -299,7 +340,9 @@ impl Path {
         let mtu = u64::from(self.size.told());
         let wire = self.congestion.known_rate().map_or(Duration::ZERO, |rate| time_of(mtu, rate));
         let rtt = self.rtt.smoothed() + wire;
-        Pulse { rtt, sure_after: self.sure_after, keepalive: self.keepalive }
+        let (scarce, keepalive) = (self.scarce(), self.keepalive);
+        let least = if self.is_scarce() { liveness::SCARCE_UNANSWERED } else { 0 };
+        Pulse { rtt, sure_after: self.sure_after.max(least), keepalive, scarce }
     }
 
     /// Deadlines may have passed. Calling it early or often is harmless.
@@ -319,6 +362,8 @@ impl Path {
                     self.congestion.on_silence(self.rtt.smoothed());
                     self.refresh();
                 }
+                self.backoff = self.backoff.saturating_add(1);
+            } else if self.is_scarce() {
                 self.backoff = self.backoff.saturating_add(1);
             }
         }
@@ -387,6 +432,9 @@ impl Path {
         }
         let at = At { most_ranges: usize::from(self.most_ranges), srtt, loss_ppm: self.worse_loss_ppm() };
         let many = self.received.on_packet(now, number, eliciting, at);
+        if self.is_scarce() {
+            self.received.postpone(self.unhurried());
+        }
         if many && self.liveness.asked_before(now - srtt.max(GRANULARITY)) {
             self.liveness.want_probe();
         }
@@ -422,7 +470,9 @@ impl Path {
         let (delay_us, ranges) = self.received.report(now);
         frame::write_ack(writer, path, delay_us, ranges).ok()?;
         let largest = self.received.largest()?;
-        self.received.on_ack_written(now, self.rtt.smoothed(), self.worse_loss_ppm());
+        // An acknowledgement is not repeated before anybody asks for it.
+        let loss_ppm = if self.is_scarce() { 0 } else { self.worse_loss_ppm() };
+        self.received.on_ack_written(now, self.rtt.smoothed(), loss_ppm);
         Some(Piece::Ack { path, largest })
     }
 
@@ -498,12 +548,21 @@ impl Path {
         self.liveness.is_dead()
     }
 
+    /// The least time between two questions that nobody answers: where air is scarce none that the road does not need.
+    #[must_use]
+    pub fn least_pause(&self) -> Duration {
+        if self.is_scarce() { self.patience() } else { Duration::ZERO }
+    }
+
     /// Whether there is room for extra copies or repair symbols now. Ask only with nothing new to
     /// send, and send at most [`copies`] of anything per round trip.
     #[must_use]
     pub fn spare(&mut self, now: Instant) -> bool {
         let bytes = self.size.told() as usize;
-        self.sent.open() > 0 && self.congestion.is_quiet() && self.may_send(now, bytes) == Wake::Now
+        !self.is_scarce()
+            && self.sent.open() > 0
+            && self.congestion.is_quiet()
+            && self.may_send(now, bytes) == Wake::Now
     }
 
     /// The largest packet that should be sent, in bytes: what the link takes, or less where such packets do
@@ -541,6 +600,16 @@ impl Path {
         self.size.check();
         assert!(self.window >= LEAST_WINDOW_PACKETS * u64::from(self.size.told()), "window too small");
     }
+}
+
+/// The turn on this link in [`SCARCE_UNIT`]s, rounded up; of the mesh that of the slowest radio.
+fn turn_of(link: &LinkInfo) -> u16 {
+    let turn = match (link.air, link.medium) {
+        (None, _) => Duration::ZERO,
+        (Some(_), Medium::Mesh) => part(link.delay, TURNS_A_WAY),
+        (Some(_), _) => link.scarce(),
+    };
+    u16::try_from(turn.as_micros().div_ceil(SCARCE_UNIT.as_micros())).unwrap_or(u16::MAX)
 }
 
 #[cfg(test)]

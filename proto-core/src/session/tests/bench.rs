@@ -139,6 +139,7 @@ impl Make {
             cost: 0,
             segments: 1,
             local: Addr::from_u32(self.address),
+            air: None,
         }
     }
 
