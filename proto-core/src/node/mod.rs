@@ -485,6 +485,7 @@ impl Node {
         self.gate.check();
         self.sessions.check();
         self.links.check(&self.limits);
+        self.calls.check(&self.limits);
         if let Some(routing) = &self.routing {
             routing.check(&self.limits);
         }

@@ -137,7 +137,7 @@ impl Node {
     /// A finished packet waits for its turn.
     pub(super) fn queue(&mut self, packet: Call) {
         if self.link_infos.get(&packet.0).is_some_and(|info| info.air.is_some() && packet.0 != LinkId::MESH) {
-            self.calls.push(packet);
+            self.calls.push(&self.limits, packet);
         } else {
             self.sealed_before.push_back(packet);
         }

@@ -247,6 +247,7 @@ mod tests {
             message_window: 4_096,
             fountain: true,
             routing: true,
+            gossip: true,
         };
         let short = Payload {
             refused: true,

@@ -1,7 +1,8 @@
 //! A path's life beyond packets: its link changes, its session ends, it is proved anew.
 
+use super::scarce::Turn;
 use super::size::PacketSize;
-use super::{Path, Piece, turn_of};
+use super::{Path, Piece};
 use crate::limits::Limits;
 use crate::link::path::Fate;
 use crate::node::input::LinkInfo;
@@ -38,7 +39,7 @@ impl Path {
     /// The link under the path has other properties than before.
     pub fn link_changed(&mut self, link: &LinkInfo, limits: &Limits) {
         let mtu = u32::from(link.mtu).min(limits.packet_bytes).max(1);
-        self.scarce = turn_of(link);
+        self.turn = Turn::of(link);
         self.size = PacketSize::new(mtu);
         let known_rate = link.rate_bps.map(|bits| (bits / 8).max(1));
         self.congestion.link_changed(known_rate, u64::from(mtu));

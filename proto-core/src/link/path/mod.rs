@@ -24,11 +24,13 @@ mod piece;
 mod ranges;
 mod received;
 mod rtt;
+mod scarce;
 mod sent;
 mod size;
 
 pub use loss::copies;
 pub use piece::{Fate, Piece};
+pub(crate) use scarce::TURNS_A_WAY;
 
 use congestion::{Congestion, time_of};
 use liveness::{Liveness, Pulse};
@@ -51,14 +53,6 @@ use crate::wake::{Reason, Wake};
 const NEVER: Duration = Duration::from_secs(1 << 40);
 /// More of the timer's waiting time than this is never added by doubling it.
 const LONGEST_PATIENCE: Duration = Duration::from_secs(1);
-/// Where air is scarce, the timer's waiting time grows to so many round trips: who shouts again into a noise adds to it.
-const PATIENT_ROUND_TRIPS: u64 = 16;
-/// And an acknowledgement waits for the time of so many packets for one that it can travel in (guess).
-const PACKETS_FOR_AN_ANSWER: u64 = 20;
-/// What is scarce is counted in these: a path is kept small.
-const SCARCE_UNIT: Duration = Duration::from_millis(16);
-/// How many turns a way over a mesh of radios is assumed to take.
-pub(crate) const TURNS_A_WAY: u64 = 256;
 /// Late answers double the patience up to so many times, and up to so long: from 75 ms to over a minute.
 const MOST_LATE: u8 = 10;
 const LATEST: Duration = Duration::from_secs(77);
@@ -83,9 +77,7 @@ pub struct Path {
     most_in_flight: u16,
     most_ranges: u16,
     keepalive: Duration,
-    /// How long the largest packet takes where every packet is at the cost of others, since the link is a radio or packets go over some; else
-    /// zero. In [`SCARCE_UNIT`]s.
-    scarce: u16,
+    turn: scarce::Turn,
     backoff: u8,
     /// How often in a row an answer came to a packet that was forgotten.
     late: u8,
@@ -134,7 +126,7 @@ impl Path {
             most_in_flight: limits.in_flight,
             most_ranges: limits.ack_ranges,
             keepalive: if is_relayed { NEVER } else { limits.keepalive },
-            scarce: turn_of(link),
+            turn: scarce::Turn::of(link),
             backoff: 0,
             late: 0,
             patient_from: 0,
@@ -311,28 +303,9 @@ impl Path {
     fn patience(&self) -> Duration {
         let srtt = self.rtt.smoothed();
         let once = self.answer_time.max(self.least_patience()) + self.unhurried();
-        let round_trips = if self.is_scarce() { PATIENT_ROUND_TRIPS } else { 4 };
+        let round_trips = if self.is_scarce() { scarce::PATIENT_ROUND_TRIPS } else { 4 };
         let most = LONGEST_PATIENCE.max(times(srtt, round_trips)).max(once);
         times(once, 1 << self.backoff.min(16)).min(most).max(self.late_patience())
-    }
-
-    fn is_scarce(&self) -> bool {
-        self.scarce > 0
-    }
-
-    fn scarce(&self) -> Duration {
-        times(SCARCE_UNIT, u64::from(self.scarce))
-    }
-
-    /// Over a mesh with radios an answer is waited for so long at least: there and back, as it was assumed.
-    fn least_patience(&self) -> Duration {
-        if self.keepalive == NEVER { times(self.scarce(), 2 * TURNS_A_WAY) } else { Duration::ZERO }
-    }
-
-    /// How long an acknowledgement waits for a packet that it can travel in.
-    fn unhurried(&self) -> Duration {
-        let turns = if self.keepalive == NEVER { 2 } else { PACKETS_FOR_AN_ANSWER };
-        times(self.scarce(), turns)
     }
 
     /// The time of a round trip, with the time that a full packet takes onto the wire where known.
@@ -548,12 +521,6 @@ impl Path {
         self.liveness.is_dead()
     }
 
-    /// The least time between two questions that nobody answers: where air is scarce none that the road does not need.
-    #[must_use]
-    pub fn least_pause(&self) -> Duration {
-        if self.is_scarce() { self.patience() } else { Duration::ZERO }
-    }
-
     /// Whether there is room for extra copies or repair symbols now. Ask only with nothing new to
     /// send, and send at most [`copies`] of anything per round trip.
     #[must_use]
@@ -600,16 +567,6 @@ impl Path {
         self.size.check();
         assert!(self.window >= LEAST_WINDOW_PACKETS * u64::from(self.size.told()), "window too small");
     }
-}
-
-/// The turn on this link in [`SCARCE_UNIT`]s, rounded up; of the mesh that of the slowest radio.
-fn turn_of(link: &LinkInfo) -> u16 {
-    let turn = match (link.air, link.medium) {
-        (None, _) => Duration::ZERO,
-        (Some(_), Medium::Mesh) => part(link.delay, TURNS_A_WAY),
-        (Some(_), _) => link.scarce(),
-    };
-    u16::try_from(turn.as_micros().div_ceil(SCARCE_UNIT.as_micros())).unwrap_or(u16::MAX)
 }
 
 #[cfg(test)]
