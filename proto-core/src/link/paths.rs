@@ -526,6 +526,25 @@ pub(super) mod tests {
         });
     }
 
+    /// On air that others need a challenge that was paid for is repeated at pauses that double, up to 32 times the first.
+    #[test]
+    fn challenges_on_scarce_air_come_ever_later() {
+        with_way(|cx, way| {
+            way.proved = true;
+            let (link, addr) = there();
+            way.seen_at(cx, link, addr, 1_400);
+            let (challenge, least) = (way.challenge.as_mut().unwrap(), Duration::from_secs(30));
+            let mut pauses = alloc::vec::Vec::new();
+            for _ in 0..8 {
+                let sent = challenge.next;
+                challenge.sent(sent, least);
+                assert!(!challenge.is_due(challenge.next - Duration::from_micros(1)));
+                pauses.push(challenge.next.since(sent).as_micros() / 1_000_000);
+            }
+            assert_eq!(pauses, [30, 60, 120, 240, 480, 960, 960, 960]);
+        });
+    }
+
     /// Who sees it come from a new address can afford to challenge that.
     #[test]
     fn a_question_pays_for_a_challenge() {

@@ -65,3 +65,57 @@ pub(super) fn gap(info: &LinkInfo, bytes: usize, sent: u32, elapsed: Duration) -
     // As long as has passed since the eager phase ended: each gap is twice the last.
     steady.max(elapsed.saturating_sub(EAGER).min(LONGEST_GAP))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use super::*;
+    use crate::ids::Addr;
+    use crate::node::input::{Air, Medium};
+
+    /// LoRa at SF9: 240 bytes take 1.2 s.
+    fn radio(share_ppm: u32) -> LinkInfo {
+        LinkInfo {
+            medium: Medium::Shared { half_duplex: true },
+            mtu: 240,
+            rate_bps: Some(1_757),
+            delay: Duration::ZERO,
+            cost: 0,
+            segments: 1,
+            local: Addr::ANY,
+            air: Some(Air {
+                packet: Duration::from_millis(108),
+                share_ppm,
+                window: Duration::from_secs(3_600),
+            }),
+        }
+    }
+
+    /// The first copy is waited for as on a cable, the second 20 airtimes, and each further one twice as long as the one before, up to 32 times the
+    /// first. On a cable of the same rate copies go on at the pace of the second, and after a minute ever more slowly.
+    #[test]
+    fn copies_on_a_radio_come_ever_more_slowly() {
+        let gaps = |info: &LinkInfo| -> Vec<u64> {
+            (1..9).map(|sent| gap(info, 240, sent, Duration::ZERO).as_micros() / 100_000).collect()
+        };
+        assert_eq!(gaps(&radio(100_000)), [120, 240, 480, 960, 1_921, 3_842, 3_842, 3_842]);
+        assert_eq!(gaps(&LinkInfo { air: None, ..radio(1) }), [109; 8]);
+        // With 1 % each is ten times as long: that is how long the radio is silent.
+        assert_eq!(gaps(&radio(10_000))[..2], [1_200, 2_401]);
+    }
+
+    /// Each part has a preamble of its own, and with a small share its silence.
+    #[test]
+    fn parts_of_a_packet_take_longer_than_one() {
+        let time = |info: &LinkInfo, bytes| wire_time(info, bytes).as_micros() / 1_000;
+        assert_eq!(time(&radio(100_000), 240), 1_200);
+        let (parts, cable) = (time(&radio(100_000), 390), time(&LinkInfo { air: None, ..radio(1) }, 390));
+        assert_eq!(parts - cable, 216, "two preambles");
+        assert_eq!(wire_time(&radio(10_000), 390), wire_time(&radio(100_000), 390).mul_ratio(10, 1));
+        // What is put together waits eight largest packets for its next part, and three times that in all.
+        assert_eq!(patience(&radio(10_000)).as_micros() / 1_000_000, 96);
+        assert_eq!(longest(&radio(10_000)), patience(&radio(10_000)).mul_ratio(3, 1));
+        assert_eq!(longest(&LinkInfo { air: None, ..radio(1) }), Duration::from_secs(30));
+    }
+}
