@@ -45,10 +45,11 @@ fn a_router_says_one_word_in_256_turns() {
         world.connect(0, 1, quality);
         world.run(1_000_000);
         let words = words(&mut world, 3_600, |world, second| {
-            let other = 2 + (second / 120 % 6) as usize;
-            match second % 120 {
-                0 => world.connect(0, other, quality),
-                60 => world.disconnect(0, other),
+            // Six come, then six go.
+            let (minute, other) = (second / 60, 2 + (second / 60 % 6) as usize);
+            match (second % 60, minute / 6 % 2) {
+                (0, 0) => world.connect(0, other, quality),
+                (0, _) => world.disconnect(0, other),
                 _ => {}
             }
         });
@@ -114,6 +115,8 @@ fn two_messages_at_a_time() {
         for other in 1..33 {
             world.connect(0, other, CABLE);
         }
+        world.run(10_000);
+        (1..33).for_each(|other| world.disconnect(0, other));
         world.run(10_000);
         let quality = Quality { srtt: Duration::from_secs(10_000), ..quality };
         world.connect(0, 33, quality);

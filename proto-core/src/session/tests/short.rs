@@ -68,7 +68,6 @@ fn both_fit_one_packet_of_a_radio_in_both_directions() {
                 == Some(of.identity().device())
         };
         assert!(known(&first, &b) && known(&second, &a));
-        // A rekey of the same session shows papers as ever where it is no first call; here it goes on.
         assert_eq!((first.established().0, second.established().0), (1, 1));
     }
 }
@@ -89,8 +88,21 @@ fn who_has_no_radio_answers_a_short_question_and_asks_a_long_one() {
     // And so on any other link: a neighbour may not have the map yet.
     let (a, b) = (Make { link: LINK, ..on_mesh(1, true) }, Make { link: LINK, ..on_mesh(2, true) });
     let (mut first, mut second) = met(&a, &b);
+    for side in [&mut first, &mut second] {
+        side.handle(Instant::ZERO, Input::LinkUp { link: LinkId::MESH, info: on_mesh(1, true).info() });
+    }
     let (question, answer) = exchange((&mut first, &a), (&mut second, &b));
     assert!(question > ONE_PACKET && answer > ONE_PACKET, "{question} and {answer} bytes");
+}
+
+/// Whoever shows papers is judged by these: the map may have those of the device before.
+#[test]
+fn shown_papers_come_before_those_on_the_map() {
+    let (a, b) = (on_mesh(1, false), on_mesh(2, false));
+    let (mut first, mut second) = met(&a, &b);
+    second.map.insert(a.address, papers(&a.other_device(7)));
+    let (question, _) = exchange((&mut first, &a), (&mut second, &b));
+    assert!(question > ONE_PACKET);
 }
 
 /// Who does not have the caller on its map, as when its map is full, is shown the papers by a later call.
@@ -202,11 +214,11 @@ fn a_short_question_played_again_has_no_effect() {
     second.receive(now, a.address, &ping);
     second.out.clear();
     let (keys, established) = (second.sending(&a), second.established());
-    // At once, from elsewhere, an hour later, and by a node that has started anew.
+    // At once, from elsewhere, when the answer is forgotten, and by a node that has started anew.
     second.receive(now, a.address, &question);
     second.receive(now, FORGED, &question);
     assert_eq!(dropped(&second, Drop::CertificateInvalid), 1, "who sends from there is not on the map");
-    let later = now + Duration::from_secs(3_600);
+    let later = now + Duration::from_secs(90);
     second.wake(later);
     second.receive(later, a.address, &question);
     assert_eq!((second.sending(&a), second.established()), (keys, established));
