@@ -30,6 +30,8 @@ pub(super) type Call = (LinkId, Addr, Bytes, UsedNonce);
 #[derive(Debug, Default)]
 pub(super) struct Calls {
     waiting: VecDeque<Call>,
+    /// Where the last one went, of which a part waits still.
+    begun: Option<(LinkId, Addr)>,
     /// The last packet was one of these: now others come first.
     pub(super) had_turn: bool,
 }
@@ -77,12 +79,15 @@ impl Calls {
         self.waiting.iter().map(Calls::weight).sum()
     }
 
-    /// The first whose radio may be given a packet.
+    /// The first whose radio may be given a packet; what belongs to the last one goes before others.
     pub(super) fn pop(&mut self, is_open: impl Fn(LinkId) -> bool) -> Option<Call> {
-        let at = self.waiting.iter().position(|call| is_open(call.0))?;
-        let call = self.waiting.remove(at);
+        let is_begun = |call: &&Call| self.begun == Some((call.0, call.1)) && is_open(call.0);
+        let begun = self.waiting.iter().position(|call| is_begun(&call));
+        let at = begun.or_else(|| self.waiting.iter().position(|call| is_open(call.0)))?;
+        let call = self.waiting.remove(at)?;
+        self.begun = self.goes_on(call.0, call.1).then_some((call.0, call.1));
         self.trim();
-        call
+        Some(call)
     }
 
     /// The room of a burst of long ago is not held for ever.
@@ -90,6 +95,11 @@ impl Calls {
         if self.waiting.capacity() > 2 * self.waiting.len().max(4) {
             self.waiting.shrink_to_fit();
         }
+    }
+
+    /// Whether more waits for this place.
+    pub(super) fn goes_on(&self, link: LinkId, to: Addr) -> bool {
+        self.waiting.iter().any(|call| (call.0, call.1) == (link, to))
     }
 
     /// What goes there is not needed any more.

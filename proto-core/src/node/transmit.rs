@@ -122,7 +122,8 @@ impl Node {
         loop {
             let links = &self.links;
             let (link, to, packet, nonce) = self.calls.pop(|link| links.air_opens(link).is_due(now))?;
-            self.calls.had_turn = true;
+            // The parts of one go together.
+            self.calls.had_turn = !self.calls.goes_on(link, to);
             if let Some(place) = buf.get_mut(..packet.len()) {
                 place.copy_from_slice(&packet);
                 let len = packet.len();

@@ -15,11 +15,13 @@ pub(super) const LONGEST_GAP: Duration = Duration::from_secs(10);
 /// On a radio with a share of the air the gap doubles so often at most (guess): from 20 s to ten minutes at SF9.
 const MOST_DOUBLINGS: u32 = 5;
 
-/// How long a half-received packet may rest before another takes its place.
+/// How long a half-received packet may rest before another takes its place: on a radio that has spent its share the next part comes when that
+/// has grown again, and one packet may come between.
 pub(super) fn patience(info: &LinkInfo) -> Duration {
-    let usual =
-        info.with_silence(info.airtime(usize::from(info.mtu))).mul_ratio(8, 1) + info.delay.mul_ratio(2, 1);
-    usual.max(Duration::from_secs(1))
+    let airtime = info.airtime(usize::from(info.mtu));
+    let usual = info.with_silence(airtime).mul_ratio(8, 1) + info.delay.mul_ratio(2, 1);
+    let share_ppm = info.air.map_or(1_000_000, |air| u64::from(air.share_ppm.max(1)));
+    usual.max(airtime.mul_ratio(2 * 1_000_000, share_ppm)).max(Duration::from_secs(1))
 }
 
 /// However busy it is, nobody holds the place of a half-received packet for longer. A guess: 30 tries of a slow radio.
@@ -113,8 +115,8 @@ mod tests {
         let (parts, cable) = (time(&radio(100_000), 390), time(&LinkInfo { air: None, ..radio(1) }, 390));
         assert_eq!(parts - cable, 216, "two preambles");
         assert_eq!(wire_time(&radio(10_000), 390), wire_time(&radio(100_000), 390).mul_ratio(10, 1));
-        // What is put together waits eight largest packets for its next part, and three times that in all.
-        assert_eq!(patience(&radio(10_000)).as_micros() / 1_000_000, 96);
+        // What is put together waits for its next part until a share that was spent has grown by two packets, and three times that in all.
+        assert_eq!(patience(&radio(10_000)).as_micros() / 1_000_000, 240);
         assert_eq!(longest(&radio(10_000)), patience(&radio(10_000)).mul_ratio(3, 1));
         assert_eq!(longest(&LinkInfo { air: None, ..radio(1) }), Duration::from_secs(30));
     }

@@ -81,3 +81,19 @@ fn a_radio_that_seldom_sends_leaves_room_for_another() {
     }
     assert!(calls.pop(|link| link == LinkId(1)).is_some());
 }
+
+/// Data has its turn when all parts of a call are gone, not between them: who puts them together waits only so long.
+#[test]
+fn the_parts_of_a_call_go_together() {
+    let mut calls = Calls::default();
+    for part in [1, 2] {
+        for to in [1, 2] {
+            calls.push(&Limits::SMALL, call(0, to, vec![part; 100]));
+        }
+    }
+    let mut order = Vec::new();
+    while let Some(call) = calls.pop(|_| true) {
+        order.push((call.1.to_u32().unwrap(), calls.goes_on(call.0, call.1)));
+    }
+    assert_eq!(order, [(1, true), (1, false), (2, true), (2, false)]);
+}
