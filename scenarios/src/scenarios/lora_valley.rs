@@ -6,7 +6,7 @@
 //! calls the best of those that it hears. Every node writes to one other, anywhere in the valley: once while the network
 //! settles, and then 50 bytes every ten minutes.
 //!
-//! All radios are switched on at once and know nobody. Until everybody has a session with its neighbours and all records of the map, some 5,000
+//! All radios are switched on at once and know nobody. Until everybody has a session with its neighbours and all records of the map, some 7,000
 //! seconds of air are spent, of which a radio in the middle of the tree has 360 an hour: hence [`SETTLE_US`], once in the life of a
 //! network. Who writes to somebody for the first time needs a handshake over the mesh, ten seconds of air; with `spoken=no` these fall into
 //! the time that is judged.
@@ -63,8 +63,8 @@ const BYTES: u32 = 50;
 const EVERY_US: u64 = 10 * MINUTE;
 const LATE_US: u64 = 10 * MINUTE;
 const PROMISED_PPM: u64 = 990_000;
-/// The network has so long to find itself, at 10 %: until all know the map, and then to write a first time. Five hours were enough for seeds 1 to
-/// 40, four for 28 of them (decision 0010).
+/// The network has so long to find itself, at 10 %: until all know the map, and then to write a first time. Five hours are enough for seeds 1 to
+/// 40 (decision 0010).
 const SETTLE_US: u64 = 6 * HOUR;
 const MONTH_US: u64 = 30 * 24 * HOUR;
 
