@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::codec::Writer;
 use crate::crypto::aead::TAG_LEN;
 use crate::drops::Drop;
-use crate::ids::{LinkId, PeerSlot, Ticket};
+use crate::ids::{Addr, LinkId, PeerSlot, Ticket};
 use crate::link::{Intent, frame};
 use crate::node::Node;
 use crate::node::air::Call;
@@ -133,6 +133,14 @@ impl Node {
             }
             self.drops.count(Drop::BufferTooSmall);
         }
+    }
+
+    /// A packet of a handshake waits for its turn. Before the start is on disk nothing leaves. Handshakes are repeated: the newest count.
+    pub(super) fn queue_handshake(&mut self, link: LinkId, to: Addr, packet: Bytes) {
+        if !self.may_transmit && self.sealed_before.len() >= self.limits.outputs as usize {
+            self.sealed_before.pop_front();
+        }
+        self.queue((link, to, packet, UsedNonce::default()));
     }
 
     /// A finished packet waits for its turn.

@@ -10,9 +10,9 @@ use crate::bundle;
 use crate::ids::{Addr, LinkId, PeerSlot, RouterId};
 use crate::limits::Limits;
 use crate::link;
+use crate::node::Node;
 use crate::node::gate::Waiter;
 use crate::node::output::Event;
-use crate::node::{Node, UsedNonce};
 use crate::params::PeerParams;
 use crate::routing;
 use crate::session;
@@ -62,13 +62,7 @@ impl Node {
             session::Action::Transmit { link: LinkId::MESH, to, packet } => {
                 self.send_by_mesh(now, to, packet)
             }
-            session::Action::Transmit { link, to, packet } => {
-                // Before the start is on disk nothing leaves. Handshakes are repeated: the newest count.
-                if !self.may_transmit && self.sealed_before.len() >= self.limits.outputs as usize {
-                    self.sealed_before.pop_front();
-                }
-                self.queue((link, to, packet, UsedNonce::default()));
-            }
+            session::Action::Transmit { link, to, packet } => self.queue_handshake(link, to, packet),
             session::Action::Established {
                 peer,
                 node,
