@@ -278,7 +278,9 @@ impl Node {
         if self.backlog {
             return Wake::Now;
         }
+        // Before the start is on disk nothing leaves, however free the air is.
         let calls = self.calls.next_wake(|link| self.links.air_opens(link));
+        let calls = if self.may_transmit { calls } else { Wake::Idle };
         let below = self.sessions.next_wake().min(self.links.next_wake()).min(calls);
         below.min(self.routing_next_wake()).min(self.bundles_next_wake()).min(self.gossip_next_wake())
     }
