@@ -84,6 +84,7 @@ impl UdpLink {
             cost: 0,
             segments: 1,
             local: to_addr(self.local),
+            air: None,
         }
     }
 

@@ -90,6 +90,7 @@ impl Link for UdpLink {
             cost: 0,
             segments: 1,
             local: to_addr(self.local),
+            air: None,
         }
     }
 

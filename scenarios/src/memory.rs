@@ -226,6 +226,7 @@ impl<S: Subject> Subject for Metered<S> {
             }
             Input::Datagram { .. }
             | Input::LinkChanged { .. }
+            | Input::AirFree { .. }
             | Input::Wake
             | Input::WallClock(_)
             | Input::Stored { .. }

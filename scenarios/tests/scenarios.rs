@@ -83,6 +83,7 @@ scenario_tests! {
     links_cut: "links-cut",
     broadcast_storm: "broadcast-storm",
     failure_detection: "failure-detection",
+    lora_valley: "lora-valley",
     node_dies_under_traffic: "node-dies-under-traffic",
     ninety_percent_loss_mesh: "ninety-percent-loss-mesh",
     leaf_sleeps: "leaf-sleeps",

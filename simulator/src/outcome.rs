@@ -82,6 +82,8 @@ pub struct NodeReport {
     pub airtime_us: u64,
     /// Bytes that routing held at the end: the map, what is known of neighbours, packets that wait.
     pub routing_bytes: u64,
+    /// The same for each quarter of the storm; the calm counts with the last.
+    pub airtime_by_quarter_us: [u64; 4],
 }
 
 /// One link's part in a run.

@@ -80,11 +80,12 @@ fn no_node_breaks_the_law_however_much_it_has_to_say() {
     }
 }
 
-/// A tenth of a percent leaves packets waiting for minutes; a crash takes them with it.
+/// A tenth of a percent leaves packets of a node that knows nothing of its air waiting for minutes; a crash takes them with it.
 #[test]
 fn what_waits_in_a_radio_goes_with_the_power() {
     let radio = RadioPlan { region: Some(Region::Eu868G2), duty: Duty::Pace, ..RadioPlan::default() };
     let mut plan = row(LinkKind::LoraSf7, 2, 50, radio);
+    plan.links[0].rate_known = Some(false);
     plan.add_fault(30 * SECOND, 31 * SECOND, What::Crash { node: 0, down_us: SECOND });
     plan.expect.survivable = false;
     let outcome = run(&plan);

@@ -94,5 +94,6 @@ pub fn link_info(mtu: u16, local: Addr) -> LinkInfo {
         cost: 0,
         segments: 1,
         local,
+        air: None,
     }
 }

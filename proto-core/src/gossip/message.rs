@@ -321,7 +321,7 @@ impl Message {
                 updates.iter().for_each(|update| update.write(out));
             }
             Message::Ping { nonce, watched, guarded, updates } => {
-                let flags = u8::from(*watched) * flag::WATCHED | u8::from(*guarded) * flag::GUARDED;
+                let flags = (u8::from(*watched) * flag::WATCHED) | (u8::from(*guarded) * flag::GUARDED);
                 put_probe(out, kind::PING, *nonce, &[flags], updates);
             }
             Message::Ack { nonce, guarded, updates } => {

@@ -202,7 +202,7 @@ impl Swim {
 
     /// Whether something came from half or more of those of the view of whom something was to come, this one apart.
     pub(super) fn hears_most(&self, but: RouterId, since: Instant) -> bool {
-        let is_due = |watch: &Watch| !watch.once && !(watch.far && watch.guarded);
+        let is_due = |watch: &Watch| !(watch.once || watch.far && watch.guarded);
         let due = self.watched.iter().filter(|&(&id, watch)| id != but && is_due(watch));
         let (mut heard, mut silent) = (0, 0);
         for (&id, _) in due {

@@ -13,6 +13,7 @@
 //! It assumes of the session that packets are authentic and each is opened once. At its limits it
 //! refuses to send, and does not acknowledge what it cannot keep.
 
+mod air;
 mod carried;
 pub mod frame;
 mod kept;
@@ -48,6 +49,7 @@ use crate::store::record::Record;
 use crate::time::Instant;
 use crate::wake::Wake;
 
+pub use air::is_possible;
 pub use messages::{Carried, Owed};
 pub use send::{OF_BUNDLES, OF_GOSSIP, WayQuality};
 pub use transmit::{Built, Intent};
@@ -152,6 +154,11 @@ pub enum Input<'a> {
         link: LinkId,
         /// The address.
         addr: Addr,
+    },
+    /// The driver of a radio has sent what it was given.
+    AirFree {
+        /// Which link.
+        link: LinkId,
     },
     /// An authenticated packet.
     Received {
@@ -262,6 +269,8 @@ struct LinkEntry {
     /// When everything handed to the link will have left it, at its known rate: peers on one radio
     /// share its air, however many there are.
     free_at: Instant,
+    /// For a radio: what is left of its share.
+    air: Option<air::Budget>,
 }
 
 /// What is new with a session.
@@ -327,6 +336,7 @@ impl Machine for Links {
                 let packet = receive::Packet { path, packet_number, link, from, packet_bytes, payload };
                 self.received(cx, peer, &packet);
             }
+            Input::AirFree { link } => self.air_free(cx, link),
             Input::Stored { slot } => self.stored(cx, slot),
             Input::StoreFailed => self.store_failed(cx),
         }

@@ -25,6 +25,8 @@ use crate::wake::{Reason, Wake};
 /// third of a second, rounded down; the longest a guess that keeps a dead address under 10 B/s.
 const CHALLENGE_FIRST: Duration = Duration::from_millis(250);
 const CHALLENGE_LONGEST: Duration = Duration::from_secs(10);
+/// Where air is scarce, the longest in the first (guess).
+const MOST_SCARCE_PAUSES: u64 = 32;
 
 /// The shortest packet that is sent to an address on credit: header, challenge, tag.
 const LEAST_PACKET: usize = PACKET_OVERHEAD + 9;
@@ -92,11 +94,14 @@ impl Challenge {
     }
 
     /// It was sent. The next one waits half as long again, because an address that never answers must not be
-    /// pelted for ever; what is sent on credit has its bound.
-    pub(crate) fn sent(&mut self, now: Instant) {
+    /// pelted for ever; what is sent on credit has its bound. Where air is scarce each wait is twice the last, from `least` on.
+    pub(crate) fn sent(&mut self, now: Instant, least: Duration) {
         self.begun.get_or_insert(now);
+        self.pause = self.pause.max(least);
         self.next = now + self.pause;
-        if !self.is_on_credit() {
+        if least > Duration::ZERO {
+            self.pause = self.pause.mul_ratio(2, 1).min(least.mul_ratio(MOST_SCARCE_PAUSES, 1));
+        } else if !self.is_on_credit() {
             self.pause = self.pause.mul_ratio(3, 2).min(CHALLENGE_LONGEST);
         }
     }
@@ -162,7 +167,8 @@ impl Way {
         if !challenge.is_on_credit() {
             frame::write_padding(writer, CHALLENGE_LEN.saturating_sub(overhead + writer.len()));
         }
-        challenge.sent(cx.now);
+        let least = self.path.least_pause();
+        challenge.sent(cx.now, least);
         Some(Piece::Challenge)
     }
 
@@ -388,6 +394,7 @@ pub(super) mod tests {
         cost: 0,
         segments: 1,
         local: Addr::ANY,
+        air: None,
     };
 
     const HERE: (LinkId, Addr) = (LinkId(0), Addr::ANY);
@@ -476,7 +483,7 @@ pub(super) mod tests {
                 let (link, addr) = there();
                 let (begun, other) = (cx.now, Addr::from_u32(8));
                 way.seen_at(cx, link, addr, bytes);
-                way.challenge.as_mut().unwrap().sent(begun);
+                way.challenge.as_mut().unwrap().sent(begun, Duration::ZERO);
                 way.spent(link, addr, LEAST_PACKET);
                 let turn = CHALLENGE_FIRST + way.path.rtt().mul_ratio(3, 2).max(CHALLENGE_FIRST);
                 let moment = Duration::from_micros(1);
@@ -514,8 +521,27 @@ pub(super) mod tests {
             let (challenge, begun) = (way.challenge.as_mut().unwrap(), cx.now);
             for round in 0..100 {
                 assert!(challenge.is_due(begun + CHALLENGE_FIRST.mul_ratio(round, 1)));
-                challenge.sent(begun + CHALLENGE_FIRST.mul_ratio(round, 1));
+                challenge.sent(begun + CHALLENGE_FIRST.mul_ratio(round, 1), Duration::ZERO);
             }
+        });
+    }
+
+    /// On air that others need a challenge that was paid for is repeated at pauses that double, up to 32 times the first.
+    #[test]
+    fn challenges_on_scarce_air_come_ever_later() {
+        with_way(|cx, way| {
+            way.proved = true;
+            let (link, addr) = there();
+            way.seen_at(cx, link, addr, 1_400);
+            let (challenge, least) = (way.challenge.as_mut().unwrap(), Duration::from_secs(30));
+            let mut pauses = alloc::vec::Vec::new();
+            for _ in 0..8 {
+                let sent = challenge.next;
+                challenge.sent(sent, least);
+                assert!(!challenge.is_due(challenge.next - Duration::from_micros(1)));
+                pauses.push(challenge.next.since(sent).as_micros() / 1_000_000);
+            }
+            assert_eq!(pauses, [30, 60, 120, 240, 480, 960, 960, 960]);
         });
     }
 

@@ -1,10 +1,13 @@
 //! Where peers are: links that come and go, and places at which a peer was heard or is said to be.
 
 use crate::ids::{Addr, LinkId, PeerSlot};
+use crate::link::air::Budget;
 use crate::link::paths::Way;
 use crate::link::{LinkEntry, Links};
 use crate::machine::Cx;
 use crate::node::input::LinkInfo;
+use crate::time::Instant;
+use crate::wake::Wake;
 
 impl Links {
     pub(super) fn proved(&mut self, cx: &mut Cx<'_>, peer: PeerSlot, link: LinkId, addr: Addr) {
@@ -43,8 +46,10 @@ impl Links {
     }
 
     pub(super) fn link_up(&mut self, cx: &mut Cx<'_>, link: LinkId, info: LinkInfo) {
-        let free_at = self.links.get(&link).map_or(cx.now, |entry| entry.free_at);
-        self.links.insert(link, LinkEntry { info: info.clone(), free_at });
+        let before = self.links.get(&link);
+        let free_at = before.map_or(cx.now, |entry| entry.free_at);
+        let air = Budget::new(cx.now, &info, before.and_then(|entry| entry.air.as_ref()));
+        self.links.insert(link, LinkEntry { info: info.clone(), free_at, air });
         for index in 0..self.peers.len() {
             let Ok(slot) = u16::try_from(index).map(PeerSlot) else { return };
             if let Some(entry) = self.peer_mut(slot) {
@@ -64,6 +69,32 @@ impl Links {
             entry.link_lost(cx, &mut self.sending, link);
         }
         self.touch(cx, peer);
+    }
+
+    /// A radio has sent what it had: whoever has something for it may.
+    pub(super) fn air_free(&mut self, cx: &mut Cx<'_>, link: LinkId) {
+        let Some(air) = self.links.get_mut(&link).and_then(|entry| entry.air.as_mut()) else { return };
+        air.is_busy = false;
+        for index in 0..self.peers.len() {
+            let Ok(slot) = u16::try_from(index).map(PeerSlot) else { return };
+            if self.peer_mut(slot).is_some_and(|entry| entry.ways.iter().any(|way| way.link == link)) {
+                self.touch(cx, slot);
+            }
+        }
+    }
+
+    /// When a radio may be given a packet; `Idle` for one that has one. Other links take what comes.
+    #[must_use]
+    pub fn air_opens(&self, link: LinkId) -> Wake {
+        let air = self.links.get(&link).and_then(|entry| entry.air.as_ref());
+        air.map_or(Wake::Now, Budget::opens)
+    }
+
+    /// A packet that is not built here is given to a radio.
+    pub fn spend_air(&mut self, now: Instant, link: LinkId, bytes: usize) {
+        if let Some(LinkEntry { info, air: Some(air), .. }) = self.links.get_mut(&link) {
+            air.spend(now, info.airtime(bytes));
+        }
     }
 
     pub(super) fn link_down(&mut self, cx: &mut Cx<'_>, link: LinkId) {

@@ -356,7 +356,7 @@ mod tests {
         peer.link_changed(cx, first.0, &CABLE);
         let asked = |peer: &mut Peer, (link, addr)| {
             let test = peer.way_mut(PathId(0)).unwrap().challenge.as_mut();
-            test.filter(|test| test.is_for(link, addr)).map(|test| test.sent(now)).is_some()
+            test.filter(|test| test.is_for(link, addr)).map(|test| test.sent(now, Duration::ZERO)).is_some()
         };
         assert!(asked(&mut peer, first));
         cx.now += Duration::from_secs(2);

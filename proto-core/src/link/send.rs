@@ -23,6 +23,8 @@ pub struct WayQuality {
     pub loss_ppm: u32,
     /// The link's rate in bits a second, where the hardware fixes it.
     pub rate_bps: Option<u64>,
+    /// How long the largest packet is on air, where air is scarce; else zero.
+    pub scarce: Duration,
 }
 
 impl Links {
@@ -137,7 +139,8 @@ impl Links {
         let entry = self.peers.get(usize::from(peer.0))?.as_ref().filter(|entry| entry.up)?;
         let direct = entry.ways.iter().filter(|way| way.is_usable() && way.link != LinkId::MESH);
         let way = direct.min_by_key(|way| way.path.rtt())?;
-        let rate_bps = self.links.get(&way.link)?.info.rate_bps;
-        Some(WayQuality { srtt: way.path.rtt(), loss_ppm: way.path.hopeful_loss_ppm(), rate_bps })
+        let info = &self.links.get(&way.link)?.info;
+        let (srtt, loss_ppm) = (way.path.rtt(), way.path.hopeful_loss_ppm());
+        Some(WayQuality { srtt, loss_ppm, rate_bps: info.rate_bps, scarce: info.scarce() })
     }
 }

@@ -179,7 +179,9 @@ impl Links {
 
     /// The packet was sealed with this number and leaves now.
     pub fn sent(&mut self, cx: &mut Cx<'_>, intent: &Intent, packet_number: u64, len: usize) {
-        if let Some(link) = self.links.get_mut(&intent.link)
+        if self.links.get(&intent.link).is_some_and(|link| link.air.is_some()) {
+            self.spend_air(cx.now, intent.link, len);
+        } else if let Some(link) = self.links.get_mut(&intent.link)
             && let Some(rate_bps) = link.info.rate_bps
         {
             let airtime = Duration::from_micros((len as u64).saturating_mul(8_000_000) / rate_bps.max(1));
@@ -500,6 +502,10 @@ fn free<'a>(
     link: LinkId,
 ) -> Result<&'a LinkEntry, Wake> {
     let entry = links.get(&link).ok_or(Wake::Idle)?;
+    if let Some(air) = &entry.air {
+        let opens = air.opens();
+        return if opens.is_due(cx.now) { Ok(entry) } else { Err(opens) };
+    }
     let opens: Instant = entry.free_at - LINK_LEAD;
     if opens > cx.now { Err(Wake::At(opens, Reason::Pacing)) } else { Ok(entry) }
 }

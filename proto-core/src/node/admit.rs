@@ -50,6 +50,14 @@ impl Node {
         if info.segments == 0 {
             return Err(Refused::Link("segments must be at least 1"));
         }
+        if info.air.is_some() && (info.rate_bps.is_none() || info.segments != 1) {
+            return Err(Refused::Link("with air, rate_bps is needed and segments must be 1"));
+        }
+        if info.air.is_some_and(|air| !(1..=1_000_000).contains(&air.share_ppm))
+            || !crate::link::is_possible(info)
+        {
+            return Err(Refused::Link("air: no packet of mtu bytes fits the share of its window"));
+        }
         if link == LinkId::MESH || info.medium == Medium::Mesh {
             return Err(Refused::Link(
                 "the mesh is no link of a shell: number 65,535 and its medium are taken",

@@ -1,6 +1,8 @@
 //! Everything that can happen to a node. One enum, so a run can be recorded, replayed and fuzzed.
 
 use alloc::vec::Vec;
+use core::fmt;
+
 use bytes::Bytes;
 
 use crate::gossip::signed::{Role, Topic};
@@ -41,6 +43,12 @@ pub enum Input<'a> {
     },
     /// A write failed. The node stops whatever depends on the disk and says so.
     StoreFailed,
+    /// The radio of a link with [`LinkInfo::air`] has nothing to send any more: the last packet that it was given is sent, or
+    /// was thrown away. Until then it is given no other, however much waits here.
+    AirFree {
+        /// Which link.
+        link: LinkId,
+    },
     /// The answer to [`Output::Load`](crate::node::Output::Load).
     Loaded {
         /// The ticket of the question.
@@ -60,7 +68,7 @@ pub enum LinkState {
 }
 
 /// What a link can do, as its shell knows it.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct LinkInfo {
     /// Who hears a transmission.
     pub medium: Medium,
@@ -78,6 +86,65 @@ pub struct LinkInfo {
     pub segments: u8,
     /// Our own address on this link. Sets twins apart that woke up with one generator state.
     pub local: Addr,
+    /// What a packet costs of a medium that all in range share, and how much of it is ours: for radios whose driver says
+    /// [`Input::AirFree`] after each packet. `rate_bps` is then the rate on air, not that of the share.
+    pub air: Option<Air>,
+}
+
+/// The air of a radio: what we may use of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Air {
+    /// Time on air of a packet beside that of its bytes: preamble, header, and what one rounds up to.
+    pub packet: Duration,
+    /// How much of each window we may send at most, in millionths of it, 1 to 1,000,000; a million is without bound.
+    pub share_ppm: u32,
+    /// The window: the law says *so much of any hour*.
+    pub window: Duration,
+}
+
+impl LinkInfo {
+    /// How long a packet of `bytes` bytes is on air; zero where the rate is not fixed.
+    #[must_use]
+    pub fn airtime(&self, bytes: usize) -> Duration {
+        let packet = self.air.map_or(Duration::ZERO, |air| air.packet);
+        packet
+            + self.rate_bps.map_or(Duration::ZERO, |rate| {
+                Duration::from_secs(1).mul_ratio((bytes as u64).saturating_mul(8), rate.max(1))
+            })
+    }
+}
+
+/// With this share of the air, and more, one seldom waits for it: a tenth, what the widest European band allows.
+const AMPLE_PPM: u64 = 100_000;
+
+impl LinkInfo {
+    /// How long the largest packet takes, with the silence that a small share asks for after it, where air is scarce; else zero. What has
+    /// to wait for others counts in these.
+    #[must_use]
+    pub fn scarce(&self) -> Duration {
+        self.with_silence(self.air.map_or(Duration::ZERO, |_| self.airtime(usize::from(self.mtu))))
+    }
+
+    /// A time of sending on this link, with the silence that follows from a share of less than a tenth.
+    #[must_use]
+    pub fn with_silence(&self, airtime: Duration) -> Duration {
+        let share_ppm = self.air.map_or(AMPLE_PPM, |air| u64::from(air.share_ppm));
+        airtime.mul_ratio(AMPLE_PPM, share_ppm.clamp(1, AMPLE_PPM))
+    }
+}
+
+// What a cable does not have is not said of it: simulators hash these words.
+impl fmt::Debug for LinkInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let LinkInfo { medium, mtu, rate_bps, delay, cost, segments, local, air } = self;
+        let mut shown = f.debug_struct("LinkInfo");
+        shown.field("medium", medium).field("mtu", mtu).field("rate_bps", rate_bps).field("delay", delay);
+        shown.field("cost", cost).field("segments", segments).field("local", local);
+        if let Some(air) = air {
+            shown.field("air", air);
+        }
+        shown.finish()
+    }
 }
 
 /// Who hears a transmission.

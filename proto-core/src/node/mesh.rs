@@ -35,17 +35,26 @@ impl Node {
     /// The mesh can be used as soon as there is a link of its own.
     pub(super) fn mesh_up(&mut self, now: Instant) {
         let Some(routing) = &self.routing else { return };
-        if self.link_infos.contains_key(&LinkId::MESH) {
+        let radios =
+            self.link_infos.values().filter(|info| info.medium != Medium::Mesh && info.air.is_some());
+        let slowest = radios.max_by_key(|info| info.scarce());
+        let (air, delay) = match slowest {
+            Some(info) => (info.air, info.scarce().mul_ratio(link::path::TURNS_A_WAY, 1)),
+            None => (None, MESH_DELAY),
+        };
+        let delay = delay.max(MESH_DELAY);
+        if self.link_infos.get(&LinkId::MESH).is_some_and(|info| info.delay == delay) {
             return;
         }
         let info = LinkInfo {
             medium: Medium::Mesh,
             mtu: MESH_MTU,
             rate_bps: None,
-            delay: MESH_DELAY,
+            delay,
             cost: 0,
             segments: 1,
             local: address(routing.router()),
+            air,
         };
         self.link_infos.insert(LinkId::MESH, info.clone());
         self.links_handle(now, link::Input::LinkUp { link: LinkId::MESH, info: info.clone() });
@@ -146,8 +155,9 @@ impl Node {
                 self.links.withdraw(cx, peer, (tag, place));
             }
             routing::Action::Measure { peer } => {
-                if let Some(link::WayQuality { srtt, loss_ppm, rate_bps }) = self.links.quality(peer) {
-                    let quality = Quality { srtt, loss_ppm, rate_bps };
+                if let Some(link::WayQuality { srtt, loss_ppm, rate_bps, scarce }) = self.links.quality(peer)
+                {
+                    let quality = Quality { srtt, loss_ppm, rate_bps, scarce };
                     self.routing_handle(now, routing::Input::Measured { peer, quality });
                 }
             }
@@ -252,6 +262,12 @@ impl Node {
             self.route_session(now, action);
         }
         self.sessions.slot_of(&node)
+    }
+
+    /// What the map shows of whoever sends by the mesh from there.
+    pub(super) fn papers_at(&self, link: LinkId, from: Addr) -> Option<(Bytes, Bytes)> {
+        let routing = self.routing.as_ref().filter(|_| link == LinkId::MESH)?;
+        routing.papers(router_at(from)?)
     }
 
     /// Where on the map a node is, with its key.

@@ -8,6 +8,7 @@
 //! disk first before the disk has it (`gate`).
 
 mod admit;
+mod air;
 mod bundles;
 pub mod gate;
 mod gossip;
@@ -44,7 +45,7 @@ use crate::wake::Wake;
 use crate::zoo::Zoo;
 
 pub use input::{
-    Class, Command, Delivery, GossipCommand, Input, LinkInfo, LinkState, Medium, PeerSpec, Send,
+    Air, Class, Command, Delivery, GossipCommand, Input, LinkInfo, LinkState, Medium, PeerSpec, Send,
 };
 pub use output::{
     DownReason, Event, GossipEvent, Outcome, Output, PathStatus, PeerStatus, Refused, RejectReason, Transmit,
@@ -128,6 +129,8 @@ pub struct Node {
     event_bytes: usize,
     /// Packets of handshakes, and goodbyes: whole already, since their keys may be gone when they leave.
     sealed_before: VecDeque<(LinkId, Addr, Bytes, UsedNonce)>,
+    /// The same for radios.
+    calls: air::Calls,
     /// A datagram is copied here to be opened in place. Once there is one it has room for the largest that we take of its link: what
     /// grows to the largest that ever came would take more memory after days than after one.
     scratch: Vec<u8>,
@@ -202,6 +205,7 @@ impl Node {
             events: VecDeque::new(),
             event_bytes: 0,
             sealed_before: VecDeque::new(),
+            calls: air::Calls::default(),
             scratch: Vec::new(),
             last_nonce: UsedNonce::default(),
             backlog: false,
@@ -251,6 +255,10 @@ impl Node {
                 self.store_failed(now);
                 Ok(())
             }
+            Input::AirFree { link } => {
+                self.links_handle(now, link::Input::AirFree { link });
+                Ok(())
+            }
             // Nothing asks for single records yet; an answer nobody waits for is no harm.
             Input::Loaded { .. } => Ok(()),
         };
@@ -270,7 +278,10 @@ impl Node {
         if self.backlog {
             return Wake::Now;
         }
-        let below = self.sessions.next_wake().min(self.links.next_wake());
+        // Before the start is on disk nothing leaves, however free the air is.
+        let calls = self.calls.next_wake(|link| self.links.air_opens(link));
+        let calls = if self.may_transmit { calls } else { Wake::Idle };
+        let below = self.sessions.next_wake().min(self.links.next_wake()).min(calls);
         below.min(self.routing_next_wake()).min(self.bundles_next_wake()).min(self.gossip_next_wake())
     }
 
@@ -280,7 +291,9 @@ impl Node {
             return;
         }
         if bytes.first().is_some_and(|first| first & 0x80 == 0) {
+            self.sessions.show(self.papers_at(link, from));
             self.sessions_handle(now, session::Input::Packet { link, from, bytes });
+            self.sessions.show(None);
             return;
         }
         let mut packet = core::mem::take(&mut self.scratch);
@@ -356,6 +369,7 @@ impl Node {
                 if self.link_infos.remove(&link).is_none() {
                     return Err(Refused::UnknownLink);
                 }
+                self.calls.forget(|at, _| at == link);
                 self.links_handle(now, link::Input::LinkDown { link });
                 self.sessions_handle(now, session::Input::LinkDown { link });
             }
@@ -473,6 +487,7 @@ impl Node {
         self.gate.check();
         self.sessions.check();
         self.links.check(&self.limits);
+        self.calls.check(&self.limits);
         if let Some(routing) = &self.routing {
             routing.check(&self.limits);
         }

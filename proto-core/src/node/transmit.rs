@@ -5,9 +5,10 @@ use bytes::Bytes;
 use crate::codec::Writer;
 use crate::crypto::aead::TAG_LEN;
 use crate::drops::Drop;
-use crate::ids::{LinkId, PeerSlot, Ticket};
+use crate::ids::{Addr, LinkId, PeerSlot, Ticket};
 use crate::link::{Intent, frame};
 use crate::node::Node;
+use crate::node::air::Call;
 use crate::node::output::{Output, Transmit, UsedNonce};
 use crate::time::Instant;
 
@@ -44,7 +45,7 @@ impl Node {
             if let Some(transmit) = self.finished_packet(now, buf) {
                 return Some(Output::Transmit(transmit));
             }
-            match self.sealed_packet(now, buf) {
+            match self.call_or_packet(now, buf) {
                 Some(transmit) => return Some(Output::Transmit(transmit)),
                 None if self.has_output() || self.can_settle() => {}
                 None => return None,
@@ -79,7 +80,7 @@ impl Node {
             && let Some(packet) = buf.get(..sealed.len)
         {
             let nonce = UsedNonce { key_name: sealed.key_name, number: sealed.packet_number };
-            self.sealed_before.push_back((intent.link, intent.addr, Bytes::copy_from_slice(packet), nonce));
+            self.queue((intent.link, intent.addr, Bytes::copy_from_slice(packet), nonce));
         }
     }
 
@@ -100,6 +101,54 @@ impl Node {
                 return Some(Transmit { link, to, len, segment: len, after: self.boot_ticket });
             }
             self.drops.count(Drop::BufferTooSmall);
+        }
+    }
+
+    /// On radios handshakes and data take turns.
+    fn call_or_packet(&mut self, now: Instant, buf: &mut [u8]) -> Option<Transmit> {
+        if core::mem::take(&mut self.calls.had_turn)
+            && let Some(transmit) = self.sealed_packet(now, buf)
+        {
+            return Some(transmit);
+        }
+        if self.has_output() || self.backlog {
+            return None;
+        }
+        self.call(now, buf).or_else(|| self.sealed_packet(now, buf))
+    }
+
+    /// A packet of a handshake, or a goodbye, for a radio.
+    fn call(&mut self, now: Instant, buf: &mut [u8]) -> Option<Transmit> {
+        loop {
+            let links = &self.links;
+            let (link, to, packet, nonce) = self.calls.pop(|link| links.air_opens(link).is_due(now))?;
+            // The parts of one go together.
+            self.calls.had_turn = !self.calls.goes_on(link, to);
+            if let Some(place) = buf.get_mut(..packet.len()) {
+                place.copy_from_slice(&packet);
+                let len = packet.len();
+                self.links.spend_air(now, link, len);
+                self.last_nonce = nonce;
+                return Some(Transmit { link, to, len, segment: len, after: self.boot_ticket });
+            }
+            self.drops.count(Drop::BufferTooSmall);
+        }
+    }
+
+    /// A packet of a handshake waits for its turn. Before the start is on disk nothing leaves. Handshakes are repeated: the newest count.
+    pub(super) fn queue_handshake(&mut self, link: LinkId, to: Addr, packet: Bytes) {
+        if !self.may_transmit && self.sealed_before.len() >= self.limits.outputs as usize {
+            self.sealed_before.pop_front();
+        }
+        self.queue((link, to, packet, UsedNonce::default()));
+    }
+
+    /// A finished packet waits for its turn.
+    pub(super) fn queue(&mut self, packet: Call) {
+        if self.link_infos.get(&packet.0).is_some_and(|info| info.air.is_some() && packet.0 != LinkId::MESH) {
+            self.calls.push(&self.limits, packet);
+        } else {
+            self.sealed_before.push_back(packet);
         }
     }
 

@@ -10,9 +10,9 @@ use crate::bundle;
 use crate::ids::{Addr, LinkId, PeerSlot, RouterId};
 use crate::limits::Limits;
 use crate::link;
+use crate::node::Node;
 use crate::node::gate::Waiter;
 use crate::node::output::Event;
-use crate::node::{Node, UsedNonce};
 use crate::params::PeerParams;
 use crate::routing;
 use crate::session;
@@ -62,13 +62,7 @@ impl Node {
             session::Action::Transmit { link: LinkId::MESH, to, packet } => {
                 self.send_by_mesh(now, to, packet)
             }
-            session::Action::Transmit { link, to, packet } => {
-                // Before the start is on disk nothing leaves. Handshakes are repeated: the newest count.
-                if !self.may_transmit && self.sealed_before.len() >= self.limits.outputs as usize {
-                    self.sealed_before.pop_front();
-                }
-                self.sealed_before.push_back((link, to, packet, UsedNonce::default()));
-            }
+            session::Action::Transmit { link, to, packet } => self.queue_handshake(link, to, packet),
             session::Action::Established {
                 peer,
                 node,
@@ -82,6 +76,8 @@ impl Node {
                 addr,
                 proved,
             } => {
+                // Copies of what made this session are of no use any more.
+                self.calls.forget(|at, to| (at, to) == (link, addr));
                 self.links_handle(now, link::Input::Attach { peer, node, wanted: false });
                 let up = link::Input::PeerUp { peer, node, device, params, restarted };
                 self.links_handle(now, up);

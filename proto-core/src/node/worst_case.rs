@@ -11,6 +11,7 @@ use crate::bundle::Bundles;
 use crate::identity::Revocations;
 use crate::limits::Limits;
 use crate::link::Links;
+use crate::node::air::Calls;
 use crate::node::gossip::Gossiping;
 use crate::node::{Event, Node};
 use crate::routing::Routing;
@@ -41,6 +42,7 @@ impl Limits {
             outputs.saturating_mul(2 * store),
             delivered,
             fixed,
+            Calls::worst_case_bytes(self),
             Revocations::worst_case_bytes(self.revocations),
             Routing::worst_case_bytes(self),
             Bundles::worst_case_bytes(self),

@@ -94,6 +94,8 @@ pub struct Custody {
     /// Bytes that each neighbour brought. Who has none any more may stand here as well.
     shares: BTreeMap<PeerSlot, usize>,
     trails: Trails,
+    /// How long a packet waits, where that is longer because air is scarce.
+    pub slowest: Duration,
 }
 
 /// What is to be done with a packet whose alarm went off.
@@ -121,6 +123,7 @@ impl Custody {
             bytes: 0,
             shares: BTreeMap::new(),
             trails: Trails::new(rng),
+            slowest: Duration::ZERO,
         }
     }
 
@@ -134,7 +137,7 @@ impl Custody {
         (message, start): (Bytes, usize),
         from: Option<PeerSlot>,
     ) -> Option<u64> {
-        let expires = now + LIFETIME;
+        let expires = now + LIFETIME.max(self.slowest);
         let start = start.min(message.len());
         let (sent, given, id, alarm) = (None, false, 0, expires);
         let mut packet = Packet { head, message, start, from, sent, given, id, expires, alarm };

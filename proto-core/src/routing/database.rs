@@ -327,9 +327,9 @@ impl Database {
         young.filter(|&until| until > now).min()
     }
 
-    /// Forgets those to which nothing has led for long.
-    pub fn forget_lost(&mut self, now: Instant) {
-        let is_over = |entry: &Router| entry.lost_at.is_some_and(|at| at + KEPT_UNREACHABLE <= now);
+    /// Forgets those to which nothing has led for so long.
+    pub fn forget_lost(&mut self, now: Instant, kept: Duration) {
+        let is_over = |entry: &Router| entry.lost_at.is_some_and(|at| at + kept <= now);
         let over = self.routers.iter().filter(|(_, entry)| is_over(entry)).map(|(&router, _)| router);
         for router in over.collect::<Vec<RouterId>>() {
             self.remove(router);

@@ -19,6 +19,8 @@ use crate::zoo::Bug;
 /// So long after a neighbour was told something it is told more, and as much again by chance: a lone word travels as fast as
 /// the links, and at a cold start one message carries what came from many.
 const GATHER: Duration = Duration::from_millis(3);
+/// Where air is scarce, the time of so many packets goes by before anything is told: what comes meanwhile goes along (guess).
+const GATHER_PACKETS: u64 = 16;
 /// So long after a message that the link did not take or gave up.
 const AFTER_FAILURE: Duration = Duration::from_millis(100);
 
@@ -267,7 +269,9 @@ impl Routing {
         let Some(neighbour) = self.neighbours.get_mut(&peer) else { return };
         if neighbour.flood_at.is_none() && neighbour.has_work() {
             let jitter = Duration::from_micros(cx.rng.below(GATHER.as_micros()));
-            let gathered = neighbour.flooded_at.map_or(cx.now, |at| at + GATHER + jitter);
+            let gather = GATHER.max(neighbour.scarce().mul_ratio(GATHER_PACKETS, 1));
+            let last = if neighbour.scarce() > Duration::ZERO { Some(cx.now) } else { neighbour.flooded_at };
+            let gathered = last.map_or(cx.now, |at| at + gather + jitter);
             neighbour.flood_at = Some(gathered.max(cx.now));
             self.set_deadline(peer);
         }

@@ -69,7 +69,13 @@ pub struct Quality {
     pub loss_ppm: u32,
     /// The link's rate in bits a second, where the hardware fixes it.
     pub rate_bps: Option<u64>,
+    /// How long the largest packet is on air, where all who are in range have to share that; else zero.
+    pub scarce: Duration,
 }
+
+/// So many packets may be on air before ours, where all who are in range share it (guess: ten stations, each of which says something and is
+/// answered, and half as much in vain).
+pub(super) const PACKETS_BEFORE: u64 = 256;
 
 impl Quality {
     /// The price of a hop of this quality.
@@ -99,7 +105,9 @@ impl Quality {
     #[must_use]
     pub fn patience(&self) -> Duration {
         const HELD_BACK: Duration = Duration::from_millis(50);
-        self.srtt.mul_ratio(4 * transmissions(self.loss_ppm), 1) + HELD_BACK
+        self.srtt.mul_ratio(4 * transmissions(self.loss_ppm), 1)
+            + HELD_BACK
+            + self.scarce.mul_ratio(PACKETS_BEFORE, 1)
     }
 }
 
@@ -138,7 +146,12 @@ mod tests {
 
     #[test]
     fn a_link_that_loses_half_costs_twice() {
-        let quality = |loss_ppm| Quality { srtt: Duration::from_millis(2), loss_ppm, rate_bps: None };
+        let quality = |loss_ppm| Quality {
+            srtt: Duration::from_millis(2),
+            loss_ppm,
+            rate_bps: None,
+            scarce: Duration::ZERO,
+        };
         let ratio = |loss_ppm| quality(loss_ppm).cost().eighths() * 10 / quality(0).cost().eighths();
         assert!((19..=21).contains(&ratio(500_000)), "{}", ratio(500_000));
         assert!((95..=105).contains(&ratio(900_000)), "{}", ratio(900_000));

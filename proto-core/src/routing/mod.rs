@@ -53,7 +53,7 @@ use crate::time::{Duration, Instant};
 use crate::wake::{Reason, Wake};
 use crate::zoo::{Bug, Zoo};
 use custody::Custody;
-use database::{Database, Known};
+use database::{Database, KEPT_UNREACHABLE, Known};
 use graph::{Graph, Tree};
 use metric::{Cost, Quality};
 use neighbour::Neighbour;
@@ -63,6 +63,12 @@ use vicinity::Vicinity;
 
 /// How often those are looked for to whom nothing leads.
 const TIDY: Duration = Duration::from_secs(600);
+/// A router says no more than one word in the time of so many packets on scarce air (guess: five minutes at SF9).
+const PACKETS_A_WORD: u64 = 256;
+/// On scarce air the pages that lead to a router come hours after its papers (guess: a day at SF9).
+const PACKETS_UNTIL_FORGOTTEN: u64 = 1 << 16;
+/// A packet waits for the time of so many on scarce air (guess: ten minutes at SF9).
+const PACKETS_A_LIFE: u64 = 512;
 /// The longest time between two measurements of a link.
 const MEASURE_MOST: Duration = Duration::from_secs(30);
 
@@ -243,7 +249,8 @@ impl Machine for Routing {
         if self.tidy_at <= cx.now {
             self.tidy_at = cx.now + TIDY;
             self.look_at_map(cx.now);
-            self.database.forget_lost(cx.now);
+            let kept = self.scarce().mul_ratio(PACKETS_UNTIL_FORGOTTEN, 1).max(KEPT_UNREACHABLE);
+            self.database.forget_lost(cx.now, kept);
             self.map_changed(cx.now);
         }
     }
@@ -300,6 +307,16 @@ impl Routing {
     #[must_use]
     pub fn known(&self, router: RouterId) -> Option<&Known> {
         self.database.known(router)
+    }
+
+    /// The certificate of a router and its membership, empty where it has none, as they are on the map.
+    #[must_use]
+    pub fn papers(&self, router: RouterId) -> Option<(Bytes, Bytes)> {
+        let record = self.database.record(record::RecordKey { router, part: record::Part::PAPERS })?;
+        match SignedRecord::decode(Bytes::copy_from_slice(record)).ok()?.content {
+            record::Content::Papers { certificate, membership } => Some((certificate, membership)),
+            record::Content::Page(_) => None,
+        }
     }
 
     /// The devices of a node that are on the map.
@@ -425,12 +442,21 @@ impl Routing {
         let before = neighbour.cost();
         neighbour.measured(quality);
         let cost = neighbour.cost();
+        let scarce = self.scarce();
+        self.own.unhurried = scarce.mul_ratio(PACKETS_A_WORD, 1);
+        self.custody.slowest = scarce.mul_ratio(PACKETS_A_LIFE, 1);
+        let Some(neighbour) = self.neighbours.get(&peer) else { return };
         if cost != before {
             self.own.cost_changed(cx.now, neighbour.router, cost);
             if self.own.said_cost(neighbour.router).is_none() || cx.zoo.has(Bug::CostUnsaid) {
                 self.map_changed(cx.now);
             }
         }
+    }
+
+    /// How long the largest packet is on the slowest of our scarce airs; zero where there is none.
+    fn scarce(&self) -> Duration {
+        self.neighbours.values().map(Neighbour::scarce).max().unwrap_or(Duration::ZERO)
     }
 
     fn neighbour_wake(&mut self, cx: &mut Cx<'_>, peer: PeerSlot) {

@@ -19,6 +19,8 @@ use crate::time::{Duration, Instant};
 
 /// Messages about the map that may be under way to one neighbour: enough to fill a link of 10 Mbit/s and 5 ms.
 const MOST_UNDER_WAY: usize = 8;
+/// Where air is scarce: what is begun ends before the next begins, so that nobody gives it up half received.
+const MOST_UNDER_WAY_SCARCE: usize = 2;
 /// Bytes of one such message: with the packet's header it fits the smallest path of IPv6.
 const MESSAGE_BYTES: usize = 1_100;
 /// Bytes of the largest: one record that is as long as can be.
@@ -114,6 +116,16 @@ impl Neighbour {
         self.lately.last().copied()
     }
 
+    /// How long the largest packet to it is on air, where that is scarce; else zero.
+    #[must_use]
+    pub(super) fn scarce(&self) -> Duration {
+        self.quality().map_or(Duration::ZERO, |quality| quality.scarce)
+    }
+
+    fn most_under_way(&self) -> usize {
+        if self.scarce() > Duration::ZERO { MOST_UNDER_WAY_SCARCE } else { MOST_UNDER_WAY }
+    }
+
     /// It needs this record, as it is when the next message is made.
     pub(super) fn owe(&mut self, key: RecordKey) {
         self.owed.insert(key);
@@ -148,13 +160,13 @@ impl Neighbour {
     #[must_use]
     pub(super) fn has_work(&self) -> bool {
         self.usable
-            && self.under_way.len() < MOST_UNDER_WAY
+            && self.under_way.len() < self.most_under_way()
             && (self.summary_from.is_some() || !self.wanted.is_empty() || !self.owed.is_empty())
     }
 
     /// The next message to it: what we have, what we need, then what it needs.
     pub(super) fn next_message(&mut self, database: &Database, tag: u64) -> Option<Bytes> {
-        if !self.usable || self.under_way.len() >= MOST_UNDER_WAY {
+        if !self.usable || self.under_way.len() >= self.most_under_way() {
             return None;
         }
         if let Some(from) = self.summary_from {

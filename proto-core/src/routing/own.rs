@@ -32,6 +32,10 @@ const CHANGED_MUCH: u8 = 8;
 const MUCH_GAP: Duration = Duration::from_secs(120);
 /// Between two of which none has changed much.
 const COST_GAP: Duration = Duration::from_secs(900);
+/// Where air is scarce: a change that is worth speaking of, four times as much or a quarter, and the time between two such words. A word that
+/// forty stations pass on takes half a minute of everybody's air (decision 0010).
+const CHANGED_SCARCE: u8 = 16;
+const SCARCE_GAP: Duration = Duration::from_secs(3_600);
 /// Bits of a sequence number that count within one start.
 const COUNTER_BITS: u32 = 30;
 
@@ -53,6 +57,8 @@ pub(super) struct Own {
     places: Vec<Option<RouterId>>,
     /// What each page said last.
     said: BTreeMap<Part, Vec<Link>>,
+    /// Time that goes by before and between our words where air is scarce; else zero.
+    pub(super) unhurried: Duration,
     say_at: Option<Instant>,
     last_said: Option<Instant>,
     last_costs: Instant,
@@ -80,6 +86,7 @@ impl Own {
             stale: BTreeSet::from([Part::PAPERS]),
             places: Vec::new(),
             said: BTreeMap::new(),
+            unhurried: Duration::ZERO,
             say_at: Some(now),
             last_said: None,
             last_costs: now,
@@ -113,8 +120,13 @@ impl Own {
     /// A link costs something else.
     pub(super) fn cost_changed(&mut self, now: Instant, router: RouterId, cost: Cost) {
         let steps = self.said_cost(router).map_or(0, |said| said.steps_from(cost));
-        if steps >= CHANGED {
-            let gap = if steps >= CHANGED_MUCH { MUCH_GAP } else { COST_GAP };
+        let is_scarce = self.unhurried > Duration::ZERO;
+        if steps >= if is_scarce { CHANGED_SCARCE } else { CHANGED } {
+            let gap = match steps {
+                _ if is_scarce => SCARCE_GAP,
+                CHANGED_MUCH.. => MUCH_GAP,
+                _ => COST_GAP,
+            };
             let at = (self.last_costs + gap).max(now);
             self.say_at = Some(self.say_at.map_or(at, |before| before.min(at)));
         }
@@ -127,7 +139,8 @@ impl Own {
     }
 
     fn sooner(&mut self, now: Instant, after: Duration) {
-        let at = self.last_said.map_or(now + after, |last| (now + after).max(last + LEAST_GAP));
+        let (after, gap) = (after.max(self.unhurried), LEAST_GAP.max(self.unhurried));
+        let at = self.last_said.map_or(now + after, |last| (now + after).max(last + gap));
         self.say_at = Some(self.say_at.map_or(at, |before| before.min(at)));
     }
 

@@ -124,7 +124,9 @@ impl Sessions {
             Pattern::Ik => IK_RESPONSE_OVERHEAD,
             Pattern::Xx => XX_RESPONSE_OVERHEAD,
         };
-        let len = RESPONSE_OVERHEAD + pattern_overhead + self.payload(None, 0, false).len();
+        let len = RESPONSE_OVERHEAD
+            + pattern_overhead
+            + self.payload(None, 0, false, claim.as_ref().is_some_and(|claim| claim.is_short)).len();
         if !proved && self.is_longer(cx, place, len, init) {
             return self.demand_cookie(cx, place, packet, init);
         }
@@ -199,7 +201,8 @@ impl Sessions {
         let refused = fate == Some(Fate::Refuse);
         let round = claim.as_ref().map_or(0, |claim| self.next_round(claim));
         let node = claim.as_ref().map(|claim| claim.papers.node);
-        let payload = self.payload(node.as_ref(), round, refused);
+        let is_short = claim.as_ref().is_some_and(|claim| claim.is_short);
+        let payload = self.payload(node.as_ref(), round, refused, is_short);
         let mut message = alloc::vec![0; payload.len() + XX_RESPONSE_OVERHEAD];
         let len = noise.write(&payload, &mut message).map_err(|_| Drop::HandshakeInvalid)?;
         message.truncate(len);
@@ -248,7 +251,7 @@ impl Sessions {
         match self.answers.insert(answer, Self::answers_limit(cx)) {
             Ok(slot) => {
                 self.table.set_holder(index, Holder::Answer(slot));
-                self.answer_timers.set(slot, Wake::At(cx.now + LIFE, Reason::HandshakeExpiry));
+                self.answer_timers.set(slot, Wake::At(cx.now + self.life_of(place), Reason::HandshakeExpiry));
                 self.send(cx, place, packet, epoch);
                 Ok(())
             }
@@ -302,9 +305,15 @@ impl Sessions {
         }
     }
 
+    /// How long an answer is kept: over radios long enough for the first packet under the new keys to come.
+    fn life_of(&self, place: Place) -> Duration {
+        let info = self.links.get(&place.link).map(|link| &link.info).filter(|info| info.air.is_some());
+        info.map_or(LIFE, |info| pace::answer_time(info, usize::from(info.mtu)).mul_ratio(4, 1).max(LIFE))
+    }
+
     pub(super) fn expire_answer(&mut self, cx: &Cx<'_>, slot: u16) {
         let Some(answer) = self.answers.get(slot) else { return };
-        let end = answer.at + LIFE;
+        let end = answer.at + self.life_of(answer.place);
         if end <= cx.now {
             self.drop_answer(slot);
         } else {

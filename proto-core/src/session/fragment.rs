@@ -20,8 +20,6 @@ use crate::time::{Duration, Instant};
 /// Fragments start at multiples of this, so that one bit can stand for this many bytes.
 const UNIT: usize = 8;
 const UNITS: usize = MAX_HANDSHAKE_BYTES / UNIT;
-/// However busy it is, nobody holds the slot for longer. A guess: 30 tries of a slow radio.
-const LONGEST: Duration = Duration::from_secs(30);
 
 /// Bytes of data in a fragment that is not the last.
 fn room_of(mtu: usize) -> usize {
@@ -105,11 +103,11 @@ pub(super) enum Rejected {
 impl Slot {
     /// Adds a piece. Gives the packet when it is complete; the slot is free again then.
     ///
-    /// `patience` is how long a packet may rest before another may take its place.
+    /// `patience` is how long a packet may rest before another may take its place, and how long it may keep it however busy it is.
     pub(super) fn add(
         &mut self,
         now: Instant,
-        patience: Duration,
+        (patience, longest): (Duration, Duration),
         piece: &Piece<'_>,
     ) -> Result<Option<Whole>, Rejected> {
         let (total, offset) = (usize::from(piece.total), usize::from(piece.offset));
@@ -124,7 +122,7 @@ impl Slot {
             return Err(Rejected::Malformed);
         }
         let fits = |p: &Partial| p.from == piece.from && p.id == piece.id && p.bytes.len() == total;
-        let busy = |p: &Partial| now.since(p.moved) < patience && now.since(p.begun) < LONGEST;
+        let busy = |p: &Partial| now.since(p.moved) < patience && now.since(p.begun) < longest;
         match &self.0 {
             Some(partial) if fits(partial) => {}
             Some(partial) if busy(partial) => return Err(Rejected::Busy),

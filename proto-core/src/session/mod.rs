@@ -237,6 +237,8 @@ pub struct Sessions {
     hints: Bucket,
     complaints: Bucket,
     reported_self: bool,
+    /// See [`Sessions::show`].
+    shown: Option<(Bytes, Bytes)>,
 }
 
 impl Sessions {
@@ -282,6 +284,7 @@ impl Sessions {
             hints: Bucket::new(cx.now, ANSWERS_PER_S),
             complaints: Bucket::new(cx.now, ANSWERS_PER_S),
             reported_self: false,
+            shown: None,
         }
     }
 
@@ -331,6 +334,12 @@ impl Sessions {
     #[must_use]
     pub fn network(&self) -> &Network {
         &self.trust.network
+    }
+
+    /// Certificate and membership, empty for none, that are known of whoever sends the next packet, if it shows none itself. They are
+    /// checked as if it had.
+    pub fn show(&mut self, papers: Option<(Bytes, Bytes)>) {
+        self.shown = papers;
     }
 
     fn link_up(&mut self, cx: &mut Cx<'_>, link: LinkId, info: LinkInfo) {
@@ -386,7 +395,7 @@ impl Sessions {
             return Err(Drop::Malformed);
         };
         let link = self.links.get_mut(&place.link).ok_or(Drop::UnknownLink)?;
-        let patience = pace::patience(&link.info);
+        let patience = (pace::patience(&link.info), pace::longest(&link.info));
         let piece = fragment::Piece { from: place.addr, id, total, offset, data };
         link.slot.add(cx.now, patience, &piece).map_err(|rejected| match rejected {
             fragment::Rejected::Malformed => Drop::Malformed,

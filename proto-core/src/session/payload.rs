@@ -6,6 +6,13 @@
 //! capabilities u8 (1 = fountain, 2 = routing, 4 = gossip) | message_bytes u32 | receive_bytes u32 | packet_bytes u32
 //! certificate: varint length, bytes | membership: varint length, bytes | padding and what later versions add
 //! ```
+//!
+//! Between two that know each other's papers from the map of the mesh it is short, so that a handshake fits one packet of a radio on each hop:
+//!
+//! ```text
+//! flags u8 (2 = short) | lowest version u8 | highest version u8 | instance u64 | capabilities u8
+//! varints: start count, life, forgot, round, message_bytes, receive_bytes, packet_bytes, message_window
+//! ```
 
 use alloc::vec::Vec;
 
@@ -28,6 +35,7 @@ const _: () = assert!(
 );
 
 const REFUSED: u8 = 1;
+const SHORT: u8 = 2;
 const FOUNTAIN: u8 = 1;
 const ROUTING: u8 = 2;
 const GOSSIP: u8 = 4;
@@ -51,6 +59,8 @@ pub(super) struct Payload<'a> {
     /// Rises with every exchange of keys within one association. The responder's word holds.
     pub(super) round: u32,
     pub(super) params: PeerParams,
+    /// The papers are those that the receiver knows already.
+    pub(super) is_short: bool,
     pub(super) certificate: &'a [u8],
     pub(super) membership: &'a [u8],
 }
@@ -60,6 +70,9 @@ impl<'a> Payload<'a> {
         let mut reader = Reader::new(bytes);
         let flags = reader.u8()?;
         let versions = Versions { lowest: reader.u8()?, highest: reader.u8()? };
+        if flags & SHORT != 0 {
+            return Payload::decode_short(&mut reader, flags & REFUSED != 0, versions);
+        }
         let (boot, instance) = (reader.u32()?, reader.u64()?);
         let (life, forgot, round) = (reader.u32()?, reader.u32()?, reader.u32()?);
         let capabilities = reader.u8()?;
@@ -72,11 +85,7 @@ impl<'a> Payload<'a> {
             packet_bytes: reader.u32()?,
             message_window: reader.u16()?,
         };
-        // Less holds no packet and no window; believed, it would leave nothing that can ever be sent.
-        if params.packet_bytes < PeerParams::LEAST_PACKET || params.message_window < PeerParams::LEAST_WINDOW
-        {
-            return Err(Malformed);
-        }
+        check(&params)?;
         let (certificate, membership) = (reader.prefixed()?, reader.prefixed()?);
         Ok(Payload {
             refused: flags & REFUSED != 0,
@@ -87,13 +96,80 @@ impl<'a> Payload<'a> {
             forgot,
             round,
             params,
+            is_short: false,
             certificate,
             membership,
         })
     }
 
+    fn decode_short(
+        reader: &mut Reader<'_>,
+        refused: bool,
+        versions: Versions,
+    ) -> Result<Payload<'a>, Malformed> {
+        let (instance, capabilities) = (reader.u64()?, reader.u8()?);
+        let mut number = || u32::try_from(reader.varint()?).map_err(|_| Malformed);
+        let (boot, life, forgot, round) = (number()?, number()?, number()?, number()?);
+        let params = PeerParams {
+            fountain: capabilities & FOUNTAIN != 0,
+            routing: capabilities & ROUTING != 0,
+            gossip: capabilities & GOSSIP != 0,
+            message_bytes: number()?,
+            receive_bytes: number()?,
+            packet_bytes: number()?,
+            message_window: u16::try_from(number()?).map_err(|_| Malformed)?,
+        };
+        check(&params)?;
+        let (certificate, membership): (&[u8], &[u8]) = (&[], &[]);
+        Ok(Payload {
+            refused,
+            versions,
+            boot,
+            instance,
+            life,
+            forgot,
+            round,
+            params,
+            is_short: true,
+            certificate,
+            membership,
+        })
+    }
+
+    fn numbers(&self) -> [u32; 8] {
+        let params = &self.params;
+        [
+            self.boot,
+            self.life,
+            self.forgot,
+            self.round,
+            params.message_bytes,
+            params.receive_bytes,
+            params.packet_bytes,
+            u32::from(params.message_window),
+        ]
+    }
+
+    fn capabilities(&self) -> u8 {
+        let bit = |set: bool, bit: u8| if set { bit } else { 0 };
+        let PeerParams { fountain, routing, gossip, .. } = self.params;
+        bit(fountain, FOUNTAIN) | bit(routing, ROUTING) | bit(gossip, GOSSIP)
+    }
+
+    fn write_short(&self, writer: &mut Writer<'_>) -> Result<(), crate::codec::NoRoom> {
+        writer.u8(SHORT | if self.refused { REFUSED } else { 0 })?;
+        writer.put(&[self.versions.lowest, self.versions.highest])?;
+        writer.u64(self.instance)?;
+        writer.u8(self.capabilities())?;
+        self.numbers().into_iter().try_for_each(|number| writer.varint(u64::from(number)))
+    }
+
     /// The encoded length without padding.
     pub(super) fn len(&self) -> usize {
+        if self.is_short {
+            let numbers: usize = self.numbers().into_iter().map(|number| varint_len(u64::from(number))).sum();
+            return 3 + 8 + 1 + numbers;
+        }
         let prefixed = |bytes: &[u8]| varint_len(bytes.len() as u64) + bytes.len();
         FIXED_LEN + prefixed(self.certificate) + prefixed(self.membership)
     }
@@ -102,7 +178,7 @@ impl<'a> Payload<'a> {
         let mut bytes = alloc::vec![0; self.len()];
         let mut writer = Writer::new(&mut bytes);
         // The buffer has exactly the room that is needed.
-        let written = self.write(&mut writer);
+        let written = if self.is_short { self.write_short(&mut writer) } else { self.write(&mut writer) };
         debug_assert!(written.is_ok() && writer.room() == 0);
         bytes
     }
@@ -115,9 +191,7 @@ impl<'a> Payload<'a> {
         writer.u32(self.life)?;
         writer.u32(self.forgot)?;
         writer.u32(self.round)?;
-        let bit = |set: bool, bit: u8| if set { bit } else { 0 };
-        let PeerParams { fountain, routing, gossip, .. } = self.params;
-        writer.u8(bit(fountain, FOUNTAIN) | bit(routing, ROUTING) | bit(gossip, GOSSIP))?;
+        writer.u8(self.capabilities())?;
         writer.u32(self.params.message_bytes)?;
         writer.u32(self.params.receive_bytes)?;
         writer.u32(self.params.packet_bytes)?;
@@ -125,6 +199,13 @@ impl<'a> Payload<'a> {
         writer.prefixed(self.certificate)?;
         writer.prefixed(self.membership)
     }
+}
+
+/// Less holds no packet and no window; believed, it would leave nothing that can ever be sent.
+fn check(params: &PeerParams) -> Result<(), Malformed> {
+    let is_enough =
+        params.packet_bytes >= PeerParams::LEAST_PACKET && params.message_window >= PeerParams::LEAST_WINDOW;
+    if is_enough { Ok(()) } else { Err(Malformed) }
 }
 
 #[cfg(test)]
@@ -150,10 +231,46 @@ mod tests {
             forgot: 0,
             round: 0,
             params,
+            is_short: false,
             certificate: &[],
             membership: &[],
         }
         .encode()
+    }
+
+    #[test]
+    fn a_short_one_says_the_same_without_papers() {
+        let params = PeerParams {
+            message_bytes: 1 << 20,
+            receive_bytes: u32::MAX,
+            packet_bytes: 1_452,
+            message_window: 4_096,
+            fountain: true,
+            routing: true,
+            gossip: true,
+        };
+        let short = Payload {
+            refused: true,
+            versions: Versions { lowest: 1, highest: 3 },
+            boot: 300,
+            instance: u64::MAX,
+            life: 2,
+            forgot: 1,
+            round: u32::MAX,
+            params,
+            is_short: true,
+            certificate: &[],
+            membership: &[],
+        };
+        let bytes = short.encode();
+        assert!(bytes.len() <= 40, "{} bytes", bytes.len());
+        assert_eq!(Payload::decode(&bytes), Ok(short));
+        for len in 0..bytes.len() {
+            assert!(Payload::decode(&bytes[..len]).is_err(), "cut to {len}");
+        }
+        let mut beyond = bytes[..12].to_vec();
+        beyond.extend([0xff; 8]);
+        assert!(Payload::decode(&beyond).is_err(), "no start count");
     }
 
     /// Believed, they would make a peer to which no packet can ever be built.

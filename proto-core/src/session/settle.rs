@@ -58,6 +58,8 @@ pub(super) struct Claim {
     pub(super) round: u32,
     pub(super) version: u8,
     pub(super) params: PeerParams,
+    /// It shows no papers, and knows ours.
+    pub(super) is_short: bool,
 }
 
 /// See the table above.
@@ -133,7 +135,13 @@ impl Sessions {
             let mut papers = self.peers.iter().filter_map(|(_, peer)| peer.papers.as_ref());
             papers.find(|papers| papers.hash() == hash).cloned()
         };
-        let papers = self.trust.verify(now, payload, static_key, cached)?;
+        let shown = payload.is_short.then_some(()).and(self.shown.as_ref());
+        let with_papers =
+            shown.map(|(certificate, membership)| Payload { certificate, membership, ..*payload });
+        if payload.is_short && with_papers.is_none() {
+            return Err(Drop::CertificateInvalid);
+        }
+        let papers = self.trust.verify(now, with_papers.as_ref().unwrap_or(payload), static_key, cached)?;
         if !self.is_latest(&papers) {
             return Err(Drop::CertificateInvalid);
         }
@@ -146,6 +154,7 @@ impl Sessions {
             round: payload.round,
             version,
             params: payload.params,
+            is_short: payload.is_short,
         })
     }
 
@@ -188,7 +197,13 @@ impl Sessions {
     }
 
     /// What we say of ourselves, to a known `node` also whether we have forgotten it.
-    pub(super) fn payload(&self, node: Option<&NodeId>, round: u32, refused: bool) -> alloc::vec::Vec<u8> {
+    pub(super) fn payload(
+        &self,
+        node: Option<&NodeId>,
+        round: u32,
+        refused: bool,
+        is_short: bool,
+    ) -> alloc::vec::Vec<u8> {
         Payload {
             refused,
             versions: self.versions,
@@ -198,6 +213,7 @@ impl Sessions {
             forgot: node.map_or(0, |node| self.forgot(node)),
             round,
             params: self.params,
+            is_short,
             certificate: self.trust.identity.certificate_bytes(),
             membership: self.trust.membership(),
         }

@@ -138,6 +138,7 @@ impl<S: Subject> Star<S> {
             cost: 0,
             segments: 1,
             local: Addr::from_u32(host),
+            air: None,
         };
         let up = Input::LinkChanged { link: LinkId(leaf as u16), state: LinkState::Up(info) };
         let _ = self.hosts[host as usize].handle(Instant::from_micros(self.now_us), up);

@@ -14,6 +14,7 @@ pub mod incompatible_versions;
 pub mod leaf_sleeps;
 pub mod liars_on_the_mesh;
 pub mod links_cut;
+pub mod lora_valley;
 mod mesh;
 pub mod mesh_splits_in_three;
 pub mod mobility;
@@ -34,7 +35,7 @@ use crate::fail::{Usage, nearest};
 use crate::scenario::{Findings, Scenario};
 
 /// All of them.
-pub const ALL: [&Scenario; 23] = [
+pub const ALL: [&Scenario; 24] = [
     &two_nodes_ninety_percent_loss::SCENARIO,
     &bulk_over_bad_links::SCENARIO,
     &soak_72h::SCENARIO,
@@ -57,6 +58,7 @@ pub const ALL: [&Scenario; 23] = [
     &liars_on_the_mesh::SCENARIO,
     &broadcast_storm::SCENARIO,
     &failure_detection::SCENARIO,
+    &lora_valley::SCENARIO,
     &incompatible_versions::SCENARIO,
 ];
 

@@ -106,6 +106,8 @@ pub struct Net {
     /// What radios have arranged, and their transmissions, until the world takes them.
     arranged: Vec<(u64, Tick)>,
     began: Vec<OnAir>,
+    /// Hosts and links whose radio has sent all that it was given, or has thrown it away.
+    idle: Vec<(u32, u32)>,
 }
 
 /// How many old packets a replay can choose from.
@@ -181,6 +183,7 @@ impl Net {
             node_of,
             arranged: Vec::new(),
             began: Vec::new(),
+            idle: Vec::new(),
         }
     }
 
@@ -260,6 +263,8 @@ impl Net {
         if let Some(source) = source.filter(|_| link.air.is_some() && departs_us.is_some()) {
             let frame = air::Frame { bytes: bytes.to_vec(), source, to, receivers, chain: out.pool.chain };
             self.offer(now_us, number, from, frame, out);
+        } else {
+            self.note_idle(number, from);
         }
     }
 

@@ -42,6 +42,7 @@ impl Net {
         came: Came,
         out: &mut Outbox<'_, E>,
     ) {
+        self.note_idle(number, from);
         let link = &mut self.links[number as usize];
         let host = link.hosts[from];
         self.arranged.extend(came.next);
@@ -70,6 +71,19 @@ impl Net {
     /// What radios have arranged since this was last asked, and when it is due.
     pub fn take_arranged(&mut self) -> Vec<(u64, Tick)> {
         std::mem::take(&mut self.arranged)
+    }
+
+    /// Notes that a radio, if it is one, has nothing to send.
+    pub(super) fn note_idle(&mut self, number: u32, from: usize) {
+        let link = &self.links[number as usize];
+        if link.air.as_ref().is_some_and(|air| air.is_idle(from)) {
+            self.idle.push((link.hosts[from], number));
+        }
+    }
+
+    /// Hosts and links whose radio has nothing to send since this was last asked.
+    pub fn take_idle(&mut self) -> Vec<(u32, u32)> {
+        std::mem::take(&mut self.idle)
     }
 
     /// The transmissions that have begun since this was last asked.

@@ -252,6 +252,24 @@ impl Modem {
         }
     }
 
+    /// A line that the time on air of no packet lies above: microseconds of a packet without bytes, nanoseconds of each byte.
+    #[must_use]
+    pub fn airtime_line(self) -> (u64, u64) {
+        match self {
+            // 12.25 symbols of preamble, 8 and, rounded up, 5 for each 4 SF bits (SX1276 data sheet, section 4.1.1.7; two bits less in a
+            // symbol of SF11 and SF12).
+            Modem::Lora(spreading) => {
+                let bits = u64::from(spreading) - if spreading >= 11 { 2 } else { 0 };
+                let symbol_us = 8_u64 << spreading;
+                let byte_ns = (symbol_us * 1_000 * 5 * 8).div_ceil(4 * bits);
+                // Beside the bytes: preamble, 8 symbols, 44 bits less what the header's symbols hold, and what is rounded up.
+                let rest = 44_u64.saturating_sub(4 * u64::from(spreading)) * symbol_us * 5;
+                (symbol_us * 101 / 4 + rest.div_ceil(4 * bits), byte_ns)
+            }
+            Modem::Oqpsk => ((6 + 25) * 32, 32_000),
+        }
+    }
+
     /// The radio of this modem with nothing set.
     fn spec(self) -> RadioSpec {
         let (law, _) = Region::Free.law();

@@ -187,7 +187,7 @@ impl Subject for Toy {
             ) => {}
             Input::Stored { up_to } => self.stored(now, up_to),
             Input::StoreFailed => self.event(Event::StorageFailed),
-            Input::Wake | Input::WallClock(_) | Input::Loaded { .. } => {}
+            Input::Wake | Input::WallClock(_) | Input::AirFree { .. } | Input::Loaded { .. } => {}
         }
         self.work(now);
         Ok(())

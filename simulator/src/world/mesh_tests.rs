@@ -248,9 +248,9 @@ fn what_a_member_says_of_itself_reaches_all() {
     assert_eq!(outcome.gossip.announced.get(&7), Some(&11));
     assert_eq!((outcome.gossip.removed_alive, outcome.gossip.removed_excused), (0, 0));
     // At its start nobody was in session with it or on its map; then it was taken.
-    let refused = outcome.notes.iter().filter(|note| note.what.contains("of members not taken"));
+    let mut refused = outcome.notes.iter().filter(|note| note.what.contains("of members not taken"));
     assert!(refused.clone().count() > 0 && refused.clone().all(|note| note.host == 8), "{:?}", outcome.notes);
-    assert!(refused.last().unwrap().at_us < 30 * SECOND);
+    assert!(refused.next_back().unwrap().at_us < 30 * SECOND);
 }
 
 /// A cut parts the ring for a while: who is removed then was not there for those who removed him, and is taken in again.

@@ -115,6 +115,8 @@ pub(super) enum Event {
     Quarter,
     /// Something becomes due at a radio.
     Air(Tick),
+    /// A radio has sent all that it was given.
+    AirFree { host: u32, link: u32, life: u32 },
     /// The members of a radio link take the places of this move.
     Move { link: u32, number: u32 },
 }
@@ -373,6 +375,7 @@ impl<S: Subject> World<S> {
             Event::Look => self.look(),
             Event::Quarter => self.quarter_over(),
             Event::Air(tick) => self.air(tick),
+            Event::AirFree { host, link, life } => self.air_free(host, link, life),
             Event::Move { link, number } => self.stand(link, number),
         }
     }

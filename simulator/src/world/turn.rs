@@ -10,6 +10,7 @@ use proto_core::time::{Duration, Instant};
 use proto_core::wake::Wake;
 
 use super::host::{NEVER, SOCKET_PACKETS};
+use super::radio::air_of;
 use super::{Event, World};
 use crate::check::{Sight, Violation};
 use crate::disk::{Synced, Taken};
@@ -426,6 +427,7 @@ impl<S: Subject> World<S> {
             }
             self.hosts[host as usize].told[at] = now;
             let planned = &self.plan.links[number as usize];
+            let air = planned.radio_spec().filter(|_| planned.spec().rate_known).map(|radio| air_of(&radio));
             let state = match state {
                 None => LinkState::Down,
                 Some((spec, mtu)) => LinkState::Up(LinkInfo {
@@ -435,12 +437,16 @@ impl<S: Subject> World<S> {
                         Medium::PointToPoint
                     },
                     mtu,
-                    rate_bps: (spec.rate_known && spec.rate_bps > 0)
-                        .then(|| spec.rate_bps * u64::from(spec.duty_ppm) / 1_000_000),
+                    rate_bps: match air {
+                        Some((rate_bps, _)) => Some(rate_bps),
+                        None => (spec.rate_known && spec.rate_bps > 0)
+                            .then(|| spec.rate_bps * u64::from(spec.duty_ppm) / 1_000_000),
+                    },
                     delay: Duration::from_micros(spec.delay_us),
                     cost: planned.cost,
                     segments: planned.segments,
                     local: address_of(host),
+                    air: air.map(|(_, air)| air),
                 }),
             };
             let link = LinkId(at as u16);
@@ -502,6 +508,7 @@ fn digest_input(input: &Input<'_>) -> Digest {
             digest.word(up_to.0);
         }
         Input::StoreFailed => digest.word(4),
+        Input::AirFree { link } => digest.word(8 | u64::from(link.0) << 8),
         Input::WallClock(wall) => {
             digest.word(5);
             digest.word(wall.unix_us as u64);

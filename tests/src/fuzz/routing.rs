@@ -87,6 +87,7 @@ fn run(routing: &mut Routing, cx: &mut Cx<'_>, fate: u8) {
                         srtt: Duration::from_millis(5),
                         loss_ppm: u32::from(fate) * 3_000,
                         rate_bps: None,
+                        scarce: Duration::ZERO,
                     };
                     routing.handle(cx, Input::Measured { peer, quality });
                 }

@@ -80,6 +80,7 @@ impl Link for SimulatedLink {
             cost: 0,
             segments: 1,
             local: to_addr(self.local),
+            air: None,
         }
     }
 

@@ -1,5 +1,6 @@
 //! A path's life beyond packets: its link changes, its session ends, it is proved anew.
 
+use super::scarce::Turn;
 use super::size::PacketSize;
 use super::{Path, Piece};
 use crate::limits::Limits;
@@ -38,6 +39,7 @@ impl Path {
     /// The link under the path has other properties than before.
     pub fn link_changed(&mut self, link: &LinkInfo, limits: &Limits) {
         let mtu = u32::from(link.mtu).min(limits.packet_bytes).max(1);
+        self.turn = Turn::of(link);
         self.size = PacketSize::new(mtu);
         let known_rate = link.rate_bps.map(|bits| (bits / 8).max(1));
         self.congestion.link_changed(known_rate, u64::from(mtu));

@@ -18,6 +18,12 @@ use crate::time::{Duration, Instant};
 /// The least silence that ends a path. What was on it must go another way within 300 ms (the promise
 /// of the specification), and a slow link takes a moment for that beside what it carries anyway.
 const LEAST_SILENCE: Duration = Duration::from_millis(250);
+/// Where questions are at the cost of others: nobody notices at once, and nothing is drowned by questions (guess).
+const SCARCE_ROUND_TRIPS: u64 = 16;
+/// And no sooner than so many of the largest packets take, or after so many unanswered ones (guesses): a neighbour that serves ten others in a
+/// burst has no air for its answers.
+const SCARCE_PACKETS: u64 = 512;
+pub(super) const SCARCE_UNANSWERED: u32 = 8;
 /// The first pause between questions on a dead path, and the least where most are lost (guesses).
 const FIRST_PROBE: Duration = Duration::from_millis(50);
 const LEAST_PROBE: Duration = Duration::from_millis(10);
@@ -37,6 +43,8 @@ pub(super) struct Pulse {
     pub(super) sure_after: u32,
     /// Idle paths are asked this often.
     pub(super) keepalive: Duration,
+    /// How long the largest packet takes where questions are at the cost of others; else zero.
+    pub(super) scarce: Duration,
 }
 
 /// Life signs of one path.
@@ -130,17 +138,28 @@ impl Liveness {
     }
 
     fn patience(pulse: Pulse) -> Duration {
+        if pulse.scarce > Duration::ZERO {
+            return times(pulse.rtt, SCARCE_ROUND_TRIPS).max(times(pulse.scarce, SCARCE_PACKETS));
+        }
         times(pulse.rtt, 3).max(LEAST_SILENCE)
     }
 
     /// Silence is asked about from its half on, eight times until it ends the path.
     fn next_question(&self, since: Instant, pulse: Pulse) -> Instant {
         let patience = Self::patience(pulse);
+        if pulse.scarce > Duration::ZERO {
+            // What was sent is sent again, and that is question enough.
+            return (since + patience).max(self.last_asked + patience);
+        }
         (since + part(patience, 2)).max(self.last_asked + part(patience, 16))
     }
 
     /// When a dead path is asked again.
     fn next_probe(&self, pulse: Pulse) -> Instant {
+        if pulse.scarce > Duration::ZERO {
+            let pause = times(Self::patience(pulse), 1 << self.probes.min(16));
+            return self.last_asked + self.jittered(pause.min(pulse.keepalive.max(Self::patience(pulse))));
+        }
         let first = FIRST_PROBE.max(pulse.rtt);
         // The more is lost, the more questions it takes until one and its answer come through: so many
         // are asked in the time of one before the pause doubles.

@@ -11,6 +11,8 @@ const PRIOR_PPM: u64 = 900_000;
 /// What is assumed by who compares paths, and of a path over relays, each of which keeps a packet until the next one has it
 /// (guess).
 pub(super) const HOPEFUL_PPM: u64 = 50_000;
+/// And of a radio channel that many share (guess: as much is lost there by collisions when it is half full).
+pub(super) const CROWDED_PPM: u64 = 300_000;
 /// The prior weighs as much as this many packets (guess).
 const PRIOR_WEIGHT: u32 = 4;
 /// The estimate remembers about this many packets (guess: two round trips at a thousand a second).

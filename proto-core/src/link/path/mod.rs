@@ -24,11 +24,13 @@ mod piece;
 mod ranges;
 mod received;
 mod rtt;
+mod scarce;
 mod sent;
 mod size;
 
 pub use loss::copies;
 pub use piece::{Fate, Piece};
+pub(crate) use scarce::TURNS_A_WAY;
 
 use congestion::{Congestion, time_of};
 use liveness::{Liveness, Pulse};
@@ -75,6 +77,7 @@ pub struct Path {
     most_in_flight: u16,
     most_ranges: u16,
     keepalive: Duration,
+    turn: scarce::Turn,
     backoff: u8,
     /// How often in a row an answer came to a packet that was forgotten.
     late: u8,
@@ -106,14 +109,24 @@ impl Path {
         let mtu = u32::from(link.mtu).min(limits.packet_bytes).max(1);
         let known_rate = link.rate_bps.map(|bits| (bits / 8).max(1));
         let half_duplex = link.medium == Medium::Shared { half_duplex: true };
-        let wire = known_rate.map_or(Duration::ZERO, |rate| time_of(u64::from(mtu), rate));
+        let wire = if link.air.is_some() {
+            link.airtime(mtu as usize)
+        } else {
+            known_rate.map_or(Duration::ZERO, |rate| time_of(u64::from(mtu), rate))
+        };
         let rtt = Rtt::new(times(link.delay + wire, 2));
         let is_relayed = link.medium == Medium::Mesh;
-        let loss = if is_relayed { Loss::expecting(loss::HOPEFUL_PPM) } else { Loss::new() };
+        let is_scarce = link.air.is_some();
+        let loss = match (is_relayed, is_scarce) {
+            (true, _) => Loss::expecting(loss::HOPEFUL_PPM),
+            (false, true) => Loss::expecting(loss::CROWDED_PPM),
+            (false, false) => Loss::new(),
+        };
         let mut path = Path {
             most_in_flight: limits.in_flight,
             most_ranges: limits.ack_ranges,
             keepalive: if is_relayed { NEVER } else { limits.keepalive },
+            turn: scarce::Turn::of(link),
             backoff: 0,
             late: 0,
             patient_from: 0,
@@ -289,8 +302,9 @@ impl Path {
     /// How long an acknowledgement may take to come before the packet's contents are sent again.
     fn patience(&self) -> Duration {
         let srtt = self.rtt.smoothed();
-        let once = self.answer_time;
-        let most = LONGEST_PATIENCE.max(times(srtt, 4)).max(once);
+        let once = self.answer_time.max(self.least_patience()) + self.unhurried();
+        let round_trips = if self.is_scarce() { scarce::PATIENT_ROUND_TRIPS } else { 4 };
+        let most = LONGEST_PATIENCE.max(times(srtt, round_trips)).max(once);
         times(once, 1 << self.backoff.min(16)).min(most).max(self.late_patience())
     }
 
@@ -299,7 +313,9 @@ impl Path {
         let mtu = u64::from(self.size.told());
         let wire = self.congestion.known_rate().map_or(Duration::ZERO, |rate| time_of(mtu, rate));
         let rtt = self.rtt.smoothed() + wire;
-        Pulse { rtt, sure_after: self.sure_after, keepalive: self.keepalive }
+        let (scarce, keepalive) = (self.scarce(), self.keepalive);
+        let least = if self.is_scarce() { liveness::SCARCE_UNANSWERED } else { 0 };
+        Pulse { rtt, sure_after: self.sure_after.max(least), keepalive, scarce }
     }
 
     /// Deadlines may have passed. Calling it early or often is harmless.
@@ -319,6 +335,8 @@ impl Path {
                     self.congestion.on_silence(self.rtt.smoothed());
                     self.refresh();
                 }
+                self.backoff = self.backoff.saturating_add(1);
+            } else if self.is_scarce() {
                 self.backoff = self.backoff.saturating_add(1);
             }
         }
@@ -387,6 +405,9 @@ impl Path {
         }
         let at = At { most_ranges: usize::from(self.most_ranges), srtt, loss_ppm: self.worse_loss_ppm() };
         let many = self.received.on_packet(now, number, eliciting, at);
+        if self.is_scarce() {
+            self.received.postpone(self.unhurried());
+        }
         if many && self.liveness.asked_before(now - srtt.max(GRANULARITY)) {
             self.liveness.want_probe();
         }
@@ -422,7 +443,9 @@ impl Path {
         let (delay_us, ranges) = self.received.report(now);
         frame::write_ack(writer, path, delay_us, ranges).ok()?;
         let largest = self.received.largest()?;
-        self.received.on_ack_written(now, self.rtt.smoothed(), self.worse_loss_ppm());
+        // An acknowledgement is not repeated before anybody asks for it.
+        let loss_ppm = if self.is_scarce() { 0 } else { self.worse_loss_ppm() };
+        self.received.on_ack_written(now, self.rtt.smoothed(), loss_ppm);
         Some(Piece::Ack { path, largest })
     }
 
@@ -503,7 +526,10 @@ impl Path {
     #[must_use]
     pub fn spare(&mut self, now: Instant) -> bool {
         let bytes = self.size.told() as usize;
-        self.sent.open() > 0 && self.congestion.is_quiet() && self.may_send(now, bytes) == Wake::Now
+        !self.is_scarce()
+            && self.sent.open() > 0
+            && self.congestion.is_quiet()
+            && self.may_send(now, bytes) == Wake::Now
     }
 
     /// The largest packet that should be sent, in bytes: what the link takes, or less where such packets do

@@ -15,6 +15,8 @@ use crate::time::{Duration, Instant};
 
 /// The most packets that wait for one acknowledgement (the peers measured in `figures` use 10 to 64).
 const MOST_PER_ACK: u16 = 32;
+/// Where acknowledgements wait for a packet to travel in, this many packets are waited for at most (guess: as many as may be under way).
+const MOST_UNHURRIED: u16 = 8;
 /// This many acknowledgements in a row must come fast before packets per acknowledgement double.
 const CALM_ACKS: u8 = 8;
 /// Above this loss acknowledgements are repeated.
@@ -136,6 +138,13 @@ impl Received {
     /// Whether nothing was acknowledged for so long.
     fn was_quiet_for(&self, now: Instant, span: Duration) -> bool {
         self.last_ack.is_none_or(|last| now.since(last) >= span)
+    }
+
+    /// What waits to be acknowledged waits so long for a packet that the acknowledgement can travel in.
+    pub(super) fn postpone(&mut self, span: Duration) {
+        if (1..MOST_UNHURRIED).contains(&self.waiting) {
+            self.due = Some(self.waiting_since + span);
+        }
     }
 
     fn count(&mut self, number: u64) {

@@ -89,6 +89,7 @@ pub(super) fn info(mtu: u16, local: u32) -> LinkInfo {
         cost: 0,
         segments: 1,
         local: Addr::from_u32(local),
+        air: None,
     }
 }
 

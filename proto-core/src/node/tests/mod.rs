@@ -7,4 +7,5 @@ mod gossip;
 mod kept;
 mod pair;
 mod places;
+mod radio;
 mod recovered;

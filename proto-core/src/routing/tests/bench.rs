@@ -94,7 +94,8 @@ pub(super) struct World {
     pub(super) bytes: u64,
 }
 
-pub(super) const CABLE: Quality = Quality { srtt: Duration::from_millis(2), loss_ppm: 0, rate_bps: None };
+pub(super) const CABLE: Quality =
+    Quality { srtt: Duration::from_millis(2), loss_ppm: 0, rate_bps: None, scarce: Duration::ZERO };
 
 impl World {
     pub(super) fn new(count: u16) -> World {

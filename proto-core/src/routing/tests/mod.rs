@@ -5,5 +5,6 @@ mod flooding;
 mod golden;
 mod packets;
 mod records;
+mod scarce;
 mod trust;
 mod vicinity;

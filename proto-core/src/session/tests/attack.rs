@@ -488,6 +488,7 @@ proptest! {
             forgot: numbers.3,
             round: numbers.4,
             params: PeerParams { message_bytes: 1, receive_bytes: 2, packet_bytes: 64, message_window: 64, fountain, routing: false, gossip: false },
+            is_short: false,
             certificate: &certificate,
             membership: &membership,
         };
@@ -515,7 +516,7 @@ proptest! {
             let packet = Unchecked::parse(bytes).unwrap().check(&hello).unwrap();
             let Ok(Body::Fragment { id, total, offset, data }) = packet.body() else { panic!("no fragment") };
             let piece = fragment::Piece { from: Addr::from_u32(from), id, total, offset, data };
-            slot.add(Instant::ZERO, Duration::from_secs(1), &piece).ok().flatten()
+            slot.add(Instant::ZERO, (Duration::from_secs(1), Duration::from_secs(30)), &piece).ok().flatten()
         };
         let mut complete = None;
         add(1, &pieces[0]).into_iter().for_each(|whole| complete = Some(whole));

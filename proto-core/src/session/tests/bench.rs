@@ -13,7 +13,7 @@ use crate::identity::{DeviceSecrets, Endorsement, Genesis, RevocationList, RootK
 use crate::ids::PathId;
 use crate::limits::Limits;
 use crate::machine::{Cx, Machine};
-use crate::node::input::{LinkInfo, Medium};
+use crate::node::input::{Air, LinkInfo, Medium};
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
 use crate::zoo::Zoo;
@@ -35,6 +35,9 @@ pub(super) struct Make {
     pub(super) limits: Limits,
     pub(super) known: Vec<(NodeId, Bytes, u32)>,
     pub(super) rate_bps: Option<u64>,
+    /// The link that it has.
+    pub(super) link: LinkId,
+    pub(super) air: Option<Air>,
     pub(super) zoo: Zoo,
     pub(super) identity: LocalIdentity,
 }
@@ -52,6 +55,8 @@ impl Make {
             limits: Limits::SMALL,
             known: Vec::new(),
             rate_bps: None,
+            link: LINK,
+            air: None,
             zoo: Zoo::none(),
             identity: identity(who, who),
         }
@@ -132,13 +137,14 @@ impl Make {
 
     pub(super) fn info(&self) -> LinkInfo {
         LinkInfo {
-            medium: Medium::PointToPoint,
+            medium: if self.link == LinkId::MESH { Medium::Mesh } else { Medium::PointToPoint },
             mtu: self.mtu,
             rate_bps: self.rate_bps,
             delay: Duration::from_millis(25),
             cost: 0,
             segments: 1,
             local: Addr::from_u32(self.address),
+            air: self.air,
         }
     }
 
@@ -184,8 +190,9 @@ impl Make {
             shared: BTreeMap::new(),
             begun: u64::from(self.boot) << 32,
             partners: BTreeMap::new(),
+            map: BTreeMap::new(),
         };
-        side.handle(now, Input::LinkUp { link: LINK, info: self.info() });
+        side.handle(now, Input::LinkUp { link: self.link, info: self.info() });
         side
     }
 }
@@ -225,6 +232,8 @@ pub(super) struct Side {
     begun: u64,
     /// Which state of the other side each of ours has heard from, and of which node.
     partners: BTreeMap<u64, (NodeId, u64)>,
+    /// Certificate and membership that it knows of whoever sends from an address, as from the map of a mesh.
+    pub(super) map: BTreeMap<u32, (Bytes, Bytes)>,
 }
 
 impl Side {
@@ -254,7 +263,7 @@ impl Side {
         while let Some(action) = self.sessions.poll() {
             match action {
                 Action::Transmit { link, to, packet } => {
-                    assert_eq!(link, LINK);
+                    assert_eq!(link, self.make.link);
                     assert!(packet.len() <= usize::from(self.make.mtu), "larger than the MTU");
                     self.out.push((to.to_u32().unwrap(), packet));
                 }
@@ -279,7 +288,7 @@ impl Side {
         let spec = PeerSpec {
             node: with_key.then(|| to.node()),
             key: with_key.then(|| to.key()),
-            endpoints: std::vec![(LINK, Addr::from_u32(to.address))],
+            endpoints: std::vec![(self.make.link, Addr::from_u32(to.address))],
         };
         self.handle(now, Input::Connect { spec });
     }
@@ -330,8 +339,9 @@ impl Side {
     pub(super) fn receive(&mut self, now: Instant, from: u32, packet: &[u8]) {
         if packet.first().is_some_and(|first| first & 0x80 != 0) {
             let mut copy = packet.to_vec();
+            let link = self.make.link;
             let opened =
-                self.with(now, |sessions, cx| sessions.open(cx, LINK, Addr::from_u32(from), &mut copy));
+                self.with(now, |sessions, cx| sessions.open(cx, link, Addr::from_u32(from), &mut copy));
             let Some(opened) = opened else { return };
             let Some(payload) = opened.payload else { return };
             let said = copy[payload].to_vec();
@@ -343,7 +353,10 @@ impl Side {
             }
             self.outbox.remove(&opened.peer);
         } else {
-            self.handle(now, Input::Packet { link: LINK, from: Addr::from_u32(from), bytes: packet });
+            let (link, from_addr) = (self.make.link, Addr::from_u32(from));
+            self.sessions.show(self.map.get(&from).cloned());
+            self.handle(now, Input::Packet { link, from: from_addr, bytes: packet });
+            self.sessions.show(None);
         }
     }
 

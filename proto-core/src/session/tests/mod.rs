@@ -9,5 +9,6 @@ mod golden;
 mod handshake;
 mod places;
 mod rekey;
+mod short;
 mod statements;
 mod visits;

@@ -176,6 +176,11 @@ impl Medium {
         self.radios[from].waiting_bytes.saturating_add(bytes) <= queue_bytes
     }
 
+    /// Whether nothing waits and nothing is on air.
+    pub(super) fn is_idle(&self, from: usize) -> bool {
+        matches!(self.radios[from].doing, Doing::Nothing)
+    }
+
     /// A packet is to be sent.
     pub(super) fn offer(&mut self, now_us: u64, from: usize, frame: Frame, report: &mut LinkReport) -> Came {
         let radio = &mut self.radios[from];

@@ -2,5 +2,6 @@
 
 mod bulk;
 mod faults;
+mod scarce;
 mod unit;
 mod world;

@@ -12,7 +12,7 @@ use crate::link::path::{Fate, LATEST, Path, Piece, UnsentAcked, times};
 use crate::time::{Duration, Instant};
 use crate::wake::{Reason, Wake};
 
-fn at(us: u64) -> Instant {
+pub(super) fn at(us: u64) -> Instant {
     Instant::from_micros(us)
 }
 
@@ -28,7 +28,7 @@ fn with_ack<T>(ranges: &[(u64, u64)], take: impl FnOnce(&AckFrame<'_>) -> T) -> 
     take(&ack)
 }
 
-fn acked(path: &mut Path, now: u64, ranges: &[(u64, u64)]) -> Vec<(u32, Fate)> {
+pub(super) fn acked(path: &mut Path, now: u64, ranges: &[(u64, u64)]) -> Vec<(u32, Fate)> {
     let mut fates = vec![];
     let result = with_ack(ranges, |ack| {
         path.on_ack(at(now), ack, &mut |piece, fate| fates.push((handle(piece), fate)))
@@ -45,7 +45,7 @@ fn handle(piece: Piece) -> u32 {
     }
 }
 
-fn send(path: &mut Path, now: u64, number: u64) {
+pub(super) fn send(path: &mut Path, now: u64, number: u64) {
     let pieces = [Piece::Message { handle: number as u32, cut: 0, symbol: 0 }];
     path.on_sent(at(now), number, 1_200, true, &pieces);
     path.check();

@@ -126,6 +126,7 @@ pub(super) fn link(rate_bps: Option<u64>, mtu: u16, delay_ms: u64) -> LinkInfo {
         cost: 0,
         segments: 1,
         local: Addr::ANY,
+        air: None,
     }
 }
 
