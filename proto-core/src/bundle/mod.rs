@@ -9,7 +9,7 @@
 //! same whether it comes by a session or by an inn; so the two ways may be used at once. A bundle grows older by an age that its carriers count, not by a clock. And
 //! its source goes on being responsible; custody shortens the way, and loses nothing when a custodian is lost.
 //!
-//! Invariants: nothing is kept for others but what a member of the network has signed; a name (`BundleId`) is of one content; within the bounds of [`shelf`] nobody
+//! Invariants: nothing is kept for others but what a member of the network has signed; a name (`BundleId`) is of one content; within the bounds of `shelf` nobody
 //! can fill the room; one that is given to somebody is not given to somebody else before that one has answered or taken too long. Messages: [`message`], kinds
 //! `0x10` and `0x11`. Records: `Bundle`. Assumed of the others: `link` delivers a message once, says what became of it, and keeps windows of durable numbers;
 //! `node` knows the map. At its limits a bundle is refused and stays where it is.
