@@ -1,13 +1,13 @@
 //! Forty radios in a valley of five kilometres, which hear a part of it each and share one channel.
 //!
 //! LoRa at SF9 carries 220 bytes a second for all who hear each other, and the law lets each radio speak for a tenth of an hour.
-//! Villages and trees stand between them ([`SHADOW_MDB`]). Who is beyond the next bend is hidden: two that do not hear each
-//! other speak at once, and who stands between them hears neither. Sessions form a tree ([`sessions`]), as when each radio that joins
+//! Villages and trees stand between them (`SHADOW_MDB`). Who is beyond the next bend is hidden: two that do not hear each
+//! other speak at once, and who stands between them hears neither. Sessions form a tree (`sessions`), as when each radio that joins
 //! calls the best of those that it hears. Every node writes to one other, anywhere in the valley: once while the network
 //! settles, and then 50 bytes every ten minutes.
 //!
 //! All radios are switched on at once and know nobody. Until everybody has a session with its neighbours and all records of the map, some 7,000
-//! seconds of air are spent, of which a radio in the middle of the tree has 360 an hour: hence [`SETTLE_US`], once in the life of a
+//! seconds of air are spent, of which a radio in the middle of the tree has 360 an hour: hence `SETTLE_US`, once in the life of a
 //! network. Who writes to somebody for the first time needs a handshake over the mesh, ten seconds of air; with `spoken=no` these fall into
 //! the time that is judged.
 //!
