@@ -84,6 +84,15 @@ pub enum Input<'a> {
         node: NodeId,
         /// Its number.
         number: u64,
+        /// How urgent it is.
+        class: Class,
+    },
+    /// A durable message of this node is finished.
+    Ended {
+        /// For whom it was.
+        node: NodeId,
+        /// Its number.
+        number: u64,
     },
     /// The answer to [`Action::Find`].
     Found {
@@ -93,8 +102,6 @@ pub enum Input<'a> {
         device: Option<(RouterId, [u8; 32])>,
         /// Where something for that device is to go.
         place: Place,
-        /// Every durable message for that node with a lower number is finished.
-        base: u64,
     },
     /// The answer to [`Action::Locate`].
     Located {
@@ -221,10 +228,12 @@ pub enum Action {
         /// The message.
         payload: Bytes,
     },
-    /// Say which durable messages of that node are done with.
+    /// Say which durable messages of that node's device are done with.
     Receipt {
         /// Whose.
         node: NodeId,
+        /// Which device's.
+        device: DeviceId,
     },
     /// That node has these of our durable messages on its disk.
     Receipted {

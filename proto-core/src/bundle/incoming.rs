@@ -9,7 +9,7 @@ use super::record::{Bundle, BundleId, Head, Kind, decode_runs, encode_runs};
 use super::shelf::{Disk, Given, Held, Origin};
 use super::{AVOID, Action, Alarm, Arrival, Bundles, LAST_GAP, MOST_HANDOVERS, PATIENCE, Signer, World};
 use crate::drops::Drop;
-use crate::ids::{NodeId, RouterId};
+use crate::ids::{DeviceId, NodeId, RouterId};
 use crate::limits::Limits;
 use crate::machine::Cx;
 use crate::node::input::Class;
@@ -26,7 +26,7 @@ const RECEIPT_BITS: u32 = 30;
 struct Coming {
     id: BundleId,
     by: RouterId,
-    signer: (RouterId, [u8; 32]),
+    signer: (DeviceId, [u8; 32]),
     at: Instant,
 }
 
@@ -34,7 +34,7 @@ struct Coming {
 #[derive(Clone, Copy, Debug)]
 struct Due {
     /// For which device, and its key.
-    to: RouterId,
+    to: DeviceId,
     key: [u8; 32],
     /// Who brought the messages, and takes the receipt back.
     by: RouterId,
@@ -200,7 +200,7 @@ impl Bundles {
                     return self.answer(by, id, Answer::Full);
                 }
                 let (node, device, number) = (signer.node, signer.device, head.number);
-                let coming = Coming { id, by, signer: (head.from, signer.dh_key), at: cx.now };
+                let coming = Coming { id, by, signer: (device, signer.dh_key), at: cx.now };
                 self.incoming.coming.insert((node, number), coming);
                 self.actions.push_back(Action::Arrived { node, device, number, payload: Bytes::from(text) });
             }
@@ -233,17 +233,28 @@ impl Bundles {
         self.answer(by, id, answer);
         let has_room = self.incoming.due.len() < cx.limits.durable_peers as usize;
         if answer == Answer::Delivered && (has_room || self.incoming.due.contains_key(&node)) {
-            self.incoming.due.insert(node, Due { to, key, by });
+            // Whoever brought the first of them: one who repeats what is known would take the receipts of all.
+            self.incoming.due.entry(node).or_insert(Due { to, key, by });
             self.alarms.set_at_latest(Alarm::Receipt(node), cx.now + GATHER_RECEIPTS);
+        }
+    }
+
+    /// Asks what a receipt is to say.
+    pub(super) fn receipt_due(&mut self, node: NodeId) {
+        if let Some(due) = self.incoming.due.get(&node) {
+            self.actions.push_back(Action::Receipt { node, device: due.to });
         }
     }
 
     /// Writes a receipt and gives it to whoever brought the messages.
     pub(super) fn receipt(&mut self, cx: &mut Cx<'_>, node: NodeId, runs: &[(u64, u64)], world: &dyn World) {
         let Some(Due { to, key, by }) = self.incoming.due.remove(&node) else { return };
+        if runs.is_empty() {
+            return;
+        }
         self.incoming.next_receipt += 1;
         let (kind, number, class) = (Kind::Receipt, self.incoming.next_receipt, Class::High);
-        let head = Head { from: self.router, to, kind, number, class };
+        let head = Head { from: self.router, to: RouterId::of(to), kind, number, class };
         let text = encode_runs(runs);
         let Ok(bundle) = Bundle::seal(cx.rng, world.identity(), self.network, (head, &key), &text) else {
             return;

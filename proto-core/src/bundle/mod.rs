@@ -65,8 +65,8 @@ const FIRST_GAP: Duration = Duration::from_secs(1);
 const LAST_GAP: Duration = Duration::from_secs(60);
 /// So long somebody who had no room is not asked again,
 const AVOID: Duration = Duration::from_secs(60);
-/// and so long somebody who did not answer.
-const AVOID_SILENT: Duration = Duration::from_secs(20);
+/// and so long somebody who did not answer, or to whom nothing came.
+const AVOID_SILENT: Duration = Duration::from_secs(5);
 /// How many of those are remembered for one destination.
 const MOST_AVOIDED: usize = 4;
 
@@ -96,6 +96,11 @@ impl Avoided {
             self.0.remove(0);
         }
         self.0.push((router, now + span));
+    }
+
+    /// When the first of them may be asked again.
+    fn next(&self, now: Instant) -> Option<Instant> {
+        self.0.iter().map(|&(_, until)| until).filter(|&until| until > now).min()
     }
 
     fn at(&self, now: Instant) -> Vec<RouterId> {
@@ -148,8 +153,9 @@ impl Machine for Bundles {
 
     fn handle(&mut self, cx: &mut Cx<'_>, input: Input<'_>) {
         match input {
-            Input::Waits { node, number } => self.waits(cx, node, number),
-            Input::Found { node, device, place, base } => self.found(cx, node, device, (place, base)),
+            Input::Waits { node, number, class } => self.waits(cx, node, (number, class)),
+            Input::Ended { node, number } => self.ended(cx, node, number),
+            Input::Found { node, device, place } => self.found(cx, node, device, place),
             Input::Located { to, place } => self.located(cx, to, place),
             Input::Fetched { node, number, owed, world } => self.fetched(cx, (node, number), owed, world),
             Input::Message { from, payload, world } => self.message(cx, from, &payload, world),
@@ -171,7 +177,7 @@ impl Machine for Bundles {
             match alarm {
                 Alarm::Map => self.look_everywhere(cx),
                 Alarm::Ours(node) => self.look_for(cx, node),
-                Alarm::Receipt(node) => self.actions.push_back(Action::Receipt { node }),
+                Alarm::Receipt(node) => self.receipt_due(node),
                 Alarm::Destination(to) => self.look(cx, to),
                 Alarm::Bundle(id) => self.bundle_due(cx, id),
             }
@@ -270,8 +276,15 @@ impl Bundles {
         }
         match held.disk {
             Disk::No => {}
-            // The order of tickets lets the erasure come after the record.
-            Disk::Writing(_) | Disk::Yes => self.erase(id),
+            // Whoever brought it hears what became of it; no answer comes from the disk any more.
+            Disk::Writing(slot) => {
+                self.writing.remove(&slot);
+                if let Origin::Others(from) = held.origin {
+                    self.answer(from, id, Answer::Kept);
+                }
+                self.erase(id);
+            }
+            Disk::Yes => self.erase(id),
         }
         let to = held.bundle.head.to;
         if let Some(destination) = self.destinations.get_mut(&to) {
@@ -286,9 +299,7 @@ impl Bundles {
     }
 
     fn erase(&mut self, id: BundleId) {
-        if let Disk::Writing(slot) = self.shelf.get(id).map_or(Disk::No, |held| held.disk) {
-            self.writing.remove(&slot);
-        }
+        // The order of tickets lets the erasure come after the record.
         if self.has_disk {
             self.store(Record::Erased { key: Key::Bundle(id.0) });
         }
@@ -329,8 +340,10 @@ impl Bundles {
 
     /// Looks again where something for a device may go, though no map says that it has changed.
     fn look_later(&mut self, cx: &Cx<'_>, to: RouterId) {
-        if self.destinations.get(&to).is_some_and(|destination| !destination.waiting.is_empty()) {
-            self.alarms.set_at_latest(Alarm::Destination(to), cx.now + LAST_GAP);
+        if let Some(destination) = self.destinations.get(&to).filter(|kept| !kept.waiting.is_empty()) {
+            let later = cx.now + LAST_GAP;
+            let at = destination.avoided.next(cx.now).map_or(later, |next| next.min(later));
+            self.alarms.set_at_latest(Alarm::Destination(to), at);
         }
     }
 
@@ -405,13 +418,16 @@ impl Bundles {
     fn settled(&mut self, cx: &Cx<'_>, tag: u64, arrived: bool) {
         let Some(&id) = self.carried.get(&tag) else { return };
         if !arrived {
-            self.give_up_on(cx, id, None);
+            // The next look says whether it can be reached at all.
+            self.give_up_on(cx, id, Some(AVOID_SILENT));
         }
     }
 
     fn stored(&mut self, slot: u64) {
         let Some(id) = self.writing.remove(&slot) else { return };
-        let Some(held) = self.shelf.get_mut(id) else { return };
+        let Some(held) = self.shelf.get_mut(id).filter(|held| held.disk == Disk::Writing(slot)) else {
+            return;
+        };
         held.disk = Disk::Yes;
         if let Origin::Others(from) = held.origin {
             self.answer(from, id, Answer::Stored);
@@ -447,7 +463,7 @@ impl Bundles {
     /// Panics when an invariant does not hold.
     pub fn check(&self, limits: &Limits) {
         self.shelf.check(limits);
-        self.ours.check();
+        self.ours.check(limits);
         self.incoming.check(limits);
         let kept: usize = self.destinations.values().map(|kept| kept.waiting.len() + kept.under_way).sum();
         assert_eq!(kept, self.shelf.len(), "each bundle waits or is under way");

@@ -5,6 +5,7 @@
 //! whoever had it may be gone.
 
 use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 
 use super::record::{Bundle, Head, Kind};
 use super::shelf::{Disk, Held, Origin};
@@ -14,6 +15,7 @@ use super::{
 use crate::ids::{NodeId, RouterId};
 use crate::limits::Limits;
 use crate::machine::Cx;
+use crate::node::input::Class;
 use crate::time::{Duration, Instant};
 
 /// A message that was entrusted to somebody is entrusted anew after this long.
@@ -21,7 +23,9 @@ const AGAIN: Duration = Duration::from_secs(3_600);
 /// What a session has not brought after so long is entrusted to others, though a way leads there.
 const OVERDUE: Duration = Duration::from_secs(10);
 /// What an entry takes with its share of a tree's nodes.
-const ENTRY_BYTES: usize = 2 * (size_of::<u64>() + size_of::<State>());
+const ENTRY_BYTES: usize = 2 * (size_of::<u64>() + size_of::<(Class, State)>());
+/// Numbers that may be given out run this far ahead of the oldest unfinished one (`link::messages::carried`).
+const REACH: u64 = 64;
 const NODE_BYTES: usize = 2 * (size_of::<NodeId>() + size_of::<Debtor>()) + 512;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,7 +41,7 @@ enum State {
 /// What is owed to one node.
 #[derive(Debug)]
 struct Debtor {
-    numbers: BTreeMap<u64, State>,
+    numbers: BTreeMap<u64, (Class, State)>,
     under_way: usize,
     gap: Duration,
     avoided: Avoided,
@@ -62,7 +66,7 @@ impl Ledger {
 
     /// Those for whom something waits.
     pub(super) fn waiting(&self) -> impl Iterator<Item = NodeId> + '_ {
-        let waits = |debtor: &Debtor| debtor.numbers.values().any(|state| *state == State::Waiting);
+        let waits = |debtor: &Debtor| debtor.numbers.values().any(|(_, state)| *state == State::Waiting);
         self.0.iter().filter(move |(_, debtor)| waits(debtor)).map(|(&node, _)| node)
     }
 
@@ -73,7 +77,7 @@ impl Ledger {
 
     fn set(&mut self, node: NodeId, number: u64, new: State) {
         let Some(debtor) = self.0.get_mut(&node) else { return };
-        let Some(state) = debtor.numbers.get_mut(&number) else { return };
+        let Some((_, state)) = debtor.numbers.get_mut(&number) else { return };
         let before = core::mem::replace(state, new);
         debtor.under_way -= usize::from(before == State::UnderWay);
         debtor.under_way += usize::from(new == State::UnderWay);
@@ -91,17 +95,19 @@ impl Ledger {
         messages.saturating_add(u64::from(limits.durable_peers).saturating_mul(NODE_BYTES as u64))
     }
 
-    pub(super) fn check(&self) {
+    pub(super) fn check(&self, limits: &Limits) {
+        let numbers: usize = self.0.values().map(|debtor| debtor.numbers.len()).sum();
+        assert!(numbers <= limits.durable_messages as usize, "{numbers} messages are owed");
         for debtor in self.0.values() {
             assert!(!debtor.numbers.is_empty(), "nothing is owed");
-            let under_way = debtor.numbers.values().filter(|state| **state == State::UnderWay).count();
+            let under_way = debtor.numbers.values().filter(|(_, state)| *state == State::UnderWay).count();
             assert_eq!(under_way, debtor.under_way);
         }
     }
 }
 
 impl Bundles {
-    pub(super) fn waits(&mut self, cx: &Cx<'_>, node: NodeId, number: u64) {
+    pub(super) fn waits(&mut self, cx: &Cx<'_>, node: NodeId, (number, class): (u64, Class)) {
         let new = || Debtor {
             numbers: BTreeMap::new(),
             under_way: 0,
@@ -111,7 +117,7 @@ impl Bundles {
             since: cx.now,
         };
         let debtor = self.ours.0.entry(node).or_insert_with(new);
-        debtor.numbers.entry(number).or_insert(State::Waiting);
+        debtor.numbers.entry(number).or_insert((class, State::Waiting));
         debtor.since = if debtor.numbers.len() == 1 { cx.now } else { debtor.since };
         if debtor.by.is_some() || !self.alarms.has(Alarm::Ours(node)) {
             // What a session brings meanwhile is never looked at here.
@@ -129,7 +135,7 @@ impl Bundles {
     /// Asks where a node is to which something is owed.
     pub(super) fn look_for(&mut self, cx: &Cx<'_>, node: NodeId) {
         if let Some(debtor) = self.ours.0.get_mut(&node) {
-            for state in debtor.numbers.values_mut() {
+            for (_, state) in debtor.numbers.values_mut() {
                 if matches!(state, State::Entrusted(until) if *until <= cx.now) {
                     *state = State::Waiting;
                 }
@@ -138,24 +144,24 @@ impl Bundles {
         }
     }
 
+    /// A message is finished.
+    pub(super) fn ended(&mut self, cx: &Cx<'_>, node: NodeId, number: u64) {
+        self.ours.remove(node, number);
+        if let Some(debtor) = self.ours.0.get_mut(&node) {
+            // As long as messages go through, those that wait wait for their turn.
+            debtor.since = cx.now;
+        }
+        self.forget_paid(node);
+    }
+
     pub(super) fn found(
         &mut self,
         cx: &Cx<'_>,
         node: NodeId,
         device: Option<(RouterId, [u8; 32])>,
-        (place, base): (Place, u64),
+        place: Place,
     ) {
         let Some(debtor) = self.ours.0.get_mut(&node) else { return };
-        let finished = debtor.numbers.range(..base).filter(|(_, state)| **state == State::UnderWay).count();
-        debtor.under_way -= finished;
-        let open = debtor.numbers.split_off(&base);
-        // As long as messages go through, those that wait wait for their turn.
-        debtor.since = if debtor.numbers.is_empty() { debtor.since } else { cx.now };
-        debtor.numbers = open;
-        if debtor.numbers.is_empty() {
-            self.ours.0.remove(&node);
-            return self.alarms.clear(Alarm::Ours(node));
-        }
         debtor.by = match (device, place) {
             (Some((router, key)), Place::By(by)) => Some((router, key, by)),
             // It has been there only now and then, or out of reach for a session: its neighbour is nearer.
@@ -165,17 +171,23 @@ impl Bundles {
             (_, Place::By(_) | Place::There(_) | Place::Here) => None,
         };
         let gap = if place == Place::Here { LAST_GAP } else { debtor.gap };
+        let next = debtor.avoided.next(cx.now).filter(|_| place == Place::Here);
+        let again = next.map_or(cx.now + gap, |next| next.min(cx.now + gap));
         debtor.gap = debtor.gap.mul_ratio(2, 1).min(LAST_GAP);
-        self.alarms.set_at_latest(Alarm::Ours(node), cx.now + gap);
+        self.alarms.set_at_latest(Alarm::Ours(node), again);
         self.fetch_next(node);
     }
 
-    /// Has as many messages fetched as may be under way.
+    /// Has as many messages fetched as may be under way, the most urgent first.
     fn fetch_next(&mut self, node: NodeId) {
         let Some(debtor) = self.ours.0.get(&node).filter(|debtor| debtor.by.is_some()) else { return };
-        let waiting = debtor.numbers.iter().filter(|(_, state)| **state == State::Waiting);
-        let numbers = waiting.map(|(&number, _)| number).take(WINDOW.saturating_sub(debtor.under_way));
-        for number in numbers.collect::<alloc::vec::Vec<u64>>() {
+        let Some((&first, _)) = debtor.numbers.first_key_value() else { return };
+        let near = debtor.numbers.range(..first.saturating_add(REACH));
+        let waiting = near.filter(|(_, (_, state))| *state == State::Waiting);
+        let mut next: Vec<(Class, u64)> = waiting.map(|(&number, &(class, _))| (class, number)).collect();
+        next.sort_unstable();
+        next.truncate(WINDOW.saturating_sub(debtor.under_way));
+        for (_, number) in next {
             self.ours.set(node, number, State::UnderWay);
             self.actions.push_back(Action::Fetch { node, number });
         }

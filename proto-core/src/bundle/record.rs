@@ -145,7 +145,6 @@ impl Bundle {
         text: &[u8],
     ) -> Result<Bundle, SmallOrder> {
         let sealed = hpke::seal(rng, key, CONTEXT.as_bytes(), &head.associated_data(network), text)?;
-        let sealed = Bytes::from(sealed);
         let body = wire::Body {
             version: VERSION,
             from: Bytes::copy_from_slice(&head.from.0),
@@ -153,19 +152,18 @@ impl Bundle {
             kind: head.kind as u32,
             number: head.number,
             class: head.class as u32,
-            sealed: sealed.clone(),
+            sealed: Bytes::from(sealed),
         };
         let body = Bytes::from(body.encode_to_vec());
         let signature = identity.secrets().sign.sign(&signed_bytes(CONTEXT, &network.0, &body));
         let signed = wire::Signed {
-            body: body.clone(),
+            body,
             signature: Bytes::copy_from_slice(&signature),
             certificate: identity.certificate_bytes().clone(),
             membership: identity.membership().cloned().unwrap_or_default(),
         };
-        let bytes = Bytes::from(signed.encode_to_vec());
-        let wire::Signed { certificate, membership, .. } = signed;
-        Ok(Bundle { head, id: id_of(&body), certificate, membership, bytes, sealed, body, signature })
+        // Read back, so that all parts lie in one buffer, as those of a bundle that came.
+        Bundle::decode(Bytes::from(signed.encode_to_vec())).map_err(|_| SmallOrder)
     }
 
     /// Whether the holder of this key signed it for this network.

@@ -44,11 +44,6 @@ impl Links {
         owed.unwrap_or(Owed::Gone)
     }
 
-    /// Every durable message for a node with a lower number is finished.
-    pub fn durable_base(&mut self, cx: &mut Cx<'_>, slot: Option<PeerSlot>, node: NodeId) -> u64 {
-        self.with_peer(cx, slot, node, |_, _, entry| entry.outbox.durable_base()).unwrap_or(u64::MAX)
-    }
-
     /// Somebody has a durable message for a node in his hands.
     pub fn is_entrusted(
         &mut self,
@@ -68,8 +63,13 @@ impl Links {
     }
 
     /// Which durable messages of a node are done with: runs of numbers, each by its first and last.
-    pub fn durable_runs(&mut self, cx: &mut Cx<'_>, slot: Option<PeerSlot>, node: NodeId) -> Vec<(u64, u64)> {
-        self.with_peer(cx, slot, node, |_, _, entry| entry.inbox.durable_runs()).unwrap_or_default()
+    pub fn durable_runs(
+        &mut self,
+        cx: &mut Cx<'_>,
+        slot: Option<PeerSlot>,
+        (node, device): (NodeId, DeviceId),
+    ) -> Vec<(u64, u64)> {
+        self.with_peer(cx, slot, node, |_, _, entry| entry.inbox.durable_runs(device)).unwrap_or_default()
     }
 
     /// A durable message of a node has come by other hands. A node of which nothing is known gets its place when there is room.

@@ -121,6 +121,7 @@ impl Links {
                 | Action::Receipt { .. }
                 | Action::Settled { .. }
                 | Action::Waits { .. }
+                | Action::Ended { .. }
                 | Action::Store { .. }) => {
                     self.actions.push_back(action);
                 }

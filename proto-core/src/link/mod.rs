@@ -41,7 +41,7 @@ use crate::link::messages::Budget;
 use crate::link::path::Piece;
 use crate::link::peer::{Peer, Said};
 use crate::machine::{Cx, Machine};
-use crate::node::input::{Delivery, LinkInfo};
+use crate::node::input::{Class, Delivery, LinkInfo};
 use crate::node::output::Outcome;
 use crate::node::output::PeerStatus;
 use crate::params::PeerParams;
@@ -214,6 +214,15 @@ pub enum Action {
     /// A durable message is on disk and not finished.
     Waits {
         /// For whom it is.
+        node: NodeId,
+        /// Its number.
+        seq: u64,
+        /// Its class.
+        class: Class,
+    },
+    /// A durable message is finished.
+    Ended {
+        /// For whom it was.
         node: NodeId,
         /// Its number.
         seq: u64,
@@ -465,7 +474,8 @@ impl Links {
             Said::Receipt { tag, outcome } => Action::Receipt { to: node, tag, outcome },
             Said::ForRouting { payload } => Action::ForRouting { peer, payload },
             Said::Settled { tag, arrived } => Action::Settled { peer, tag, arrived },
-            Said::Waits { seq } => Action::Waits { node, seq },
+            Said::Waits { seq, class } => Action::Waits { node, seq, class },
+            Said::Ended { seq } => Action::Ended { node, seq },
             Said::Store { record, token } => {
                 self.next_store += 1;
                 self.stores.push_back((self.next_store, Asker { peer, node, token }));

@@ -13,7 +13,7 @@ use crate::link::path::Path;
 use crate::link::paths::{Challenge, Way};
 use crate::link::transmit::PACKET_OVERHEAD;
 use crate::machine::Cx;
-use crate::node::input::{Delivery, LinkInfo};
+use crate::node::input::{Class, Delivery, LinkInfo};
 use crate::node::output::Outcome;
 use crate::node::output::{PathStatus, PeerStatus};
 use crate::params::PeerParams;
@@ -60,7 +60,8 @@ pub(super) enum Said {
     Receipt { tag: u64, outcome: Outcome },
     ForRouting { payload: Bytes },
     Settled { tag: u64, arrived: bool },
-    Waits { seq: u64 },
+    Waits { seq: u64, class: Class },
+    Ended { seq: u64 },
     Store { record: Record, token: StoreToken },
     Path { link: LinkId, up: bool },
     Silent,
@@ -385,7 +386,8 @@ impl Peer {
             return Some(match action {
                 OutboxAction::Receipt { tag, outcome } => Said::Receipt { tag, outcome },
                 OutboxAction::Settled { tag, arrived } => Said::Settled { tag, arrived },
-                OutboxAction::Waits { seq } => Said::Waits { seq },
+                OutboxAction::Waits { seq, class } => Said::Waits { seq, class },
+                OutboxAction::Ended { seq } => Said::Ended { seq },
                 OutboxAction::Store { slot, record } => {
                     Said::Store { record, token: StoreToken::Outbox(slot) }
                 }

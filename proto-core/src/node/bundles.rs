@@ -144,10 +144,10 @@ impl Node {
                 };
                 self.bundles_handle(now, bundle::Input::Arrived { node, number, arrival });
             }
-            bundle::Action::Receipt { node } => {
+            bundle::Action::Receipt { node, device } => {
                 let slot = self.sessions.slot_of(&node);
                 let mut cx = super::cx(now, &mut self.links_rng, &self.limits, &mut self.drops, self.zoo);
-                let runs = self.links.durable_runs(&mut cx, slot, node);
+                let runs = self.links.durable_runs(&mut cx, slot, (node, device));
                 self.bundles_handle_with(now, |world| bundle::Input::Receipt { node, runs, world });
             }
             bundle::Action::Receipted { node, runs } => {
@@ -169,8 +169,6 @@ impl Node {
     /// Where a node's device is, and where something for it is to go.
     fn find_device(&mut self, now: Instant, node: NodeId, avoid: &[RouterId]) {
         let slot = self.sessions.slot_of(&node);
-        let mut cx = super::cx(now, &mut self.links_rng, &self.limits, &mut self.drops, self.zoo);
-        let base = self.links.durable_base(&mut cx, slot, node);
         let device = self.address_of(node);
         let is_near = slot.is_some_and(|peer| self.links.quality(peer).is_some());
         let place = match device {
@@ -178,7 +176,7 @@ impl Node {
             Some((router, _)) => self.place_of(now, router, avoid),
             None => Place::Here,
         };
-        self.bundles_handle(now, bundle::Input::Found { node, device, place, base });
+        self.bundles_handle(now, bundle::Input::Found { node, device, place });
     }
 
     /// Where something for a device is to go: to it, if a way leads there; else to whom it had for a neighbour when it was last heard of. Of those

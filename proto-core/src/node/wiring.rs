@@ -138,8 +138,11 @@ impl Node {
             link::Action::Store { slot, record } => {
                 self.gate.store(record, Waiter::Link(slot));
             }
-            link::Action::Waits { node, seq: number } => {
-                self.bundles_handle(now, bundle::Input::Waits { node, number });
+            link::Action::Waits { node, seq: number, class } => {
+                self.bundles_handle(now, bundle::Input::Waits { node, number, class });
+            }
+            link::Action::Ended { node, seq: number } => {
+                self.bundles_handle(now, bundle::Input::Ended { node, number });
             }
             link::Action::ForRouting { peer, payload } => match payload.first() {
                 // Kinds of bundles, and of gossip; those that may be skipped are routing's to skip.

@@ -73,7 +73,8 @@ pub fn bundle(bytes: &[u8]) {
         let mut spoiled = false;
         let input = match head % 8 {
             0 => Input::MapChanged,
-            1 => Input::Waits { node, number: u64::from(len % 16) },
+            1 if len > 0x7f => Input::Ended { node, number: u64::from(len % 8) },
+            1 => Input::Waits { node, number: u64::from(len % 8), class: Class::ALL[usize::from(len) % 5] },
             2 if len == 0xff => Input::StoreFailed,
             2 => Input::Stored { slot: u64::from(len) },
             3 => {
@@ -115,8 +116,7 @@ fn run(bundles: &mut Bundles, cx: &mut Cx<'_>, fate: u8, spoiled: bool, outside:
                 Action::Find { node, .. } => {
                     let bob = &outside.cast.bob;
                     let device = Some((router_of(bob), bob.certificate().dh_key)).filter(|_| fate & 4 == 0);
-                    bundles
-                        .handle(cx, Input::Found { node, device, place: place(), base: u64::from(fate & 1) });
+                    bundles.handle(cx, Input::Found { node, device, place: place() });
                 }
                 Action::Locate { to, .. } => bundles.handle(cx, Input::Located { to, place: place() }),
                 Action::Fetch { node, number } => {
@@ -144,7 +144,7 @@ fn run(bundles: &mut Bundles, cx: &mut Cx<'_>, fate: u8, spoiled: bool, outside:
                         bundles.handle(cx, Input::Delivered { node, number });
                     }
                 }
-                Action::Receipt { node } => {
+                Action::Receipt { node, .. } => {
                     let runs = std::vec![(0, u64::from(fate))];
                     bundles.handle(cx, Input::Receipt { node, runs, world: outside });
                 }

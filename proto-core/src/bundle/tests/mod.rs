@@ -179,7 +179,7 @@ impl World {
         let node = self.sides[to].node();
         let payload = Bytes::copy_from_slice(payload);
         self.sides[from].owed.insert((node, number), (class, payload));
-        self.sides[from].handle(self.now, |_| Input::Waits { node, number });
+        self.sides[from].handle(self.now, |_| Input::Waits { node, number, class });
         self.run();
     }
 
@@ -248,9 +248,7 @@ impl World {
                 let identity = &self.sides[to].known.identity;
                 let device = Some((RouterId::of(identity.device()), identity.certificate().dh_key));
                 let place = self.place(at, to, &avoid);
-                let open = self.sides[at].owed.range((node, 0)..=(node, u64::MAX)).next();
-                let base = open.map_or(u64::MAX, |(&(_, number), _)| number);
-                self.sides[at].handle(now, |_| Input::Found { node, device, place, base });
+                self.sides[at].handle(now, |_| Input::Found { node, device, place });
             }
             Action::Locate { to, avoid } => {
                 let place = self.of_router(to).map_or(Place::Here, |to| self.place(at, to, &avoid));
@@ -279,17 +277,20 @@ impl World {
                     side.handle(now, |_| Input::Delivered { node, number });
                 }
             }
-            Action::Receipt { node } => {
+            Action::Receipt { node, .. } => {
                 let side = &mut self.sides[at];
                 let taken = side.taken.range((node, 0)..=(node, u64::MAX));
                 let runs = taken.map(|&(_, number)| (number, number)).collect();
                 side.handle(now, |world| Input::Receipt { node, runs, world });
             }
             Action::Receipted { node, runs } => {
-                for (first, last) in runs {
-                    self.sides[at]
-                        .owed
-                        .retain(|&(of, number), _| of != node || !(first..=last).contains(&number));
+                let is_in = |number: u64| runs.iter().any(|&(first, last)| (first..=last).contains(&number));
+                let of_it = self.sides[at].owed.range((node, 0)..=(node, u64::MAX));
+                let done: Vec<u64> =
+                    of_it.map(|(&(_, number), _)| number).filter(|&number| is_in(number)).collect();
+                for number in done {
+                    self.sides[at].owed.remove(&(node, number));
+                    self.sides[at].handle(now, |_| Input::Ended { node, number });
                 }
             }
             Action::Entrusted { node, number, stored } => {
@@ -337,8 +338,8 @@ impl World {
             let lifetime = Duration::from_secs(lifetime_s);
             side.handle(self.now, |_| Input::Recovered { bundle, lifetime, handovers });
         }
-        for (node, number) in side.owed.keys().copied().collect::<Vec<_>>() {
-            side.handle(self.now, |_| Input::Waits { node, number });
+        for ((node, number), (class, _)) in side.owed.clone() {
+            side.handle(self.now, |_| Input::Waits { node, number, class });
         }
         self.run();
     }

@@ -103,6 +103,22 @@ fn urgent_ones_go_first_and_no_more_than_a_window_at_once() {
     assert_eq!(numbers, expected);
 }
 
+/// The writer was cut off for long: what is urgent leaves first, within what may run ahead.
+#[test]
+fn urgent_ones_leave_their_source_first() {
+    let mut world = away();
+    world.sleeps(0, true);
+    for number in 0..80 {
+        let class = if number == 50 || number == 70 { Class::Emergency } else { Class::Background };
+        world.write(0, 2, number, class, b"x");
+    }
+    world.sleeps(0, false);
+    world.pass(Duration::from_secs(1));
+    let first: Vec<u64> = world.sides[0].entrusted.iter().map(|&(_, number, _)| number).take(3).collect();
+    assert_eq!(first, [50, 0, 1], "70 is too far ahead");
+    assert_eq!(world.sides[0].entrusted.len(), 64);
+}
+
 #[test]
 fn custody_outlives_a_restart_and_is_told_of_once_it_does() {
     let mut world = away();
@@ -120,6 +136,29 @@ fn custody_outlives_a_restart_and_is_told_of_once_it_does() {
     world.sleeps(2, false);
     assert_eq!(world.sides[2].arrived.len(), 1);
     assert!(world.sides[0].owed.is_empty());
+}
+
+/// A record that is on its way to the disk when its bundle leaves says nothing of a later one of the same name.
+#[test]
+fn what_left_before_it_was_written_is_not_said_to_be_stored() {
+    let mut world = away();
+    world.disk_works = false;
+    world.write(0, 2, 1, Class::Normal, b"x");
+    world.pass(Duration::from_secs(1));
+    let id = world.sides[1].bundles.shelf.ids().next().unwrap();
+    let bundle = world.sides[1].bundles.shelf.get(id).unwrap().bundle.bytes.clone();
+    world.sides[1].bundles.let_go(id);
+    world.run();
+    let node = world.sides[2].node();
+    assert_eq!(world.sides[0].entrusted, [(node, 1, false)], "its bringer does not wait for the disk");
+    let (now, from) = (world.now, world.sides[0].router());
+    let payload = Message::Take { lifetime: LIFETIME, handovers: 3, bundle }.encode();
+    world.sides[1].handle(now, |world| Input::Message { from, payload, world });
+    world.run();
+    let first = world.sides[1].writes.pop_front().unwrap();
+    world.sides[1].handle(now, |_| Input::Stored { slot: first });
+    let stored = world.sides[1].bundles.shelf.get(id).unwrap().disk;
+    assert!(matches!(stored, super::super::shelf::Disk::Writing(_)), "{stored:?}");
 }
 
 #[test]

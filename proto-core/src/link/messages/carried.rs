@@ -17,7 +17,8 @@ use crate::node::input::Class;
 use crate::node::output::Outcome;
 use crate::time::{Duration, Instant};
 
-/// How far apart unfinished numbers may be towards a receiver whose window is not known: the narrowest that there is.
+/// How far apart unfinished numbers may be that go by other hands: the narrowest window that there is. That of the last session may have been another device's, or
+/// be another since the receiver started again.
 const NARROWEST_WINDOW: u64 = 64;
 
 /// A durable message that is to go by other hands.
@@ -57,8 +58,7 @@ impl Outbox {
     pub fn owed(&mut self, now: Instant, seq: u64) -> Owed {
         let Some(durable) = &self.durable else { return Owed::Gone };
         let Some(index) = durable.find(seq) else { return Owed::Gone };
-        let window = self.params.map_or(NARROWEST_WINDOW, |params| u64::from(params.message_window));
-        if !durable.within(seq, window) {
+        if !durable.within(seq, NARROWEST_WINDOW) {
             return Owed::Later;
         }
         let Some(entry) = self.queue.get_mut(index) else { return Owed::Gone };
@@ -68,12 +68,6 @@ impl Outbox {
         entry.entrusted = true;
         let lifetime = entry.expires.since(now);
         Owed::Message { class: entry.class, lifetime, payload: entry.payload.clone() }
-    }
-
-    /// Every durable message with a lower number is finished.
-    #[must_use]
-    pub fn durable_base(&self) -> u64 {
-        self.durable.as_ref().map_or(u64::MAX, |durable| durable.first_live())
     }
 
     /// Somebody has a durable message in his hands: the application is told.
@@ -101,7 +95,7 @@ impl Inbox {
         device: DeviceId,
         (seq, payload): (u64, Bytes),
     ) -> Carried {
-        if self.correspondent && self.device.is_some_and(|known| known != device) {
+        if self.device.is_some_and(|known| known != device) {
             // Which of two devices is the present one only a session shows.
             return Carried::Refused;
         }
@@ -137,9 +131,12 @@ impl Inbox {
         Carried::Writing
     }
 
-    /// Runs of durable numbers that are done with, the highest if there are too many, each by its first and last.
+    /// Runs of durable numbers of this device that are done with, the highest if there are too many, each by its first and last.
     #[must_use]
-    pub fn durable_runs(&self) -> alloc::vec::Vec<(u64, u64)> {
+    pub fn durable_runs(&self, device: DeviceId) -> alloc::vec::Vec<(u64, u64)> {
+        if self.device != Some(device) {
+            return alloc::vec::Vec::new();
+        }
         let space = &self.durable;
         let first_clear = space.done.as_ref().map_or(space.floor, |done| done.next_clear(space.floor));
         // As in a RECEIPT: nothing below the floor is promised that is still on its way to the disk.

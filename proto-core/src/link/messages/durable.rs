@@ -114,10 +114,11 @@ impl Outbox {
         let Some(entry) = self.queue.get(index).filter(|entry| entry.generation == generation) else {
             return;
         };
-        let (tag, seq, list) = (entry.tag, entry.seq, ListId::of(Kind::Durable, entry.class));
+        let (tag, seq, class) = (entry.tag, entry.seq, entry.class);
+        let list = ListId::of(Kind::Durable, class);
         self.queue.push_back(list, index);
         self.receipt(tag, Outcome::Accepted);
-        self.actions.push_back(OutboxAction::Waits { seq });
+        self.actions.push_back(OutboxAction::Waits { seq, class });
     }
 
     /// The disk has failed. What was not confirmed ends, its fate unknown: it may be on disk and be
@@ -139,6 +140,7 @@ impl Outbox {
     pub(super) fn end_durable(&mut self, entry: &Entry, outcome: Outcome) {
         let Some(durable) = &mut self.durable else { return };
         durable.live.remove(&entry.seq);
+        self.actions.push_back(OutboxAction::Ended { seq: entry.seq });
         let failed = durable.failed;
         let given_up = outcome != Outcome::Delivered;
         if given_up {
@@ -258,12 +260,16 @@ impl Outbox {
         let add = Usage { bytes: entry.payload.len() as u64, messages: 1, durable: 1 };
         budget.force(&mut self.usage, add);
         debug_assert_ne!(seq, UNNUMBERED);
+        // It may have been given to others before, and a receipt for it be under way.
         let index = self.queue.insert(entry);
+        if let Some(entry) = self.queue.get_mut(index) {
+            entry.entrusted = true;
+        }
         if let Some(durable) = &mut self.durable {
             durable.live.insert(seq, index);
         }
         self.set_timer(index, expires);
         self.queue.push_back(ListId::of(Kind::Durable, class), index);
-        self.actions.push_back(OutboxAction::Waits { seq });
+        self.actions.push_back(OutboxAction::Waits { seq, class });
     }
 }

@@ -50,7 +50,7 @@ pub use outbox::Outbox;
 pub use room::ROOM_BYTES;
 
 use crate::limits::Limits;
-use crate::node::input::Delivery;
+use crate::node::input::{Class, Delivery};
 use crate::node::output::Outcome;
 use crate::store::record::Record;
 use crate::time::Duration;
@@ -96,6 +96,13 @@ pub enum OutboxAction {
     },
     /// A durable message is on disk and not finished.
     Waits {
+        /// Its number.
+        seq: u64,
+        /// Its class.
+        class: Class,
+    },
+    /// A durable message is finished.
+    Ended {
         /// Its number.
         seq: u64,
     },

@@ -132,7 +132,7 @@ impl World {
                 if self.rng.below(2) == 0 {
                     self.by_hand.swap_remove(at);
                 }
-                self.receipts_by_hand.push(self.b.inbox.durable_runs());
+                self.receipts_by_hand.push(self.b.inbox.durable_runs(self.b.device));
             }
             3 if !self.receipts_by_hand.is_empty() => {
                 let at = self.rng.below(self.receipts_by_hand.len() as u64) as usize;

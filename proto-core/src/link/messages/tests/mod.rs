@@ -114,11 +114,12 @@ pub(super) struct End {
     pub(super) receipts: Vec<(u64, Outcome)>,
     pub(super) settled: Vec<(u64, bool)>,
     pub(super) waits: Vec<u64>,
+    pub(super) ended: Vec<u64>,
     pub(super) for_routing: Vec<Bytes>,
 }
 
 /// The device that the other end is, unless a test says otherwise.
-const DEVICE: DeviceId = DeviceId([7; 32]);
+pub(super) const DEVICE: DeviceId = DeviceId([7; 32]);
 
 impl End {
     pub(super) fn new(limits: Limits, peer: u8) -> End {
@@ -144,6 +145,7 @@ impl End {
             receipts: vec![],
             settled: vec![],
             waits: vec![],
+            ended: vec![],
             for_routing: vec![],
             limits,
             peer,
@@ -181,7 +183,8 @@ impl End {
                 match action {
                     OutboxAction::Receipt { tag, outcome } => self.receipts.push((tag, outcome)),
                     OutboxAction::Settled { tag, arrived } => self.settled.push((tag, arrived)),
-                    OutboxAction::Waits { seq } => self.waits.push(seq),
+                    OutboxAction::Waits { seq, .. } => self.waits.push(seq),
+                    OutboxAction::Ended { seq } => self.ended.push(seq),
                     OutboxAction::Store { slot, record } => {
                         self.disk.push(record);
                         self.slots.push_back((Half::Out, slot));
