@@ -142,8 +142,6 @@ pub struct Bundles {
     has_disk: bool,
     next_tag: u64,
     next_slot: u64,
-    /// Signatures checked since the start.
-    checks: u64,
     actions: VecDeque<Action>,
 }
 
@@ -210,7 +208,6 @@ impl Bundles {
             has_disk: true,
             next_tag: 0,
             next_slot: 0,
-            checks: 0,
             actions: VecDeque::new(),
         }
     }
@@ -219,12 +216,6 @@ impl Bundles {
     #[must_use]
     pub fn kept(&self) -> (usize, usize) {
         (self.shelf.len(), self.shelf.bytes())
-    }
-
-    /// Signatures checked since the start.
-    #[must_use]
-    pub fn checks(&self) -> u64 {
-        self.checks
     }
 
     fn send(&mut self, to: RouterId, class: Class, payload: Bytes) -> u64 {

@@ -21,8 +21,6 @@ use crate::rng::Rng;
 /// The version that is written and read.
 const VERSION: u32 = 1;
 const CONTEXT: &str = "thallus bundle v1";
-/// What a bundle takes at most beside the message in it: papers (3,840 bytes), signature, seal, names, and the heads of fields.
-pub const OVERHEAD: usize = 4_096;
 /// Runs of numbers in one receipt.
 pub const RECEIPT_RUNS: usize = 64;
 
