@@ -25,6 +25,7 @@ extern crate std;
 
 // The base everyone may use.
 pub mod bounded;
+pub mod carried;
 pub mod codec;
 pub mod drops;
 pub mod ids;

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
+use crate::carried::{Carried, Owed};
 use crate::identity::{Checker, LocalIdentity};
 use crate::ids::{DeviceId, NodeId, RouterId};
 use crate::node::input::Class;
@@ -42,37 +43,6 @@ pub enum Place {
     By(RouterId),
     /// Nowhere: no way leads on, or this router is such a neighbour.
     Here,
-}
-
-/// A durable message that is to be entrusted to others.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Owed {
-    /// It is finished.
-    Gone,
-    /// Older ones have to be finished first.
-    Later,
-    /// It waits.
-    Message {
-        /// How urgent it is.
-        class: Class,
-        /// How much longer it may wait.
-        lifetime: Duration,
-        /// The bytes.
-        payload: Bytes,
-    },
-}
-
-/// What became of a message that came in a bundle.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Arrival {
-    /// It goes to the disk; [`Input::Delivered`] says when it is there.
-    Writing,
-    /// It was here before.
-    Known,
-    /// There is no room for it now.
-    Full,
-    /// It will never be taken.
-    Refused,
 }
 
 /// What can happen to bundles.
@@ -144,7 +114,7 @@ pub enum Input<'a> {
         /// Its number.
         number: u64,
         /// What became of it.
-        arrival: Arrival,
+        carried: Carried,
     },
     /// A durable message is on the disk here.
     Delivered {

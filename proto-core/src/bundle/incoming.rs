@@ -7,7 +7,8 @@ use bytes::Bytes;
 use super::message::{Answer, Message};
 use super::record::{Bundle, BundleId, Head, Kind, decode_runs, encode_runs};
 use super::shelf::{Disk, Given, Held, Origin};
-use super::{AVOID, Action, Alarm, Arrival, Bundles, LAST_GAP, MOST_HANDOVERS, PATIENCE, Signer, World};
+use super::{AVOID, Action, Alarm, Bundles, LAST_GAP, MOST_HANDOVERS, PATIENCE, Signer, World};
+use crate::carried::Carried;
 use crate::drops::Drop;
 use crate::ids::{DeviceId, NodeId, RouterId};
 use crate::limits::Limits;
@@ -216,18 +217,18 @@ impl Bundles {
     }
 
     /// What became of a message for this node.
-    pub(super) fn arrival(&mut self, cx: &Cx<'_>, (node, number): (NodeId, u64), arrival: Arrival) {
-        if arrival == Arrival::Writing {
+    pub(super) fn arrived(&mut self, cx: &Cx<'_>, (node, number): (NodeId, u64), carried: Carried) {
+        if carried == Carried::Writing {
             return;
         }
         let Some(Coming { id, by, signer: (to, key), .. }) = self.incoming.coming.remove(&(node, number))
         else {
             return;
         };
-        let answer = match arrival {
-            Arrival::Writing | Arrival::Known => Answer::Delivered,
-            Arrival::Full => Answer::Full,
-            Arrival::Refused => Answer::Refused,
+        let answer = match carried {
+            Carried::Writing | Carried::Known => Answer::Delivered,
+            Carried::Full => Answer::Full,
+            Carried::Refused => Answer::Refused,
         };
         self.answer(by, id, answer);
         let has_room = self.incoming.due.len() < cx.limits.durable_peers as usize;

@@ -33,6 +33,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
+use crate::carried::Carried;
 use crate::identity::LocalIdentity;
 use crate::ids::{NetworkId, NodeId, RouterId};
 use crate::limits::Limits;
@@ -42,7 +43,7 @@ use crate::store::record::{Key, Record};
 use crate::time::{Duration, Instant};
 use crate::wake::{Reason, Wake};
 use alarms::Alarms;
-pub use border::{Action, Arrival, Input, Owed, Place, Signer, World};
+pub use border::{Action, Input, Place, Signer, World};
 use incoming::Incoming;
 use message::{Answer, Message};
 use owed::Ledger;
@@ -158,8 +159,8 @@ impl Machine for Bundles {
             Input::Fetched { node, number, owed, world } => self.fetched(cx, (node, number), owed, world),
             Input::Message { from, payload, world } => self.message(cx, from, &payload, world),
             Input::Settled { tag, arrived } => self.settled(cx, tag, arrived),
-            Input::Arrived { node, number, arrival } => self.arrival(cx, (node, number), arrival),
-            Input::Delivered { node, number } => self.arrival(cx, (node, number), Arrival::Known),
+            Input::Arrived { node, number, carried } => self.arrived(cx, (node, number), carried),
+            Input::Delivered { node, number } => self.arrived(cx, (node, number), Carried::Known),
             Input::Receipt { node, runs, world } => self.receipt(cx, node, &runs, world),
             Input::MapChanged => self.map_changed(cx),
             Input::Stored { slot } => self.stored(slot),

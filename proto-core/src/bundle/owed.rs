@@ -10,8 +10,9 @@ use alloc::vec::Vec;
 use super::record::{Bundle, Head, Kind};
 use super::shelf::{Disk, Held, Origin};
 use super::{
-    Action, Alarm, Avoided, Bundles, FIRST_GAP, GATHER, LAST_GAP, MOST_HANDOVERS, Owed, Place, WINDOW, World,
+    Action, Alarm, Avoided, Bundles, FIRST_GAP, GATHER, LAST_GAP, MOST_HANDOVERS, Place, WINDOW, World,
 };
+use crate::carried::Owed;
 use crate::ids::{NodeId, RouterId};
 use crate::limits::Limits;
 use crate::machine::Cx;

@@ -7,8 +7,8 @@ use bytes::Bytes;
 
 use super::Links;
 use super::kept::NO_SLOT;
-use super::messages::{Carried, Owed};
 use super::peer::Peer;
+use crate::carried::{Carried, Owed};
 use crate::ids::{DeviceId, NodeId, PeerSlot};
 use crate::machine::Cx;
 

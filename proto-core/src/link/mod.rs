@@ -50,7 +50,6 @@ use crate::time::Instant;
 use crate::wake::Wake;
 
 pub use air::is_possible;
-pub use messages::{Carried, Owed};
 pub use send::{OF_BUNDLES, OF_GOSSIP, WayQuality};
 pub use transmit::{Built, Intent};
 

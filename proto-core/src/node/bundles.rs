@@ -8,10 +8,10 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use crate::bundle::{self, Arrival, Bundles, Owed, Place, SEND_LIFETIME, Signer, World};
+use crate::bundle::{self, Bundles, Place, SEND_LIFETIME, Signer, World};
 use crate::identity::{Checker, LocalIdentity};
 use crate::ids::{NodeId, PeerSlot, RouterId};
-use crate::link::{self, OF_BUNDLES};
+use crate::link::OF_BUNDLES;
 use crate::machine::Machine;
 use crate::node::gate::Waiter;
 use crate::node::input::Class;
@@ -121,13 +121,7 @@ impl Node {
             bundle::Action::Fetch { node, number } => {
                 let slot = self.sessions.slot_of(&node);
                 let mut cx = super::cx(now, &mut self.links_rng, &self.limits, &mut self.drops, self.zoo);
-                let owed = match self.links.owed(&mut cx, slot, node, number) {
-                    link::Owed::Gone => Owed::Gone,
-                    link::Owed::Later => Owed::Later,
-                    link::Owed::Message { class, lifetime, payload } => {
-                        Owed::Message { class, lifetime, payload }
-                    }
-                };
+                let owed = self.links.owed(&mut cx, slot, node, number);
                 self.bundles_handle_with(now, |world| bundle::Input::Fetched { node, number, owed, world });
             }
             bundle::Action::Send { to, tag, class, payload } => {
@@ -136,13 +130,8 @@ impl Node {
             bundle::Action::Arrived { node, device, number, payload } => {
                 let slot = self.sessions.slot_of(&node);
                 let mut cx = super::cx(now, &mut self.links_rng, &self.limits, &mut self.drops, self.zoo);
-                let arrival = match self.links.carried(&mut cx, slot, (node, device), (number, payload)) {
-                    link::Carried::Writing => Arrival::Writing,
-                    link::Carried::Known => Arrival::Known,
-                    link::Carried::Full => Arrival::Full,
-                    link::Carried::Refused => Arrival::Refused,
-                };
-                self.bundles_handle(now, bundle::Input::Arrived { node, number, arrival });
+                let carried = self.links.carried(&mut cx, slot, (node, device), (number, payload));
+                self.bundles_handle(now, bundle::Input::Arrived { node, number, carried });
             }
             bundle::Action::Receipt { node, device } => {
                 let slot = self.sessions.slot_of(&node);

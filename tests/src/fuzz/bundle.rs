@@ -4,7 +4,8 @@
 use bytes::Bytes;
 use proto_core::bundle::message::{Answer, Message};
 use proto_core::bundle::record::{Bundle, Head, Kind, decode_runs, encode_runs};
-use proto_core::bundle::{Action, Arrival, Bundles, Input, Owed, Place, Signer, World};
+use proto_core::bundle::{Action, Bundles, Input, Place, Signer, World};
+use proto_core::carried::{Carried, Owed};
 use proto_core::crypto::sign::Verifier;
 use proto_core::drops::Drops;
 use proto_core::identity::{Checker, LocalIdentity, Revocations};
@@ -137,9 +138,9 @@ fn run(bundles: &mut Bundles, cx: &mut Cx<'_>, fate: u8, spoiled: bool, outside:
                 }
                 Action::Arrived { node, number, .. } => {
                     assert!(!spoiled, "what is spoiled is shown");
-                    let arrival = [Arrival::Writing, Arrival::Known, Arrival::Full, Arrival::Refused];
-                    let arrival = arrival[usize::from(fate & 3)];
-                    bundles.handle(cx, Input::Arrived { node, number, arrival });
+                    let carried = [Carried::Writing, Carried::Known, Carried::Full, Carried::Refused];
+                    let carried = carried[usize::from(fate & 3)];
+                    bundles.handle(cx, Input::Arrived { node, number, carried });
                     if fate & 0x20 == 0 {
                         bundles.handle(cx, Input::Delivered { node, number });
                     }

@@ -128,8 +128,10 @@ pub(crate) const SIZES: Sizes = Sizes { file: 600, test_file: 700, function: 70,
 pub(crate) const LARGER: &[Larger] = &[];
 
 /// Modules of proto-core that every other may use. They may use each other and plain data.
-pub(crate) const BASE: &[&str] =
-    &["time", "wake", "rng", "ids", "limits", "machine", "drops", "zoo", "params", "bounded", "codec"];
+pub(crate) const BASE: &[&str] = &[
+    "time", "wake", "rng", "ids", "limits", "machine", "drops", "zoo", "params", "bounded", "codec",
+    "carried",
+];
 
 /// Plain data that every module may use, as module and submodule.
 pub(crate) const PLAIN: &[(&str, &str)] = &[("store", "record"), ("node", "input"), ("node", "output")];

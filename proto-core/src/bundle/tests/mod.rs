@@ -11,7 +11,8 @@ use bytes::Bytes;
 
 use super::message::Message;
 use super::record::{Bundle, Head, Kind};
-use super::{Action, Arrival, Bundles, Input, Owed, Place, Signer, World as Outside};
+use super::{Action, Bundles, Input, Place, Signer, World as Outside};
+use crate::carried::{Carried, Owed};
 use crate::crypto::sign::Verifier;
 use crate::drops::Drops;
 use crate::identity::cast::{self, network};
@@ -264,16 +265,16 @@ impl World {
             Action::Send { to, tag, payload, .. } => self.carry(at, to, tag, payload),
             Action::Arrived { node, number, payload, .. } => {
                 let side = &mut self.sides[at];
-                let arrival = if !side.taken.contains(&(node, number)) && !side.has_room {
-                    Arrival::Full
+                let carried = if !side.taken.contains(&(node, number)) && !side.has_room {
+                    Carried::Full
                 } else if side.taken.insert((node, number)) {
                     side.arrived.push((node, number, payload));
-                    Arrival::Writing
+                    Carried::Writing
                 } else {
-                    Arrival::Known
+                    Carried::Known
                 };
-                side.handle(now, |_| Input::Arrived { node, number, arrival });
-                if arrival == Arrival::Writing {
+                side.handle(now, |_| Input::Arrived { node, number, carried });
+                if carried == Carried::Writing {
                     side.handle(now, |_| Input::Delivered { node, number });
                 }
             }

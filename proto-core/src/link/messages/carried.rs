@@ -9,48 +9,17 @@ use super::Budget;
 use super::inbox::Inbox;
 use super::outbox::Outbox;
 use super::receipts::{RECEIPT_RUNS, runs};
+use crate::carried::{Carried, Owed};
 use crate::drops::Drop;
 use crate::ids::DeviceId;
 use crate::link::frame::DURABLE;
 use crate::machine::Cx;
-use crate::node::input::Class;
 use crate::node::output::Outcome;
-use crate::time::{Duration, Instant};
+use crate::time::Instant;
 
 /// How far apart unfinished numbers may be that go by other hands: the narrowest window that there is. That of the last session may have been another device's, or
 /// be another since the receiver started again.
 const NARROWEST_WINDOW: u64 = 64;
-
-/// A durable message that is to go by other hands.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Owed {
-    /// It is finished.
-    Gone,
-    /// Older ones have to be finished first.
-    Later,
-    /// It waits.
-    Message {
-        /// How urgent it is.
-        class: Class,
-        /// How much longer it may wait.
-        lifetime: Duration,
-        /// The bytes.
-        payload: Bytes,
-    },
-}
-
-/// What becomes of a durable message that came by other hands.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Carried {
-    /// It goes to the disk, and is shown when it is there.
-    Writing,
-    /// It was here before.
-    Known,
-    /// There is no room for it now.
-    Full,
-    /// It will never be taken.
-    Refused,
-}
 
 impl Outbox {
     /// Gives out a durable message to go by other hands as well. Its receiver takes numbers that are too far beyond the oldest unfinished one for a

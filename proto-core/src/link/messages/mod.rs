@@ -44,7 +44,6 @@ mod streams;
 
 use bytes::Bytes;
 
-pub use carried::{Carried, Owed};
 pub use inbox::Inbox;
 pub use outbox::Outbox;
 pub use room::ROOM_BYTES;

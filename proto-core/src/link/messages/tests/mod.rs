@@ -31,6 +31,7 @@ use std::vec::Vec;
 use bytes::Bytes;
 
 use super::*;
+use crate::carried::{Carried, Owed};
 use crate::codec::Writer;
 use crate::drops::Drops;
 use crate::ids::{DeviceId, NodeId};
