@@ -249,6 +249,8 @@ impl Bundles {
     /// Writes a receipt and gives it to whoever brought the messages.
     pub(super) fn receipt(&mut self, cx: &mut Cx<'_>, node: NodeId, runs: &[(u64, u64)], world: &dyn World) {
         let Some(Due { to, key, by }) = self.incoming.due.remove(&node) else { return };
+        // What has come since it was asked for is in it.
+        self.alarms.clear(Alarm::Receipt(node));
         if runs.is_empty() {
             return;
         }
