@@ -3,9 +3,7 @@
 //! A doorkeeper's book: one line for each packet, in the order in which they first left, and the oldest lines are crossed out. To
 //! find a packet's line among 65,536 each line names the one before it with the same sum of letters; the newest of each sum
 //! hangs on a board. Lines of one sum get older along the way, so where one is crossed out the search ends, and nothing has to
-//! be taken off the board. Most packets are seen once: two small sheets, on which each leaves two marks, say of nearly all of
-//! these that they are in no line, and the book, which does not fit a processor's cache, is not opened for them (Bloom, "Space/Time
-//! Trade-offs in Hash Coding with Allowable Errors", 1970).
+//! be taken off the board.
 //!
 //! Names are whatever a source says. Which share a sum depends on numbers that nobody else knows (Thorup, "High Speed Hashing
 //! for Integers and Strings", 2015, section 3.4: vector multiply-shift), so nobody can choose names that all have the same.
@@ -21,8 +19,6 @@ use crate::time::{Duration, Instant};
 const TRAIL: Duration = Duration::from_secs(2);
 /// The least number of sums, a power of two.
 const LEAST_CHAINS: usize = 16;
-/// Sums for each word of a sheet: 8 bits and more for each name, and of names that left no marks one in ten finds its own there.
-const CHAINS_PER_WORD: usize = 8;
 
 /// A packet as its bytes name it: [`super::message::Head::name`]. Not authenticated: who is on its way can spoil its walk, and could
 /// drop it as well.
@@ -43,49 +39,10 @@ struct Trail {
 /// No trail: the number before the first.
 const NONE: u32 = u32::MAX;
 
-/// Marks of names on two sheets. Whoever has none is not remembered.
-#[derive(Debug, Default)]
-struct Marks {
-    now: Vec<u64>,
-    before: Vec<u64>,
-    /// Names marked on the first sheet.
-    count: usize,
-}
-
-impl Marks {
-    fn bits(sum: u64) -> u64 {
-        1 << (sum >> 20 & 63) | 1 << (sum >> 26 & 63)
-    }
-
-    fn any(&self, sum: u64) -> bool {
-        let place = (sum >> 32) as usize & self.now.len().wrapping_sub(1);
-        let bits = Marks::bits(sum);
-        [&self.now, &self.before]
-            .into_iter()
-            .any(|sheet| sheet.get(place).is_some_and(|word| word & bits == bits))
-    }
-
-    /// Marks one more than `live` names that are to be found here. When as many were marked on the sheet it becomes the second: what
-    /// is only on the one before that is forgotten.
-    fn mark(&mut self, sum: u64, live: usize) {
-        if self.count >= live.max(2 * self.now.len()) {
-            core::mem::swap(&mut self.now, &mut self.before);
-            self.now.fill(0);
-            self.count = 0;
-        }
-        let place = (sum >> 32) as usize & self.now.len().wrapping_sub(1);
-        if let Some(word) = self.now.get_mut(place) {
-            *word |= Marks::bits(sum);
-        }
-        self.count += 1;
-    }
-}
-
 /// All of them.
 #[derive(Debug)]
 pub(super) struct Trails {
     secret: [u64; 3],
-    marks: Marks,
     /// The number of the newest of each sum; perhaps of one that is forgotten.
     newest: Vec<u32>,
     /// Those that are remembered, oldest first.
@@ -98,7 +55,7 @@ impl Trails {
     /// None yet.
     pub(super) fn new(rng: &mut Rng) -> Trails {
         let secret = [(); 3].map(|()| rng.next_u64());
-        Trails { secret, marks: Marks::default(), newest: Vec::new(), trails: VecDeque::new(), first: 0 }
+        Trails { secret, newest: Vec::new(), trails: VecDeque::new(), first: 0 }
     }
 
     fn sum(&self, name: Name) -> u64 {
@@ -114,9 +71,6 @@ impl Trails {
 
     fn find(&self, name: Name) -> Option<usize> {
         let sum = self.sum(name);
-        if !self.marks.any(sum) {
-            return None;
-        }
         let mut number = *self.newest.get(self.chain(sum))?;
         let mut bound = self.trails.len();
         loop {
@@ -133,7 +87,6 @@ impl Trails {
     /// Hangs a trail on the board, and says which hung there.
     fn hang(&mut self, name: Name, place: usize) -> u32 {
         let (sum, number) = (self.sum(name), self.first.wrapping_add(place as u32));
-        self.marks.mark(sum, place);
         let chain = self.chain(sum);
         self.newest.get_mut(chain).map_or(NONE, |newest| core::mem::replace(newest, number))
     }
@@ -180,8 +133,6 @@ impl Trails {
         let wanted = (2 * trails).max(LEAST_CHAINS).next_power_of_two();
         self.trails.shrink_to(wanted);
         self.newest = alloc::vec![NONE; wanted];
-        let sheet = alloc::vec![0; wanted / CHAINS_PER_WORD];
-        self.marks = Marks { now: sheet.clone(), before: sheet, count: 0 };
         for place in 0..self.trails.len() {
             let Some(name) = self.trails.get(place).map(|trail| trail.name) else { return };
             let before = self.hang(name, place);
@@ -191,9 +142,9 @@ impl Trails {
         }
     }
 
-    /// Bytes of one at most: a ring of twice as many places as are used, up to four sums for each, and its part of two sheets.
+    /// Bytes of one at most: a ring of twice as many places as are used, and up to four sums for each.
     pub(super) const fn bytes_each() -> u64 {
-        2 * size_of::<Trail>() as u64 + 4 * size_of::<u32>() as u64 + 8
+        2 * size_of::<Trail>() as u64 + 4 * size_of::<u32>() as u64
     }
 
     /// Panics when an invariant does not hold.
@@ -276,15 +227,13 @@ mod tests {
                 as u64
         };
         assert!(held(&trails) <= 4_096 * Trails::bytes_each(), "{} bytes", held(&trails));
-        // The sheets are turned over and over, and what is remembered is found.
         trails.check(4_096);
         trails.follow(Instant::ZERO + TRAIL, 4_096, name(1), RouterId([1; 8]));
         assert_eq!(trails.newest.len(), LEAST_CHAINS);
         assert!(trails.trails.capacity() <= 2 * LEAST_CHAINS);
     }
 
-    /// Names in a row, and names that differ in their high bytes only, share no more sums than drawn ones would; and few that are not
-    /// remembered seem to be.
+    /// Names in a row, and names that differ in their high bytes only, share no more sums than drawn ones would.
     #[test]
     fn names_spread_over_the_board() {
         for shift in [0, 32] {
@@ -296,9 +245,6 @@ mod tests {
             // 20,000 drawn from 8,192 hit 91 %.
             let percent = 100 * used / trails.newest.len();
             assert!(percent >= 80, "{percent} % of {}", trails.newest.len());
-            let strangers =
-                (20_000..30_000_u64).filter(|number| trails.marks.any(trails.sum(number << shift)));
-            assert!(strangers.count() < 1_000);
         }
     }
 }
