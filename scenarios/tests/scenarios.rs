@@ -87,6 +87,7 @@ scenario_tests! {
     node_dies_under_traffic: "node-dies-under-traffic",
     ninety_percent_loss_mesh: "ninety-percent-loss-mesh",
     leaf_sleeps: "leaf-sleeps",
+    soak_72h_mesh_shortened_to_five_minutes: "soak-72h-mesh",
     mesh_splits_in_three: "mesh-splits-in-three",
     liars_on_the_mesh: "liars-on-the-mesh",
     scale: "scale",

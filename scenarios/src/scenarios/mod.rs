@@ -22,6 +22,7 @@ pub mod ninety_percent_loss_mesh;
 pub mod node_dies_under_traffic;
 pub mod scale;
 pub mod soak_72h;
+pub mod soak_72h_mesh;
 pub mod tiny_meets_server;
 pub mod two_links_one_dies;
 pub mod two_nodes_ninety_percent_loss;
@@ -35,7 +36,7 @@ use crate::fail::{Usage, nearest};
 use crate::scenario::{Findings, Scenario};
 
 /// All of them.
-pub const ALL: [&Scenario; 24] = [
+pub const ALL: [&Scenario; 25] = [
     &two_nodes_ninety_percent_loss::SCENARIO,
     &bulk_over_bad_links::SCENARIO,
     &soak_72h::SCENARIO,
@@ -54,6 +55,7 @@ pub const ALL: [&Scenario; 24] = [
     &ninety_percent_loss_mesh::SCENARIO,
     &mesh_splits_in_three::SCENARIO,
     &leaf_sleeps::SCENARIO,
+    &soak_72h_mesh::SCENARIO,
     &scale::SCENARIO,
     &liars_on_the_mesh::SCENARIO,
     &broadcast_storm::SCENARIO,
