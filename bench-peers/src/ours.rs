@@ -145,8 +145,7 @@ impl Side {
             cost: 0,
             segments: 1,
             local: Addr::from_u32(u32::from(number)),
-            air: None,
-        };
+            air: None, beacons: false };
         let up = Input::LinkChanged { link: LINK, state: LinkState::Up(info) };
         node.handle(Instant::ZERO, up).expect("a fine link");
         let mut side =

@@ -85,6 +85,7 @@ impl UdpLink {
             segments: 1,
             local: to_addr(self.local),
             air: None,
+            beacons: false,
         }
     }
 

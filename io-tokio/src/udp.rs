@@ -91,6 +91,7 @@ impl Link for UdpLink {
             segments: 1,
             local: to_addr(self.local),
             air: None,
+            beacons: false,
         }
     }
 

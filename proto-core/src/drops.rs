@@ -70,11 +70,13 @@ pub enum Drop {
     UnknownMember,
     /// A member for whom there is no room.
     MembersFull,
+    /// A beacon from another place than it names: a copy, or a link that does not know its own address.
+    Misplaced,
 }
 
 impl Drop {
     /// Every reason, in order.
-    pub const ALL: [Drop; 33] = [
+    pub const ALL: [Drop; 34] = [
         Drop::Malformed,
         Drop::UnknownKind,
         Drop::ReservedBits,
@@ -108,6 +110,7 @@ impl Drop {
         Drop::CustodyFull,
         Drop::UnknownMember,
         Drop::MembersFull,
+        Drop::Misplaced,
     ];
 }
 

@@ -24,6 +24,7 @@ extern crate alloc;
 extern crate std;
 
 // The base everyone may use.
+pub mod beacon;
 pub mod bounded;
 pub mod carried;
 pub mod codec;

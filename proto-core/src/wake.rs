@@ -88,4 +88,6 @@ pub enum Reason {
     Suspicion,
     /// What two members have is to be compared.
     Digest,
+    /// A beacon is to be sent, or somebody was not heard for long.
+    Beacon,
 }

@@ -95,5 +95,6 @@ pub fn link_info(mtu: u16, local: Addr) -> LinkInfo {
         segments: 1,
         local,
         air: None,
+        beacons: false,
     }
 }

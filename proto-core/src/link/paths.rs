@@ -395,6 +395,7 @@ pub(super) mod tests {
         segments: 1,
         local: Addr::ANY,
         air: None,
+        beacons: false,
     };
 
     const HERE: (LinkId, Addr) = (LinkId(0), Addr::ANY);

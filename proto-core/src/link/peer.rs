@@ -444,6 +444,7 @@ impl Peer {
             unsent_bytes,
             held_bytes: self.inbox.held_bytes(),
             paths: self.ways.iter().map(path_status).collect(),
+            ..PeerStatus::default()
         }
     }
 

@@ -5,7 +5,7 @@
 //! the reason, so that nothing is half done.
 
 use crate::drops::Drop;
-use crate::ids::{LinkId, PeerSlot};
+use crate::ids::{Addr, LinkId, PeerSlot};
 use crate::node::Node;
 use crate::node::input::{Delivery, LinkInfo, Medium, PeerSpec, Send};
 use crate::node::output::Refused;
@@ -57,6 +57,9 @@ impl Node {
             || !crate::link::is_possible(info)
         {
             return Err(Refused::Link("air: no packet of mtu bytes fits the share of its window"));
+        }
+        if info.beacons && (!matches!(info.medium, Medium::Shared { .. }) || info.local == Addr::ANY) {
+            return Err(Refused::Link("beacons need a shared medium and our own address on it"));
         }
         if link == LinkId::MESH || info.medium == Medium::Mesh {
             return Err(Refused::Link(

@@ -246,7 +246,7 @@ impl Node {
         let mut cx = super::cx(now, &mut self.links_rng, &self.limits, &mut self.drops, self.zoo);
         self.links.withdraw_gossip(&mut cx, peer);
         if self.links.status(peer).is_none_or(|status| status.unsent_messages == 0) {
-            self.sessions_handle(now, session::Input::Forget { peer });
+            self.sessions_handle(now, session::Input::Forget { peer, evicted: false });
         }
     }
 

@@ -89,6 +89,9 @@ pub struct LinkInfo {
     /// What a packet costs of a medium that all in range share, and how much of it is ours: for radios whose driver says
     /// [`Input::AirFree`] after each packet. `rate_bps` is then the rate on air, not that of the share.
     pub air: Option<Air>,
+    /// Whether this node says by beacons on it that it is there, and calls those whose beacons it hears. For media that all in range
+    /// share; `local` must be the address that the others see.
+    pub beacons: bool,
 }
 
 /// The air of a radio: what we may use of it.
@@ -136,12 +139,15 @@ impl LinkInfo {
 // What a cable does not have is not said of it: simulators hash these words.
 impl fmt::Debug for LinkInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let LinkInfo { medium, mtu, rate_bps, delay, cost, segments, local, air } = self;
+        let LinkInfo { medium, mtu, rate_bps, delay, cost, segments, local, air, beacons } = self;
         let mut shown = f.debug_struct("LinkInfo");
         shown.field("medium", medium).field("mtu", mtu).field("rate_bps", rate_bps).field("delay", delay);
         shown.field("cost", cost).field("segments", segments).field("local", local);
         if let Some(air) = air {
             shown.field("air", air);
+        }
+        if *beacons {
+            shown.field("beacons", beacons);
         }
         shown.finish()
     }

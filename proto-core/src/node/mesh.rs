@@ -55,6 +55,7 @@ impl Node {
             segments: 1,
             local: address(routing.router()),
             air,
+            beacons: false,
         };
         self.link_infos.insert(LinkId::MESH, info.clone());
         self.links_handle(now, link::Input::LinkUp { link: LinkId::MESH, info: info.clone() });

@@ -9,6 +9,7 @@
 
 mod admit;
 mod air;
+mod beacons;
 mod bundles;
 pub mod gate;
 mod gossip;
@@ -48,8 +49,8 @@ pub use input::{
     Air, Class, Command, Delivery, GossipCommand, Input, LinkInfo, LinkState, Medium, PeerSpec, Send,
 };
 pub use output::{
-    DownReason, Event, GossipEvent, Outcome, Output, PathStatus, PeerStatus, Refused, RejectReason, Transmit,
-    UsedNonce,
+    DownReason, Event, Found, GossipEvent, Outcome, Output, PathStatus, PeerStatus, Refused, RejectReason,
+    Transmit, Unreached, UsedNonce,
 };
 pub use status::Status;
 
@@ -110,6 +111,7 @@ pub struct Node {
     routers: BTreeMap<PeerSlot, RouterId>,
     /// `None` when the limits leave no room for members.
     gossip: Option<Box<gossip::Gossiping>>,
+    beacons: beacons::Ringing,
     /// `None` when there is no map.
     bundles: Option<Box<bundles::Keeping>>,
     /// Peers with a place on the mesh to which nothing leads, and when to look again who they are.
@@ -192,6 +194,7 @@ impl Node {
             routing,
             routing_rng,
             gossip,
+            beacons: beacons::Ringing::new(&seed),
             bundles,
             routers: BTreeMap::new(),
             away: BTreeSet::new(),
@@ -282,6 +285,7 @@ impl Node {
         let calls = self.calls.next_wake(|link| self.links.air_opens(link));
         let calls = if self.may_transmit { calls } else { Wake::Idle };
         let below = self.sessions.next_wake().min(self.links.next_wake()).min(calls);
+        let below = below.min(self.beacons.machine.next_wake());
         below.min(self.routing_next_wake()).min(self.bundles_next_wake()).min(self.gossip_next_wake())
     }
 
@@ -351,6 +355,7 @@ impl Node {
             let mut cx = cx(now, &mut self.links_rng, &self.limits, &mut self.drops, self.zoo);
             self.links.wake(&mut cx);
         }
+        self.beacons_wake(now);
         self.routing_wake(now);
         self.bundles_wake(now);
         self.gossip_wake(now);
@@ -361,6 +366,7 @@ impl Node {
             LinkState::Up(info) => {
                 self.admit_link(link, &info)?;
                 self.link_infos.insert(link, info.clone());
+                self.link_for_beacons(now, link, LinkState::Up(info.clone()));
                 self.links_handle(now, link::Input::LinkUp { link, info: info.clone() });
                 self.sessions_handle(now, session::Input::LinkUp { link, info });
                 self.mesh_up(now);
@@ -370,6 +376,7 @@ impl Node {
                     return Err(Refused::UnknownLink);
                 }
                 self.calls.forget(|at, _| at == link);
+                self.link_for_beacons(now, link, LinkState::Down);
                 self.links_handle(now, link::Input::LinkDown { link });
                 self.sessions_handle(now, session::Input::LinkDown { link });
             }
@@ -401,7 +408,7 @@ impl Node {
                 self.admit_command(now)?;
                 let peer = self.sessions.slot_of(&node).ok_or(Refused::UnknownPeer)?;
                 self.say_goodbye(now, peer, frame::CLOSE_REMOVED);
-                self.sessions_handle(now, session::Input::Forget { peer });
+                self.sessions_handle(now, session::Input::Forget { peer, evicted: false });
                 Ok(())
             }
             Command::Send(send) => {
@@ -488,6 +495,7 @@ impl Node {
         self.sessions.check();
         self.links.check(&self.limits);
         self.calls.check(&self.limits);
+        self.beacons.machine.check(&self.limits);
         if let Some(routing) = &self.routing {
             routing.check(&self.limits);
         }

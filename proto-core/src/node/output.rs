@@ -291,6 +291,10 @@ pub struct PeerStatus {
     pub node: Option<NodeId>,
     /// Whether a session is established.
     pub up: bool,
+    /// How it was found.
+    pub found: Found,
+    /// Why there is no session; `None` when there is one.
+    pub unreached: Option<Unreached>,
     /// Messages accepted from the application and not finished.
     pub unsent_messages: u32,
     /// Their payload bytes.
@@ -299,6 +303,40 @@ pub struct PeerStatus {
     pub held_bytes: u64,
     /// Its paths.
     pub paths: Vec<PathStatus>,
+}
+
+/// How a peer was found.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub enum Found {
+    /// The application gave it.
+    Given,
+    /// By a beacon of its own.
+    Beacon,
+    /// On the map of the mesh, when something was to be sent to it.
+    Map,
+    /// It called us.
+    #[default]
+    Called,
+}
+
+/// Why there is no session with a peer.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Unreached {
+    /// No place is known where it could be called: it has to call, or its endpoint has to be added.
+    NoPlace,
+    /// None of the links that lead to it is up.
+    LinkDown,
+    /// The map of the mesh shows no way to it.
+    NoWay,
+    /// It has answered that it cannot or will not speak with us: another version, or a second instance of one identity. It is called rarely.
+    Refused,
+    /// It is called, and has not answered.
+    NoAnswer {
+        /// Calls since they began.
+        calls: u32,
+    },
+    /// It is not called: nobody asked for a session with it.
+    Resting,
 }
 
 /// How one path is doing.

@@ -43,6 +43,8 @@ impl Node {
         let mut status = self.links.status(peer).unwrap_or_default();
         status.node = self.sessions.node_of(peer);
         status.up = self.sessions.is_up(peer);
+        status.found = self.sessions.found(peer);
+        status.unreached = self.sessions.unreached(peer);
         status
     }
 }

@@ -6,10 +6,12 @@
 
 use alloc::vec::Vec;
 
+use crate::beacon;
 use crate::bundle;
 use crate::ids::{Addr, LinkId, PeerSlot, RouterId};
 use crate::limits::Limits;
 use crate::link;
+use crate::machine::Machine;
 use crate::node::Node;
 use crate::node::gate::Waiter;
 use crate::node::output::Event;
@@ -37,6 +39,8 @@ impl Node {
                 return;
             } else if let Some(action) = self.sessions_poll() {
                 self.route_session(now, action);
+            } else if let Some(action) = self.beacons.machine.poll() {
+                self.route_beacons(now, action);
             } else if let Some(action) = self.links_poll() {
                 self.route_link(now, action);
             } else if let Some(action) = self.routing_poll() {
@@ -110,6 +114,9 @@ impl Node {
                 self.is_no_router(now, peer);
                 self.is_no_member(now, peer);
             }
+            session::Action::Heard { link, from, span, first } => {
+                self.beacons_handle(now, beacon::Input::Heard { link, from, span, first });
+            }
             session::Action::Incompatible { link, from, theirs, ours } => {
                 let (theirs, ours) = ((theirs.lowest, theirs.highest), (ours.lowest, ours.highest));
                 self.events.push_back(Event::Incompatible { link, from, theirs, ours });
@@ -167,6 +174,9 @@ impl Node {
                 }
             }
             link::Action::Silent { peer } if self.is_visit_over(peer) => {}
+            link::Action::Silent { peer } if self.is_out_of_earshot(peer) => {
+                self.sessions_handle(now, session::Input::Forget { peer, evicted: true });
+            }
             link::Action::Silent { peer } => self.sessions_handle(now, session::Input::Silent { peer }),
             link::Action::ClosedByPeer { peer } => {
                 let mut cx = super::cx(now, &mut self.sessions_rng, &self.limits, &mut self.drops, self.zoo);

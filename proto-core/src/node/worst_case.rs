@@ -7,6 +7,7 @@
 //! what is granted for it. Nothing fills outputs that nobody takes, books of nodes without a slot,
 //! revocations, custody, and several paths to a peer: these are counted from sizes alone.
 
+use crate::beacon::Beacons;
 use crate::bundle::Bundles;
 use crate::identity::Revocations;
 use crate::limits::Limits;
@@ -47,6 +48,7 @@ impl Limits {
             Routing::worst_case_bytes(self),
             Bundles::worst_case_bytes(self),
             Gossiping::worst_case_bytes(self),
+            Beacons::worst_case_bytes(self),
         ];
         parts.into_iter().fold(0, u64::saturating_add)
     }

@@ -68,6 +68,17 @@ pub enum Action {
         /// It made room for another; otherwise the application removed it.
         evicted: bool,
     },
+    /// A member of our network is at this place.
+    Heard {
+        /// The link it was heard on.
+        link: LinkId,
+        /// Its address there.
+        from: Addr,
+        /// Its next beacon comes within `2^span` milliseconds.
+        span: u8,
+        /// Of the two of us it is ours to call: our place comes first in an order that both see alike.
+        first: bool,
+    },
     /// A node of our network speaks only versions that we do not.
     Incompatible {
         /// The link it was heard on.

@@ -22,6 +22,8 @@ use crate::drops::Drop;
 pub(super) const TAG_LEN: usize = 16;
 /// Length of the network tag of a fragment.
 pub(super) const FRAGMENT_TAG_LEN: usize = 8;
+/// Length of what names the place that a beacon is sent from.
+pub(super) const PLACE_LEN: usize = 4;
 /// Length of a cookie.
 pub(super) const COOKIE_LEN: usize = 16;
 /// Length of what starts every packet.
@@ -71,6 +73,7 @@ pub(super) enum Kind {
     Fragment = 7,
     UnknownSession = 8,
     Refusal = 9,
+    Beacon = 10,
 }
 
 impl Kind {
@@ -85,6 +88,7 @@ impl Kind {
             7 => Kind::Fragment,
             8 => Kind::UnknownSession,
             9 => Kind::Refusal,
+            10 => Kind::Beacon,
             _ => return None,
         })
     }
@@ -99,7 +103,8 @@ impl Kind {
             | Kind::Cookie
             | Kind::Incompatible
             | Kind::UnknownSession
-            | Kind::Refusal => TAG_LEN,
+            | Kind::Refusal
+            | Kind::Beacon => TAG_LEN,
         }
     }
 }
@@ -199,6 +204,12 @@ pub(super) enum Body<'a> {
         /// What the seal covers besides the reason.
         aad: &'a [u8],
     },
+    Beacon {
+        /// The next one comes within `2^span` milliseconds.
+        span: u8,
+        /// The place that it was sent from, under the hello key.
+        place: [u8; PLACE_LEN],
+    },
 }
 
 impl<'a> Packet<'a> {
@@ -238,6 +249,8 @@ impl<'a> Packet<'a> {
                 let aad = self.covered.get(..PRELUDE_LEN + 3).ok_or(Malformed)?;
                 reader.is_empty().then_some(Body::Refusal { receiver, sealed, aad }).ok_or(Malformed)?
             }
+            // What a later version may add behind it is not read.
+            Kind::Beacon => Body::Beacon { span: reader.u8()?, place: reader.array()? },
         };
         Ok(body)
     }

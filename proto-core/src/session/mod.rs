@@ -31,6 +31,7 @@
 mod action;
 mod answer;
 mod audit;
+mod beacon;
 mod cookie;
 mod dial;
 mod fragment;
@@ -139,6 +140,29 @@ pub enum Input<'a> {
         /// Nothing leads there now.
         away: bool,
     },
+    /// Send a beacon to all who hear a link.
+    Beacon {
+        /// Which.
+        link: LinkId,
+        /// The next one comes within `2^span` milliseconds.
+        span: u8,
+    },
+    /// Somebody is at a place: have a session, if there is none.
+    Meet {
+        /// The link.
+        link: LinkId,
+        /// The address on it.
+        addr: Addr,
+        /// Until now nobody was heard there: a call that is under way is made at once, and others follow it as at first.
+        new: bool,
+    },
+    /// Nobody is heard at a place any more: who has no session and could be found only there is forgotten, unless the application gave it.
+    Part {
+        /// The link.
+        link: LinkId,
+        /// The address on it.
+        addr: Addr,
+    },
     /// Have a session with this node for as long as it is used.
     Visit {
         /// Who.
@@ -161,6 +185,8 @@ pub enum Input<'a> {
     Forget {
         /// Which.
         peer: PeerSlot,
+        /// Nobody asked for it: what waits for it and is durable goes on waiting.
+        evicted: bool,
     },
     /// A packet of the handshake family arrived.
     Packet {
@@ -429,6 +455,7 @@ impl Sessions {
             }
             Body::Incompatible { receiver, echo } => self.on_incompatible(cx, place, packet, receiver, echo),
             Body::Refusal { receiver, sealed, aad } => self.on_refusal(cx, receiver, &sealed, aad),
+            Body::Beacon { span, place: said } => self.on_beacon(place, epoch, span, said),
             Body::UnknownSession => self.on_hint(cx, place, packet.sender),
             Body::Fragment { .. } => Err(Drop::Malformed),
         }
@@ -537,9 +564,12 @@ impl Machine for Sessions {
             }
             Input::Connect { spec } => self.connect(cx, spec),
             Input::Visit { node, key, link, addr } => self.visit(cx, node, key, Place { link, addr }),
+            Input::Beacon { link, span } => self.say_here(cx, link, span),
+            Input::Meet { link, addr, new } => self.meet(cx, Place { link, addr }, new),
+            Input::Part { link, addr } => self.part(cx, Place { link, addr }),
             Input::Away { link, addr, away } => self.away(cx, Place { link, addr }, away),
             Input::Disconnect { link, addr } => self.disconnect(cx, Place { link, addr }),
-            Input::Forget { peer } => self.forget(cx, peer, false),
+            Input::Forget { peer, evicted } => self.forget(cx, peer, evicted),
             Input::Packet { link, from, bytes } => {
                 if let Err(reason) = self.packet(cx, link, from, bytes) {
                     cx.drops.count(reason);

@@ -91,6 +91,7 @@ mod tests {
                 share_ppm,
                 window: Duration::from_secs(3_600),
             }),
+            beacons: false,
         }
     }
 

@@ -8,6 +8,7 @@ use super::trust::Papers;
 use crate::bounded::Window;
 use crate::identity::Roots;
 use crate::ids::{Addr, DeviceId, LinkId, NodeId, PathId, PeerSlot};
+use crate::node::output::Found;
 use crate::params::PeerParams;
 use crate::time::Instant;
 
@@ -106,6 +107,8 @@ pub(super) struct Peer {
     pub(super) node: Option<NodeId>,
     /// The application wants a session with it.
     pub(super) wanted: bool,
+    /// How it was found.
+    pub(super) found: Found,
     /// The application named its node: what is known of its root keys is kept for good.
     pub(super) named: bool,
     /// The root keys that it has shown since it has its slot, whichever device did.
@@ -141,6 +144,7 @@ impl Peer {
         Peer {
             node,
             wanted: false,
+            found: Found::Called,
             named: false,
             roots: Roots::default(),
             key: None,

@@ -335,6 +335,9 @@ impl Sessions {
             proved,
         });
         self.keep_roots(cx, slot);
+        if proved {
+            self.met(cx, place);
+        }
         self.arm(cx, slot);
     }
 
@@ -343,6 +346,7 @@ impl Sessions {
         if let Some(peer) = self.peers.get_mut(slot) {
             peer.add_endpoint(cx.now, place, false, usize::from(cx.limits.paths_per_peer));
         }
+        self.met(cx, place);
         self.arm(cx, slot);
     }
 

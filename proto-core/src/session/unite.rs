@@ -4,6 +4,7 @@ use super::Sessions;
 use super::settle::Claim;
 use crate::ids::PeerSlot;
 use crate::machine::Cx;
+use crate::node::output::Found;
 
 impl Sessions {
     /// The slot that a proved peer has: its own, or that of the address it was found at.
@@ -30,6 +31,9 @@ impl Sessions {
             }
             let Some(peer) = self.peers.get_mut(known) else { continue };
             peer.wanted |= nameless.wanted;
+            if peer.found == Found::Called {
+                peer.found = nameless.found;
+            }
             let ended = peer.take_endpoint(endpoint, limit);
             self.drop_dial(known, ended);
         }

@@ -6,7 +6,7 @@ use super::Sessions;
 use crate::crypto::sign::Verifier;
 use crate::ids::PeerSlot;
 use crate::machine::Cx;
-use crate::node::output::DownReason;
+use crate::node::output::{DownReason, Found, Unreached};
 
 impl Sessions {
     /// How many peers have a slot.
@@ -31,6 +31,31 @@ impl Sessions {
     #[must_use]
     pub fn verifier(&self) -> &Verifier {
         self.trust.verifier()
+    }
+
+    /// How a peer was found.
+    #[must_use]
+    pub fn found(&self, peer: PeerSlot) -> Found {
+        self.peers.get(peer).map_or(Found::Called, |peer| peer.found)
+    }
+
+    /// Why there is no session with a peer; `None` when there is one, or no such peer.
+    #[must_use]
+    pub fn unreached(&self, peer: PeerSlot) -> Option<Unreached> {
+        let peer = self.peers.get(peer).filter(|peer| !peer.is_up())?;
+        let mut open = peer.endpoints.iter().filter(|endpoint| self.links.contains_key(&endpoint.place.link));
+        let has_link = open.clone().next().is_some();
+        Some(match peer.dialing {
+            _ if peer.endpoints.is_empty() => Unreached::NoPlace,
+            _ if !has_link => Unreached::LinkDown,
+            _ if open.clone().all(|endpoint| endpoint.away) => Unreached::NoWay,
+            _ if open.all(|endpoint| endpoint.slow || endpoint.away) => Unreached::Refused,
+            None => Unreached::Resting,
+            Some(_) => {
+                let calls = peer.endpoints.iter().map(|endpoint| endpoint.sent);
+                Unreached::NoAnswer { calls: calls.fold(0, u32::saturating_add) }
+            }
+        })
     }
 
     /// The peer has ended the session, in an authenticated packet.

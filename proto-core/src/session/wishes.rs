@@ -15,7 +15,7 @@ use crate::ids::{Addr, LinkId, NodeId, PeerSlot};
 use crate::limits::Limits;
 use crate::machine::Cx;
 use crate::node::input::PeerSpec;
-use crate::node::output::Refused;
+use crate::node::output::{Found, Refused};
 use crate::time::Duration;
 
 /// A node that is called in vain is called eagerly again after so long, if it is needed then (guess).
@@ -82,6 +82,7 @@ impl Sessions {
         }
         let Some(peer) = self.peers.get_mut(slot) else { return };
         peer.wanted = true;
+        peer.found = Found::Given;
         peer.named |= spec.node.is_some();
         peer.key = peer.key.or(spec.key);
         let limit = usize::from(cx.limits.paths_per_peer);
@@ -104,6 +105,9 @@ impl Sessions {
         self.push(Action::Named { peer: slot, node });
         let Some(peer) = self.peers.get_mut(slot) else { return };
         peer.key = peer.key.or(Some(key));
+        if peer.endpoints.is_empty() {
+            peer.found = Found::Map;
+        }
         let known = peer.endpoints.iter().find(|endpoint| endpoint.place == place);
         if known.is_some_and(|endpoint| endpoint.slow && endpoint.next > cx.now) {
             return;

@@ -139,6 +139,7 @@ impl<S: Subject> Star<S> {
             segments: 1,
             local: Addr::from_u32(host),
             air: None,
+            beacons: false,
         };
         let up = Input::LinkChanged { link: LinkId(leaf as u16), state: LinkState::Up(info) };
         let _ = self.hosts[host as usize].handle(Instant::from_micros(self.now_us), up);

@@ -36,7 +36,7 @@ const PROMISED_US: u64 = 2 * SECOND;
 pub const SCENARIO: Scenario = Scenario {
     name: "convergence",
     shows: "50 nodes start at once and ping from the first moment on: how soon 99 of 100 are answered",
-    keys: &[SHAPE],
+    keys: &[SHAPE, mesh::FOUND],
     takes_nodes: true,
     takes_duration: false,
     takes_topology: false,
@@ -52,6 +52,7 @@ fn plan(params: &Params) -> Result<Plan, Usage> {
     let mut plan = Plan::new(SCENARIO.name, params.seed, TALK_US + WINDOW_US);
     plan.calm_us = MINUTE;
     mesh::add_network(&mut plan, &topology, false, None);
+    mesh::find_each_other(&mut plan, params)?;
     let pings = TALK_US / EVERY_US;
     let pairs = mesh::pairs(&mesh::neighbours(&plan), params.seed, pings);
     for (number, &pair) in (0..).zip(&pairs) {

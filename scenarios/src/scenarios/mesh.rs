@@ -10,6 +10,7 @@ use simulator::plan::{FlowPlan, LinkKind, LinkPlan, NodePlan, Plan, Profile};
 
 use super::SECOND;
 use crate::fail::Usage;
+use crate::params::{Key, Params};
 use crate::scenario::Findings;
 use crate::topology::{Topology, shapes};
 
@@ -84,6 +85,24 @@ pub(super) fn add_network(plan: &mut Plan, topology: &Topology, measured: bool, 
             plan.add_peer(edge.source, edge.target);
         }
     }
+}
+
+/// How neighbours come to know of each other.
+pub(super) const FOUND: Key = Key {
+    name: "found",
+    default: "given",
+    help: "how neighbours know of each other: `given` to each by its operator, or `beacon`, by none but their own",
+};
+
+/// Has neighbours find each other as the choice of [`FOUND`] says.
+pub(super) fn find_each_other(plan: &mut Plan, params: &Params) -> Result<(), Usage> {
+    if params.one_of(&FOUND, &["given", "beacon"])? == "beacon" {
+        plan.nodes.iter_mut().for_each(|node| node.beacons = true);
+        plan.peers.iter_mut().for_each(|peer| peer.told = false);
+        // What is said to nobody in particular is heard by all.
+        plan.links.iter_mut().for_each(|link| link.shared = Some(true));
+    }
+    Ok(())
 }
 
 /// A device with room for this many neighbours and routers, and for visits to as many others.

@@ -48,7 +48,7 @@ const WORST_PPM: u64 = 990_000;
 pub const SCENARIO: Scenario = Scenario {
     name: "mobility",
     shows: "50 nodes walk about in a square kilometre, 150 links drawn anew with every step: pings after each",
-    keys: &[STEP_SECONDS, STEP_METRES, ROUNDS, SETTLE],
+    keys: &[STEP_SECONDS, STEP_METRES, ROUNDS, SETTLE, mesh::FOUND],
     takes_nodes: false,
     takes_duration: false,
     takes_topology: false,
@@ -82,6 +82,7 @@ fn plan(params: &Params) -> Result<Plan, Usage> {
     let mut model = LinkPlan::new(LinkKind::Wifi, &[]);
     (model.delay_us, model.jitter_us) = (Some(mesh::DELAY_US), Some(mesh::DELAY_US / 10));
     walk.apply(&mut plan, &model, &pace);
+    mesh::find_each_other(&mut plan, params)?;
     for (number, round) in walk.rounds.iter().enumerate().skip(1) {
         let near = mesh::neighbours_by(round.links.iter().copied());
         let start_us = pace.starts_us(number) + settle_us;

@@ -6,7 +6,8 @@
 //! address (RFC 9000, section 8.1, would allow three times as many). An address has shown it once the host
 //! that truly owns it has sent something back that way after it was given something by this node, or has
 //! sealed something, whichever way it went, after it was given a handshake there: it has the keys from
-//! that answer. Addresses that the operator named need no proof. Whoever carries what was sent to an address to
+//! that answer. Addresses that the operator named need no proof, nor do those
+//! whose owner has said by a beacon of its own, from there, that it is to be called. Whoever carries what was sent to an address to
 //! another host, and then brings an answer of that host from that address, receives there as well: nobody can tell
 //! him from a translator.
 //!
@@ -57,6 +58,8 @@ pub struct Amplification {
     strays: BTreeMap<u32, Recent<Place>>,
     /// By host: the places of the last strays that it was given.
     carried: BTreeMap<u32, VecDeque<Place>>,
+    /// By link: the last beacons, and who sent them.
+    beacons: BTreeMap<u32, Recent<u32>>,
     /// The last packets of such hosts, and what they had been given.
     answers: Recent<Vec<Place>>,
     hosts: u32,
@@ -122,6 +125,7 @@ impl Amplification {
             reached: BTreeMap::new(),
             strays: BTreeMap::new(),
             carried: BTreeMap::new(),
+            beacons: BTreeMap::new(),
             answers: Recent::default(),
             hosts,
             work,
@@ -219,6 +223,20 @@ impl Amplification {
         }
     }
 
+    /// `host` is given `bytes`: perhaps a beacon of the owner of the address from which they came.
+    fn rang(&mut self, host: u32, link: u32, from: Addr, bytes: &[u8]) {
+        if !is_beacon(bytes) {
+            return;
+        }
+        let sender = self.beacons.get(&link).and_then(|beacons| beacons.get(bytes)).copied();
+        if sender.is_some()
+            && sender == owner_of(&from)
+            && let Some(account) = self.account(host, link, from)
+        {
+            account.proved = true;
+        }
+    }
+
     /// `host` sends `bytes`: they may answer what was carried to it.
     fn spoke(&mut self, host: u32, bytes: &[u8]) {
         let Some(known) = self.carried.get_mut(&host) else { return };
@@ -274,6 +292,7 @@ impl Checker for Amplification {
                     account.received += bytes.len() as u64;
                 }
                 self.brought(host, link, from, bytes);
+                self.rang(host, link, from, bytes);
                 // The true owner of the sender's address has reached us with this.
                 if let Some(sender) = owner_of(&from).filter(|sender| *sender < self.hosts) {
                     self.reached(host, link, sender, to, is_handshake(bytes));
@@ -281,6 +300,9 @@ impl Checker for Amplification {
             }
             Sight::Transmit { host, link, to, bytes, .. } => {
                 self.spoke(host, bytes);
+                if is_beacon(bytes) {
+                    self.beacons.entry(link).or_default().keep(bytes, host);
+                }
                 if let Some(peer) = owner_of(&to).filter(|peer| *peer < self.hosts) {
                     self.answers(host, link, peer);
                     if !is_handshake(bytes) {
@@ -303,6 +325,11 @@ impl Checker for Amplification {
 /// Whether a packet belongs to the handshake family, by its first bit.
 fn is_handshake(bytes: &[u8]) -> bool {
     bytes.first().is_some_and(|first| first & 0x80 == 0)
+}
+
+/// Whether a packet is a beacon.
+fn is_beacon(bytes: &[u8]) -> bool {
+    bytes.first() == Some(&wire::BEACON)
 }
 
 /// What sets the answer to a handshake apart from every other; `None` for other packets.

@@ -21,8 +21,10 @@ use super::Violation;
 /// A circle may stand so long: until all have heard of what has changed. Seen: 30 ms on links that lose nothing. On those that
 /// lose nine packets of ten a word needs seconds for a hop.
 pub const MOST_CIRCLE_US: u64 = 10_000_000;
-/// Packets of one router for another may lead nowhere so long, once its links have been well for [`SETTLED_US`].
-pub const MOST_NOWHERE_US: u64 = 10_000_000;
+/// Packets of one router for another may lead nowhere so long, once its links have been well for [`SETTLED_US`]: over a link that nobody uses a router
+/// asks after `Limits::keepalive`, 25 s in the profiles of routers, and one that has died meanwhile is seen a second later. (Who has a packet sees it at
+/// once.)
+pub const MOST_NOWHERE_US: u64 = 27_000_000;
 /// A link has settled when it has been well for so long.
 pub const SETTLED_US: u64 = 15_000_000;
 /// With no more routers than this every change is looked at.
@@ -30,6 +32,8 @@ const FEW: usize = 64;
 /// Otherwise so much time lies between two looks for each router, and at least so much between two for who leads nowhere.
 const PAUSE_US: u64 = 20_000;
 const LEAST_PAUSE_US: u64 = 5_000_000;
+/// As long as somebody leads nowhere it is looked more often: what is mended and breaks again must not look like one long fault.
+const ANXIOUS_PAUSE_US: u64 = 500_000;
 /// A map may change so often within a second: all say something at a cold start (the most seen is eight times for each router), and
 /// nobody says anything within 200 ms of the last time.
 const MOST_CHANGES: (u64, u64) = (1_000, 32);
@@ -175,8 +179,10 @@ impl NextHops {
         self.next_circles_us = now_us + pause_us;
         let complaint = self.look_for_circles(now_us, &mut carries).or_else(|| self.look_for_revoked());
         let Some(settled) = settled else { return complaint };
-        self.next_nowhere_us = now_us + pause_us.max(LEAST_PAUSE_US);
-        complaint.or_else(|| self.look_for_nowhere(now_us, settled, &mut carries))
+        let complaint = complaint.or_else(|| self.look_for_nowhere(now_us, settled, &mut carries));
+        let least_us = if self.nowhere.is_empty() { LEAST_PAUSE_US } else { ANXIOUS_PAUSE_US };
+        self.next_nowhere_us = now_us + pause_us.max(least_us);
+        complaint
     }
 
     fn read(&mut self, host: u32, changes: u64, next_hops: &[(RouterId, RouterId)]) {

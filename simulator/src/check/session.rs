@@ -47,6 +47,7 @@ pub(crate) mod wire {
     pub(crate) const INIT_IK: u8 = 1;
     pub(crate) const INIT_XX: u8 = 2;
     pub(in crate::check) const RESPONSE: u8 = 3;
+    pub(in crate::check) const BEACON: u8 = 10;
     pub(in crate::check) const PRELUDE: usize = 6;
     /// Receiver's index and echo stand before a response's Noise message.
     pub(in crate::check) const RESPONSE_NOISE: usize = PRELUDE + 3 + 8;

@@ -104,6 +104,9 @@ pub struct NodePlan {
     /// What its application wants to hear of what is said to all members.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub topics: Vec<u32>,
+    /// Whether it says by beacons on shared media that it is there, and calls whom it hears.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub beacons: bool,
     /// Its disk.
     pub disk: DiskPlan,
     /// The planted bug that is live in it, by its name in the core's zoo.
@@ -124,6 +127,7 @@ impl Default for NodePlan {
             versions: None,
             network: 0,
             topics: Vec::new(),
+            beacons: false,
             disk: DiskPlan::default(),
             bug: None,
         }
@@ -239,6 +243,9 @@ pub struct PeerPlan {
     /// Over these links; empty means every link that both are on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub links: Vec<u32>,
+    /// Whether it is told of the other at all. Where not, the two are neighbours that have to find each other, and the plan expects that.
+    #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
+    pub told: bool,
     /// Whether it knows the other's key beforehand (one round trip instead of one and a half).
     #[serde(default = "yes")]
     pub key_known: bool,
@@ -255,13 +262,13 @@ impl PeerPlan {
     /// `node` keeps a session with `to`, whose key it knows, over every link they share, from the start.
     #[must_use]
     pub fn new(node: u32, to: u32) -> PeerPlan {
-        PeerPlan { node, to, links: Vec::new(), key_known: true, at_us: 0, until_us: None }
+        PeerPlan { node, to, links: Vec::new(), told: true, key_known: true, at_us: 0, until_us: None }
     }
 
     /// Whether it is told of the other at this time.
     #[must_use]
     pub fn is_told(&self, at_us: u64) -> bool {
-        self.at_us <= at_us && self.until_us.is_none_or(|until_us| at_us < until_us)
+        self.told && self.at_us <= at_us && self.until_us.is_none_or(|until_us| at_us < until_us)
     }
 }
 

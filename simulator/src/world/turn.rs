@@ -447,6 +447,7 @@ impl<S: Subject> World<S> {
                     segments: planned.segments,
                     local: address_of(host),
                     air: air.map(|(_, air)| air),
+                    beacons: spec.shared && self.plan.node(host).is_some_and(|node| node.beacons),
                 }),
             };
             let link = LinkId(at as u16);

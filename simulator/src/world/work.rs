@@ -216,7 +216,9 @@ impl<S: Subject> World<S> {
     /// A node is told to keep a session that the plan asks for.
     pub(super) fn connect(&mut self, peer: u32) {
         let &PeerPlan { node, to, .. } = &self.plan.peers[peer as usize];
-        self.connect_host(node, peer);
+        if self.plan.peers[peer as usize].told {
+            self.connect_host(node, peer);
+        }
         // Of one that comes back the session may never have ended.
         self.session_is_up(node, to);
     }
@@ -226,7 +228,7 @@ impl<S: Subject> World<S> {
         let planned = &self.plan.peers[peer as usize];
         let (host, node, to) = (planned.node, planned.node, planned.to);
         let known = &self.hosts[host as usize];
-        if known.subject.is_none() || known.frozen {
+        if known.subject.is_none() || known.frozen || !planned.told {
             return;
         }
         let told = |link: &u32| {

@@ -293,7 +293,7 @@ fn play(u: &mut Unstructured<'_>, side: &mut Side, heard: &Heard, other: Addr) -
             Step::LinkUp { mtu } => side.link_up(mtu.max(64)),
             Step::Forget => {
                 if let Some(peer) = side.peer.take() {
-                    side.input(Input::Forget { peer });
+                    side.input(Input::Forget { peer, evicted: false });
                 }
             }
         }

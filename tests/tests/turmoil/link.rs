@@ -81,6 +81,7 @@ impl Link for SimulatedLink {
             segments: 1,
             local: to_addr(self.local),
             air: None,
+            beacons: false,
         }
     }
 

@@ -19,6 +19,7 @@ fn radio(share_ppm: u32) -> LinkInfo {
         segments: 1,
         local: Addr::ANY,
         air: Some(Air { packet: Duration::from_millis(108), share_ppm, window: HOUR }),
+        beacons: false,
     }
 }
 

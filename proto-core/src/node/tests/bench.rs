@@ -90,6 +90,7 @@ pub(super) fn info(mtu: u16, local: u32) -> LinkInfo {
         segments: 1,
         local: Addr::from_u32(local),
         air: None,
+        beacons: false,
     }
 }
 

@@ -145,6 +145,7 @@ impl Make {
             segments: 1,
             local: Addr::from_u32(self.address),
             air: self.air,
+            beacons: false,
         }
     }
 
@@ -265,7 +266,8 @@ impl Side {
                 Action::Transmit { link, to, packet } => {
                     assert_eq!(link, self.make.link);
                     assert!(packet.len() <= usize::from(self.make.mtu), "larger than the MTU");
-                    self.out.push((to.to_u32().unwrap(), packet));
+                    // Everybody is number 0.
+                    self.out.push((to.to_u32().unwrap_or(0), packet));
                 }
                 Action::Established { peer, restarted, .. } => {
                     self.outbox.insert(peer, now);

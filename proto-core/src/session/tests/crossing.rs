@@ -222,7 +222,7 @@ fn a_peer_that_forgot_us_begins_anew_on_both_sides() {
     let mut world = connected(&a, &b);
     let now = world.now;
     let peer = world.sides[1].peer(&a).unwrap();
-    world.sides[1].handle(now, Input::Forget { peer });
+    world.sides[1].handle(now, Input::Forget { peer, evicted: false });
     let removed = |event: &Action| matches!(event, Action::Closed { reason: DownReason::Removed, .. });
     assert!(world.sides[1].events.iter().any(removed));
     let peer = world.sides[0].peer(&b).unwrap();
@@ -407,7 +407,7 @@ fn data_from_before_a_peer_forgot_us_comes_too_late() {
         let ping = sides[0].ping(now, peer).unwrap();
         if early.is_none() {
             early = Some(ping);
-            sides[0].handle(now, Input::Forget { peer });
+            sides[0].handle(now, Input::Forget { peer, evicted: false });
         } else {
             sides[1].receive(now, a.address, &ping);
         }
@@ -444,7 +444,7 @@ fn pairs_of_states(seeds: u64) {
             match (rng.below(10), peer) {
                 (0..4, _) if from != to => world.sides[from].connect(now, other, rng.below(2) == 0),
                 (4..7, Some(peer)) => world.sides[from].handle(now, Input::Silent { peer }),
-                (7, Some(peer)) => world.sides[from].handle(now, Input::Forget { peer }),
+                (7, Some(peer)) => world.sides[from].handle(now, Input::Forget { peer, evicted: false }),
                 (_, Some(peer)) if world.sides[from].sessions.is_up(peer) => {
                     world.sides[from].outbox.insert(peer, now);
                 }

@@ -1,6 +1,7 @@
 //! Tests of the sessions: the bench first, then what must hold, one file for each question.
 
 mod attack;
+mod beacons;
 mod bench;
 mod calendar;
 mod crossing;

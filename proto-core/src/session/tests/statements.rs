@@ -69,7 +69,7 @@ fn the_rotation_of_a_named_peer_outlives_its_slot() {
     world.run_for(Duration::from_secs(2));
     assert_eq!(stored(&world.sides[0]), 1);
     let (now, slot) = (world.now, world.sides[0].peer(&peer).unwrap());
-    world.sides[0].handle(now, Input::Forget { peer: slot });
+    world.sides[0].handle(now, Input::Forget { peer: slot, evicted: false });
     assert!(!then_calls(&mut world, &host, &thief));
     assert!(world.sides[0].drops.get(Drop::CertificateInvalid) > 0);
 }

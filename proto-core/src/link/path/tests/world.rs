@@ -127,6 +127,7 @@ pub(super) fn link(rate_bps: Option<u64>, mtu: u16, delay_ms: u64) -> LinkInfo {
         segments: 1,
         local: Addr::ANY,
         air: None,
+        beacons: false,
     }
 }
 
