@@ -116,6 +116,7 @@ impl Side {
                 Some(
                     Action::Named { .. }
                     | Action::Distrusted { .. }
+                    | Action::Heard { .. }
                     | Action::Incompatible { .. }
                     | Action::CloneDetected { .. }
                     | Action::Store(_),
@@ -243,6 +244,16 @@ enum Step {
         mtu: u16,
     },
     Forget,
+    /// A beacon of ours.
+    Beacon,
+    /// Somebody's beacon was heard, for the first time or not, or none for long.
+    Meet {
+        from: u8,
+        new: bool,
+    },
+    Part {
+        from: u8,
+    },
 }
 
 /// Replaces the network tag by the right one, as any member of the network could.
@@ -295,6 +306,13 @@ fn play(u: &mut Unstructured<'_>, side: &mut Side, heard: &Heard, other: Addr) -
                 if let Some(peer) = side.peer.take() {
                     side.input(Input::Forget { peer, evicted: false });
                 }
+            }
+            Step::Beacon => side.input(Input::Beacon { link: LINK, span: 10 }),
+            Step::Meet { from, new } => {
+                side.input(Input::Meet { link: LINK, addr: Addr::from_u32(u32::from(from)), new });
+            }
+            Step::Part { from } => {
+                side.input(Input::Part { link: LINK, addr: Addr::from_u32(u32::from(from)) });
             }
         }
     }
