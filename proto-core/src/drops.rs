@@ -72,11 +72,15 @@ pub enum Drop {
     MembersFull,
     /// A beacon from another place than it names: a copy, or a link that does not know its own address.
     Misplaced,
+    /// A packet for a router that the landmark which it names does not keep.
+    Astray,
+    /// A landmark, or an address that is to be kept, for which there is no room.
+    LandmarksFull,
 }
 
 impl Drop {
     /// Every reason, in order.
-    pub const ALL: [Drop; 34] = [
+    pub const ALL: [Drop; 36] = [
         Drop::Malformed,
         Drop::UnknownKind,
         Drop::ReservedBits,
@@ -111,6 +115,8 @@ impl Drop {
         Drop::UnknownMember,
         Drop::MembersFull,
         Drop::Misplaced,
+        Drop::Astray,
+        Drop::LandmarksFull,
     ];
 }
 

@@ -58,6 +58,11 @@ pub struct Limits {
     pub routers: u32,
     /// Bytes that the records of all of them may take.
     pub routing_bytes: u32,
+    /// Landmarks that are known, the nearest, where the network is larger than the map; 0 for a node that is none and knows none: it reaches no further
+    /// than its map, and is no way for others.
+    pub landmarks: u32,
+    /// Bytes of addresses that a landmark keeps for others.
+    pub place_bytes: u32,
     /// Bytes of packets for others, and of our own, that wait for their next hop. No neighbour may use more than half.
     pub custody_bytes: u32,
     /// Bytes of bundles that are kept for those who are away: others' on memory and disk, our own on their way. Nobody who brings them may use more than half, no source
@@ -123,6 +128,8 @@ impl Limits {
         revocations: 64,
         routers: 0,
         routing_bytes: 24 * 1024,
+        landmarks: 32,
+        place_bytes: 16 * 1024,
         custody_bytes: 8 * 1024,
         bundle_bytes: 16 * 1024,
         gossip_members: 0,
@@ -160,6 +167,8 @@ impl Limits {
         revocations: 1024,
         routers: 0,
         routing_bytes: 2 * 1024 * 1024,
+        landmarks: 256,
+        place_bytes: 256 * 1024,
         custody_bytes: 1024 * 1024,
         bundle_bytes: 4 * 1024 * 1024,
         gossip_members: 0,
@@ -197,6 +206,8 @@ impl Limits {
         revocations: 65536,
         routers: 0,
         routing_bytes: 32 * 1024 * 1024,
+        landmarks: 1024,
+        place_bytes: 4 * 1024 * 1024,
         custody_bytes: 16 * 1024 * 1024,
         bundle_bytes: 64 * 1024 * 1024,
         gossip_members: 0,

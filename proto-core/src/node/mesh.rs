@@ -104,22 +104,32 @@ impl Node {
     fn look_at_mesh(&mut self, now: Instant) {
         let places = |peer: PeerSlot| {
             let on_mesh = self.sessions.endpoints(peer).filter(|(link, _)| *link == LinkId::MESH);
-            on_mesh.filter_map(move |(_, addr)| Some((peer, router_at(addr)?)))
+            on_mesh.map(move |(_, addr)| (peer, addr))
         };
-        let mut all: BTreeSet<(PeerSlot, RouterId)> = self.sessions.slots().flat_map(places).collect();
-        all.extend(self.routers.iter().map(|(&peer, &router)| (peer, router)));
-        for &(peer, router) in &all {
-            let Some(routing) = &mut self.routing else { return };
-            let there = routing.next_hop(now, router).is_some();
-            let key = (peer, router);
+        let mut all: BTreeSet<(PeerSlot, Addr)> = self.sessions.slots().flat_map(places).collect();
+        all.extend(self.routers.iter().map(|(&peer, &router)| (peer, address(router))));
+        all.retain(|&(_, addr)| router_at(addr).is_some());
+        for &(peer, addr) in &all {
+            let there = self.leads_there(now, addr);
+            let key = (peer, addr);
             let changed = if there { self.away.remove(&key) } else { self.away.insert(key) };
             if changed {
-                let (link, addr) = (LinkId::MESH, address(router));
-                self.links_handle(now, link::Input::Reach { peer, link, there });
+                // A peer may have been somewhere else before, or be on the map by now.
+                let others = all.range((peer, Addr::ANY)..).take_while(|(other, _)| *other == peer);
+                let somewhere = there || others.into_iter().any(|other| !self.away.contains(other));
+                let link = LinkId::MESH;
+                self.links_handle(now, link::Input::Reach { peer, link, there: somewhere });
                 self.sessions_handle(now, session::Input::Away { link, addr, away: !there });
             }
         }
         self.away.retain(|key| all.contains(key));
+        let peers: BTreeSet<PeerSlot> = self.away.iter().map(|&(peer, _)| peer).collect();
+        for peer in peers {
+            let mut places = all.range((peer, Addr::ANY)..).take_while(|(other, _)| *other == peer);
+            if places.all(|place| self.away.contains(place)) {
+                self.seek_peer(now, peer);
+            }
+        }
     }
 
     /// A message for routing has come from a peer.
@@ -162,7 +172,14 @@ impl Node {
                     self.routing_handle(now, routing::Input::Measured { peer, quality });
                 }
             }
-            routing::Action::Deliver { from, payload } => self.relayed.push_back((from, payload)),
+            routing::Action::Deliver { from, home, payload } => {
+                self.relayed.push_back((address_of(from, home), payload));
+            }
+            routing::Action::Found { node, router, home, key } => {
+                self.found_afar(now, node, (address_of(router, Some(home)), key));
+            }
+            routing::Action::InVain { node } => self.sought_in_vain(node),
+            routing::Action::Astray { router } => self.is_astray(now, router),
             routing::Action::Appeared { router } => self.router_appeared(now, router),
         }
     }
@@ -171,15 +188,16 @@ impl Node {
     pub(super) fn take_relayed(&mut self, now: Instant) {
         while !self.backlog && !self.outputs_are_full() {
             let Some((from, payload)) = self.relayed.pop_front() else { return };
-            self.datagram(now, LinkId::MESH, address(from), &payload);
+            self.datagram(now, LinkId::MESH, from, &payload);
             self.settle(now);
         }
     }
 
     /// A packet leaves by the mesh.
     pub(super) fn send_by_mesh(&mut self, now: Instant, to: Addr, packet: Bytes) {
-        if let Some(to) = router_at(to) {
-            self.routing_handle(now, routing::Input::Send { to, class: Class::Normal, payload: packet });
+        if let Some((to, home)) = router_at(to) {
+            let class = Class::Normal;
+            self.routing_handle(now, routing::Input::Send { to, home, class, payload: packet });
         }
     }
 
@@ -237,7 +255,7 @@ impl Node {
         if known.is_some_and(|peer| self.sessions.is_up(peer)) {
             return known;
         }
-        let Some((router, key)) = self.address_of(node) else { return known };
+        let Some((router, key)) = self.address_of(node) else { return self.reach_afar(now, node, known) };
         self.sessions_handle(
             now,
             session::Input::Visit { node, key, link: LinkId::MESH, addr: address(router) },
@@ -268,7 +286,7 @@ impl Node {
     /// What the map shows of whoever sends by the mesh from there.
     pub(super) fn papers_at(&self, link: LinkId, from: Addr) -> Option<(Bytes, Bytes)> {
         let routing = self.routing.as_ref().filter(|_| link == LinkId::MESH)?;
-        routing.papers(router_at(from)?)
+        routing.papers(router_at(from)?.0)
     }
 
     /// Where on the map a node is, with its key.
@@ -298,11 +316,20 @@ impl Node {
 
 /// A router's address on the mesh.
 pub(super) fn address(router: RouterId) -> Addr {
-    Addr::new(&router.0).unwrap_or(Addr::ANY)
+    address_of(router, None)
 }
 
-fn router_at(addr: Addr) -> Option<RouterId> {
-    addr.as_bytes().try_into().ok().map(RouterId)
+/// The address of a router that need not be on the map: its name, and that of the landmark that keeps it.
+fn address_of(router: RouterId, home: Option<RouterId>) -> Addr {
+    let home = home.as_ref().map_or(&[][..], |home| &home.0);
+    Addr::new(&[&router.0, home].concat()).unwrap_or(Addr::ANY)
+}
+
+/// The router at an address on the mesh, and the landmark that keeps it.
+pub(super) fn router_at(addr: Addr) -> Option<(RouterId, Option<RouterId>)> {
+    let (router, home) = addr.as_bytes().split_first_chunk()?;
+    let home = if home.is_empty() { None } else { Some(RouterId(home.try_into().ok()?)) };
+    Some((RouterId(*router), home))
 }
 
 #[cfg(test)]

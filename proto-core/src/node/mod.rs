@@ -8,6 +8,7 @@
 //! disk first before the disk has it (`gate`).
 
 mod admit;
+mod afar;
 mod air;
 mod beacons;
 mod bundles;
@@ -115,12 +116,12 @@ pub struct Node {
     /// `None` when there is no map.
     bundles: Option<Box<bundles::Keeping>>,
     /// Peers with a place on the mesh to which nothing leads, and when to look again who they are.
-    away: BTreeSet<(PeerSlot, RouterId)>,
+    away: BTreeSet<(PeerSlot, Addr)>,
     /// How often the map had changed when that was last asked.
     map_changes: u64,
     look_at_mesh: Option<Instant>,
     /// Packets that came over others, for the sessions here.
-    relayed: VecDeque<(RouterId, Bytes)>,
+    relayed: VecDeque<(Addr, Bytes)>,
     link_infos: BTreeMap<LinkId, LinkInfo>,
     gate: Gate,
     /// The ticket of this start's own record: nothing is sent before it is durable.

@@ -82,6 +82,8 @@ mod tests {
             revocations: u32::MAX,
             routers: u32::MAX,
             routing_bytes: u32::MAX,
+            landmarks: u32::MAX,
+            place_bytes: u32::MAX,
             custody_bytes: u32::MAX,
             bundle_bytes: u32::MAX,
             gossip_members: u32::MAX,

@@ -104,7 +104,7 @@ impl Stored {
         let bytes: Box<[u8]> = record.bytes.as_ref().into();
         let links = match &record.content {
             Content::Page(links) => place_of(&bytes, &encode_links(links)),
-            Content::Papers { .. } => (0, 0),
+            Content::Papers { .. } | Content::Landmark { .. } | Content::Home { .. } => (0, 0),
         };
         Stored { part: record.key.part, links, sequence: record.sequence, bytes }
     }

@@ -34,7 +34,8 @@ impl Routing {
             Ok(Message::Records(records)) => self.records(cx, peer, &payload, records, checker),
             Ok(Message::Summary(summary)) => self.summary(cx, peer, summary),
             Ok(Message::Request(keys)) => self.request(cx, peer, keys),
-            Ok(Message::Data(head, start)) => self.data(cx, peer, head, (payload, start)),
+            Ok(Message::Data(head, start)) => self.data(cx, peer, head, (payload, start), checker),
+            Ok(Message::Landmarks(entries)) => self.landmark_entries(cx, peer, &payload, entries, checker),
             Ok(Message::Skipped) => {}
             Err(_) => cx.drops.count(Drop::ProtocolViolation),
         }
@@ -64,6 +65,10 @@ impl Routing {
     /// One record from a neighbour. What is known already is not checked again.
     fn record(&mut self, cx: &mut Cx<'_>, peer: PeerSlot, record: &SignedRecord, checker: &Checker<'_>) {
         let (key, sequence) = (record.key, record.sequence);
+        if key.part > Part::LAST {
+            cx.drops.count(Drop::ProtocolViolation);
+            return;
+        }
         if key.router == self.own.router {
             self.own_came_back(cx, peer, record, checker);
             return;
@@ -135,14 +140,29 @@ impl Routing {
             }
             return before;
         };
+        let known = self.holder(cx, record.key.router, (certificate, membership), checker)?;
+        if before.is_some_and(|before| before.sign_key != known.sign_key) {
+            cx.drops.count(Drop::RecordInvalid);
+            return None;
+        }
+        Some(known)
+    }
+
+    /// Who shows these papers, if they hold and are this router's.
+    pub(super) fn holder(
+        &mut self,
+        cx: &mut Cx<'_>,
+        router: RouterId,
+        (certificate, membership): (&Bytes, &Bytes),
+        checker: &Checker<'_>,
+    ) -> Option<Known> {
         self.checks += 1;
         let shown = checker.verify(certificate, (!membership.is_empty()).then_some(membership.as_ref()));
         let Ok(identity) = shown else {
             cx.drops.count(Drop::CertificateInvalid);
             return None;
         };
-        let is_another = before.is_some_and(|before| before.sign_key != identity.sign_key);
-        if RouterId::of(identity.device) != record.key.router || is_another {
+        if RouterId::of(identity.device) != router {
             cx.drops.count(Drop::RecordInvalid);
             return None;
         }
@@ -162,9 +182,10 @@ impl Routing {
                 cx.drops.count(Drop::Revoked);
             }
         }
+        self.distrust_afar(cx, node, checker);
     }
 
-    fn papers_hold(&self, record: &[u8], checker: &Checker<'_>) -> bool {
+    pub(super) fn papers_hold(&self, record: &[u8], checker: &Checker<'_>) -> bool {
         let Ok(SignedRecord { content, .. }) = SignedRecord::decode(Bytes::copy_from_slice(record)) else {
             return false;
         };
@@ -285,7 +306,8 @@ impl Routing {
         loop {
             let tag = self.tag();
             let Some(neighbour) = self.neighbours.get_mut(&peer) else { return };
-            let Some(payload) = neighbour.next_message(&self.database, tag) else { return };
+            let landmarks = (&mut self.large.landmarks, peer);
+            let Some(payload) = neighbour.next_message(&self.database, landmarks, tag) else { return };
             self.actions.push_back(Action::Send { peer, tag, class: Class::High, payload });
         }
     }
@@ -294,9 +316,12 @@ impl Routing {
         if let Some(id) = self.custody.carried_by(tag) {
             self.carried_on(cx, id, arrived);
         } else if let Some(neighbour) = self.neighbours.get_mut(&peer)
-            && neighbour.settled(tag, arrived)
+            && let Some(lost) = neighbour.settled(tag, arrived)
             && neighbour.has_work()
         {
+            for router in lost {
+                self.large.landmarks.lacks(router, peer);
+            }
             if arrived {
                 // It has waited for this one already: what is owed goes on at once.
                 neighbour.flood_at = None;

@@ -2,11 +2,13 @@
 
 use bytes::{Buf as _, Bytes};
 
+use super::afar::notice::Notice;
 use super::custody::{Alarm, Custody, Packet, Sent};
-use super::message::Head;
+use super::message::{Afar, Broken, Head};
 use super::neighbour::Neighbour;
 use super::{Action, Moved, Routing};
 use crate::drops::Drop;
+use crate::identity::Checker;
 use crate::ids::{PeerSlot, RouterId};
 use crate::machine::Cx;
 use crate::node::input::Class;
@@ -31,12 +33,34 @@ impl Moved {
 }
 
 impl Routing {
-    pub(super) fn send(&mut self, cx: &mut Cx<'_>, to: RouterId, class: Class, payload: Bytes) {
+    pub(super) fn send(
+        &mut self,
+        cx: &mut Cx<'_>,
+        (to, home): (RouterId, Option<RouterId>),
+        class: Class,
+        payload: Bytes,
+    ) {
+        let afar = Afar { to: home, from: self.home(), is_notice: false };
+        self.send_packet(cx, (to, afar), class, payload);
+    }
+
+    fn send_packet(&mut self, cx: &mut Cx<'_>, (to, afar): (RouterId, Afar), class: Class, payload: Bytes) {
         let from = self.own.router;
         self.next_id = self.next_id.wrapping_add(1);
         let id = Head::needs_id(&payload).then_some(self.next_id);
-        let head = Head { to, from, id, hops: MOST_HOPS, class, broken: alloc::vec::Vec::new() };
+        let head = Head { to, from, id, hops: MOST_HOPS, class, broken: alloc::vec::Vec::new(), afar };
         self.take_over(cx, None, head, (payload, 0));
+    }
+
+    /// Something for another router itself, however far that is.
+    pub(super) fn send_notice(
+        &mut self,
+        cx: &mut Cx<'_>,
+        (to, home): (RouterId, Option<RouterId>),
+        notice: Bytes,
+    ) {
+        let afar = Afar { to: home, from: self.home(), is_notice: true };
+        self.send_packet(cx, (to, afar), Class::High, notice);
     }
 
     /// A packet from a neighbour, the end of a message from `start` on: ours, or to be passed on.
@@ -46,11 +70,17 @@ impl Routing {
         peer: PeerSlot,
         head: Head,
         (mut message, start): (Bytes, usize),
+        checker: &Checker<'_>,
     ) {
         if head.to == self.own.router {
             message.advance(start.min(message.len()));
             self.note(cx, Moved::delivered(&head, &message));
-            self.actions.push_back(Action::Deliver { from: head.from, payload: message });
+            let home = head.afar.from.filter(|_| !self.database.leads_to(head.from));
+            if head.afar.is_notice {
+                self.noticed(cx, (head.from, home), &message, checker);
+            } else {
+                self.actions.push_back(Action::Deliver { from: head.from, home, payload: message });
+            }
             return;
         }
         let Some(hops) = head.hops.checked_sub(1) else {
@@ -72,8 +102,29 @@ impl Routing {
     fn dispatch(&mut self, cx: &mut Cx<'_>, id: u64) {
         match self.exit(cx.now, id) {
             Some((peer, router)) => self.give(cx, id, peer, router),
+            None if self.is_astray(id) => self.turn_away(cx, id),
             None if self.is_cut_off(id) => self.custody.park(id),
             None => self.custody.wait(cx.now, id),
+        }
+    }
+
+    /// Whether a packet asks this landmark for somebody whom it does not keep.
+    fn is_astray(&self, id: u64) -> bool {
+        self.custody.get(id).is_some_and(|packet| {
+            packet.head.afar.to == Some(self.own.router) && self.database.known(packet.head.to).is_none()
+        })
+    }
+
+    /// A packet goes no further: its source is told to look for the destination again.
+    fn turn_away(&mut self, cx: &mut Cx<'_>, id: u64) {
+        let Some(packet) = self.custody.get(id) else { return };
+        let Head { to, from, afar, .. } = packet.head;
+        self.custody.drop(id);
+        cx.drops.count(Drop::Astray);
+        if from == self.own.router {
+            self.actions.push_back(Action::Astray { router: to });
+        } else if !afar.is_notice {
+            self.send_notice(cx, (from, afar.from), Notice::Astray { to }.to_bytes());
         }
     }
 
@@ -116,12 +167,35 @@ impl Routing {
         if self.zoo.has(Bug::TrailLost) {
             tried.clear();
         }
-        let next = if broken.is_empty() && tried.is_empty() {
-            graph.first_hop(tree, to)?
+        let other;
+        let tree = if broken.is_empty() && tried.is_empty() {
+            tree
         } else {
-            graph.first_hop(&graph.tree(broken, &tried), to)?
+            other = graph.tree(broken, &tried);
+            &other
         };
-        Some((*self.by_router.get(&next)?, next))
+        let home = packet.head.afar.to.filter(|&home| home != self.own.router);
+        let near = graph.first_hop(tree, to).or_else(|| graph.first_hop(tree, home?));
+        match (near, home) {
+            (Some(next), _) => Some((*self.by_router.get(&next)?, next)),
+            (None, Some(home)) => self.exit_to_landmark(home, broken, &tried),
+            (None, None) => None,
+        }
+    }
+
+    /// The neighbour by which a packet leaves for a landmark that is not on the map.
+    fn exit_to_landmark(
+        &self,
+        landmark: RouterId,
+        broken: &[Broken],
+        tried: &[RouterId],
+    ) -> Option<(PeerSlot, RouterId)> {
+        let exits = self.large.landmarks.exits(landmark, |peer| self.cost_to(peer));
+        let named = exits.into_iter().filter_map(|peer| Some((peer, self.neighbours.get(&peer)?.router)));
+        let is_open = |router: RouterId| {
+            !tried.contains(&router) && !broken.contains(&Broken::between(self.own.router, router))
+        };
+        named.into_iter().find(|&(_, router)| is_open(router))
     }
 
     /// What became of the message with a packet.

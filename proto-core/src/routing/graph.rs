@@ -149,6 +149,30 @@ impl Graph {
         })
     }
 
+    /// How far this router is from every other: the shortest ways hither, which cost something else where the two directions of a link do.
+    #[must_use]
+    pub fn distances_hither(&self) -> Vec<(RouterId, u64)> {
+        let mut into: Vec<(u32, Edge)> = Vec::with_capacity(self.edges.len());
+        for from in 0..self.routers.len() as u32 {
+            into.extend(self.edges(from).iter().map(|edge| (edge.to, Edge { to: from, cost: edge.cost })));
+        }
+        into.sort_unstable_by_key(|&(to, edge)| (to, edge.to));
+        let mut distance = alloc::vec![NOWHERE; self.routers.len()];
+        let mut open = BinaryHeap::from([Reverse((0, self.own))]);
+        while let Some(Reverse((so_far, place))) = open.pop() {
+            let Some(known) = distance.get_mut(place as usize).filter(|known| so_far < **known) else {
+                continue;
+            };
+            *known = so_far;
+            let first = into.partition_point(|&(to, _)| to < place);
+            for &(_, edge) in into.iter().skip(first).take_while(|&&(to, _)| to == place) {
+                open.push(Reverse((so_far + edge.cost.eighths(), edge.to)));
+            }
+        }
+        let all = self.routers.iter().copied().zip(distance);
+        all.filter(|&(_, distance)| distance != NOWHERE).collect()
+    }
+
     /// Which of our neighbours is the first on the way to a router.
     #[must_use]
     pub fn first_hop(&self, tree: &Tree, to: RouterId) -> Option<RouterId> {

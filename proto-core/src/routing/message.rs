@@ -8,6 +8,8 @@ use alloc::vec::Vec;
 
 use bytes::{Buf as _, Bytes};
 
+pub use super::afar::notice::{Address, Notice};
+pub use super::landmarks::entry::Entry;
 use super::record::{Part, RecordKey};
 use crate::codec::{Malformed, NoRoom, Reader, Writer, varint_len};
 use crate::ids::RouterId;
@@ -20,6 +22,10 @@ mod kind {
     /// Its low bits say which ends are not named: [`super::IS_LAST`], [`super::IS_FIRST`].
     pub(super) const DATA: u8 = 0x04;
     pub(super) const DATA_LAST: u8 = 0x07;
+    /// The same, for ways that are longer than the map: [`super::Afar`] follows the ends.
+    pub(super) const DATA_AFAR: u8 = 0x08;
+    pub(super) const DATA_AFAR_LAST: u8 = 0x0b;
+    pub(super) const LANDMARKS: u8 = 0x0c;
     pub(super) const SKIPPABLE: u8 = 0x80;
 }
 
@@ -27,6 +33,12 @@ mod kind {
 const IS_LAST: u8 = 1;
 /// Nor is the source, who sends the message.
 const IS_FIRST: u8 = 2;
+/// The destination's home is named.
+const TO_HOME: u8 = 1;
+/// The source's home is named.
+const FROM_HOME: u8 = 2;
+/// It is for the router itself.
+const NOTICE: u8 = 4;
 /// An id follows, in the byte of class and number of broken links.
 const HAS_ID: u8 = 0x80;
 /// Broken links that a packet can name.
@@ -34,7 +46,7 @@ pub const MOST_BROKEN: usize = 4;
 /// Bytes of a record's key.
 const KEY_BYTES: usize = 9;
 /// The longest head of a relayed packet.
-pub const MAX_HEAD: usize = 1 + 8 + 8 + 4 + 1 + 1 + MOST_BROKEN * 8;
+pub const MAX_HEAD: usize = 1 + 8 + 8 + 1 + 8 + 8 + 4 + 1 + 1 + MOST_BROKEN * 8;
 
 /// One message between neighbours.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -47,6 +59,8 @@ pub enum Message<'a> {
     Request(Keys<'a>),
     /// A packet on its way to another router: its head, and where in the message the rest begins.
     Data(Head, usize),
+    /// How far landmarks are, and how far is asked for.
+    Landmarks(Landmarks<'a>),
     /// A kind that this version does not know and may ignore.
     Skipped,
 }
@@ -75,6 +89,26 @@ pub struct Head {
     pub class: Class,
     /// Links that are broken though the map may still show them, on its way so far.
     pub broken: Vec<Broken>,
+    /// What else is needed where the way is longer than the map.
+    pub afar: Afar,
+}
+
+/// What a packet says beside its ends where they need not be on the maps of the routers between them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Afar {
+    /// The landmark that keeps the destination. Not said on the last hop.
+    pub to: Option<RouterId>,
+    /// The landmark that keeps the source: where an answer is to go.
+    pub from: Option<RouterId>,
+    /// It is for the router itself, not for a session behind it.
+    pub is_notice: bool,
+}
+
+impl Afar {
+    fn flags(self) -> u8 {
+        let flag = |there: bool, flag: u8| if there { flag } else { 0 };
+        flag(self.to.is_some(), TO_HOME) | flag(self.from.is_some(), FROM_HOME) | flag(self.is_notice, NOTICE)
+    }
 }
 
 impl Head {
@@ -129,10 +163,11 @@ impl<'a> Message<'a> {
                 Message::Summary(Summary { from, to, reader })
             }
             kind::REQUEST => Message::Request(Keys { reader }),
-            kind @ kind::DATA..=kind::DATA_LAST => {
+            kind @ (kind::DATA..=kind::DATA_LAST | kind::DATA_AFAR..=kind::DATA_AFAR_LAST) => {
                 let head = read_head(&mut reader, kind, hop)?;
                 Message::Data(head, bytes.len() - reader.rest().len())
             }
+            kind::LANDMARKS => Message::Landmarks(Landmarks { reader }),
             kind::SKIPPABLE.. => Message::Skipped,
             _ => return Err(Malformed),
         })
@@ -150,6 +185,20 @@ impl<'a> Iterator for Entries<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         next_of(&mut self.reader, Reader::prefixed)
+    }
+}
+
+/// What is said of landmarks in a message.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Landmarks<'a> {
+    reader: Reader<'a>,
+}
+
+impl<'a> Iterator for Landmarks<'a> {
+    type Item = Result<Entry<'a>, Malformed>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        next_of(&mut self.reader, Entry::read)
     }
 }
 
@@ -222,6 +271,7 @@ fn read_end(reader: &mut Reader<'_>, is_near: bool, near: RouterId) -> Result<Ro
 fn read_head(reader: &mut Reader<'_>, kind: u8, hop: Hop) -> Result<Head, Malformed> {
     let to = read_end(reader, kind & IS_LAST != 0, hop.to)?;
     let from = read_end(reader, kind & IS_FIRST != 0, hop.from)?;
+    let afar = if kind >= kind::DATA_AFAR { read_afar(reader, kind)? } else { Afar::default() };
     let (hops, counts) = (reader.u8()?, reader.u8()?);
     let id = if counts & HAS_ID != 0 { Some(reader.u32()?) } else { None };
     let class = Class::ALL.get(usize::from(counts >> 4 & 7)).copied().ok_or(Malformed)?;
@@ -233,7 +283,18 @@ fn read_head(reader: &mut Reader<'_>, kind: u8, hop: Hop) -> Result<Head, Malfor
     for _ in 0..count {
         broken.push(Broken { from: reader.array()?, to: reader.array()? });
     }
-    Ok(Head { to, from, id, hops, class, broken })
+    Ok(Head { to, from, id, hops, class, broken, afar })
+}
+
+fn read_afar(reader: &mut Reader<'_>, kind: u8) -> Result<Afar, Malformed> {
+    let flags = reader.u8()?;
+    let last_with_home = kind & IS_LAST != 0 && flags & TO_HOME != 0;
+    if flags == 0 || flags > (TO_HOME | FROM_HOME | NOTICE) || last_with_home {
+        return Err(Malformed);
+    }
+    let mut home = |flag: u8| if flags & flag != 0 { read_router(reader).map(Some) } else { Ok(None) };
+    let (to, from) = (home(TO_HOME)?, home(FROM_HOME)?);
+    Ok(Afar { to, from, is_notice: flags & NOTICE != 0 })
 }
 
 /// A message being written, up to a number of bytes.
@@ -328,6 +389,25 @@ impl Builder {
         Ok(())
     }
 
+    /// A message about landmarks.
+    #[must_use]
+    pub fn landmarks(most: usize) -> Builder {
+        Builder::new(kind::LANDMARKS, most)
+    }
+
+    /// Adds to a message about landmarks what is said of one.
+    ///
+    /// # Errors
+    /// When there is no room left; nothing has changed then.
+    pub fn entry(&mut self, entry: &Entry<'_>) -> Result<(), NoRoom> {
+        let bytes = entry.to_bytes();
+        if !self.has_room(bytes.len()) {
+            return Err(NoRoom);
+        }
+        self.bytes.extend_from_slice(&bytes);
+        Ok(())
+    }
+
     /// Adds to a summary what its sender has.
     ///
     /// # Errors
@@ -399,12 +479,19 @@ fn write_head<'a>(head: &Head, hop: Hop, buf: &'a mut [u8; MAX_HEAD]) -> &'a [u8
 fn put_head(head: &Head, hop: Hop, writer: &mut Writer<'_>) -> Result<(), NoRoom> {
     let (is_last, is_first) = (head.to == hop.to, head.from == hop.from);
     let (last, first) = (if is_last { IS_LAST } else { 0 }, if is_first { IS_FIRST } else { 0 });
-    writer.u8(kind::DATA | last | first)?;
+    let afar = Afar { to: head.afar.to.filter(|_| !is_last), ..head.afar };
+    writer.u8(if afar.flags() == 0 { kind::DATA } else { kind::DATA_AFAR } | last | first)?;
     if !is_last {
         writer.put(&head.to.0)?;
     }
     if !is_first {
         writer.put(&head.from.0)?;
+    }
+    if afar.flags() != 0 {
+        writer.u8(afar.flags())?;
+        for home in [afar.to, afar.from].into_iter().flatten() {
+            writer.put(&home.0)?;
+        }
     }
     let broken = head.broken.get(..MOST_BROKEN).unwrap_or(&head.broken);
     let has_id = if head.id.is_some() { HAS_ID } else { 0 };

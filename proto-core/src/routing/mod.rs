@@ -17,11 +17,14 @@
 //! numbers go on by the count of starts. Assumed of the others: `link` delivers a message once and says so, `identity` knows
 //! whom to trust. At its limits routers are refused to which nothing leads ([`database`]), and packets that find no place.
 
+mod afar;
 pub mod custody;
 pub mod database;
 mod flood;
 mod forward;
 pub mod graph;
+mod landmarks;
+mod large;
 pub mod message;
 pub mod metric;
 mod neighbour;
@@ -55,6 +58,7 @@ use crate::zoo::{Bug, Zoo};
 use custody::Custody;
 use database::{Database, KEPT_UNREACHABLE, Known};
 use graph::{Graph, Tree};
+use large::Large;
 use metric::{Cost, Quality};
 use neighbour::Neighbour;
 use own::Own;
@@ -128,6 +132,8 @@ pub enum Input<'a> {
     Send {
         /// Which.
         to: RouterId,
+        /// The landmark that keeps it, if it was looked for because it is not on the map.
+        home: Option<RouterId>,
         /// How urgent it is.
         class: Class,
         /// The packet, sealed.
@@ -167,8 +173,31 @@ pub enum Action {
     Deliver {
         /// From whom, as it says.
         from: RouterId,
+        /// The landmark to which an answer goes, as it says, if that router is not on the map.
+        home: Option<RouterId>,
         /// The packet.
         payload: Bytes,
+    },
+    /// A node that was looked for is there.
+    Found {
+        /// Which.
+        node: NodeId,
+        /// Its device.
+        router: RouterId,
+        /// The landmark that keeps it.
+        home: RouterId,
+        /// Its X25519 key.
+        key: [u8; 32],
+    },
+    /// A node is looked for and was not found yet: [`Routing::stop_seeking`] ends it.
+    InVain {
+        /// Which.
+        node: NodeId,
+    },
+    /// The landmark of a router says that it does not keep it. Anybody can say so.
+    Astray {
+        /// Which router.
+        router: RouterId,
     },
     /// A router that was not on the map is there now. Said only where gossip wants to know.
     Appeared {
@@ -207,6 +236,7 @@ pub struct Routing {
     /// The map as it was when it was last looked at; `None` when it has changed since.
     map: Option<(Graph, Tree)>,
     vicinity: Vicinity,
+    large: Large,
     /// How often the map has changed since the start.
     map_changes: u64,
     zoo: Zoo,
@@ -233,7 +263,7 @@ impl Machine for Routing {
             Input::Distrusted { .. } if cx.zoo.has(Bug::RevokedStays) => {}
             Input::Distrusted { node, checker } => self.distrusted(cx, node, &checker),
             Input::Settled { peer, tag, arrived } => self.settled(cx, peer, tag, arrived),
-            Input::Send { to, class, payload } => self.send(cx, to, class, payload),
+            Input::Send { to, home, class, payload } => self.send(cx, (to, home), class, payload),
         }
     }
 
@@ -246,11 +276,14 @@ impl Machine for Routing {
         }
         self.custody_wake(cx);
         self.vicinity_wake(cx);
+        self.large_wake(cx);
         if self.tidy_at <= cx.now {
             self.tidy_at = cx.now + TIDY;
             self.look_at_map(cx.now);
             let kept = self.scarce().mul_ratio(PACKETS_UNTIL_FORGOTTEN, 1).max(KEPT_UNREACHABLE);
             self.database.forget_lost(cx.now, kept);
+            self.large.landmarks.forget_lost(cx.now);
+            self.large.places.forget_old(cx.now);
             self.map_changed(cx.now);
         }
     }
@@ -262,6 +295,7 @@ impl Machine for Routing {
             .min(at(self.own.say_at(), Reason::LinkState))
             .min(at(self.custody.next_alarm(), Reason::Custody))
             .min(at(self.vicinity.look_at(), Reason::LinkState))
+            .min(at(self.large.next(), Reason::LinkState))
             .min(Wake::At(self.tidy_at, Reason::Forget))
     }
 
@@ -284,6 +318,7 @@ impl Routing {
             custody: Custody::new(&mut cx.rng.branch("trails")),
             map: None,
             vicinity: Vicinity::default(),
+            large: Large::default(),
             map_changes: 0,
             zoo: cx.zoo,
             next_tag: 0,
@@ -315,7 +350,9 @@ impl Routing {
         let record = self.database.record(record::RecordKey { router, part: record::Part::PAPERS })?;
         match SignedRecord::decode(Bytes::copy_from_slice(record)).ok()?.content {
             record::Content::Papers { certificate, membership } => Some((certificate, membership)),
-            record::Content::Page(_) => None,
+            record::Content::Page(_) | record::Content::Landmark { .. } | record::Content::Home { .. } => {
+                None
+            }
         }
     }
 
@@ -407,6 +444,7 @@ impl Routing {
         self.vicinity.forget_asked(router);
         self.map_changed(cx.now);
         self.own.gained(cx.now);
+        self.owe_landmarks(peer);
         self.neighbour_wake(cx, peer);
         self.flood_soon(cx, peer);
     }
@@ -416,6 +454,7 @@ impl Routing {
         self.by_router.remove(&neighbour.router);
         self.map_changed(cx.now);
         self.own.lost(cx.now);
+        self.forget_heard(cx, peer);
         self.take_back(cx, peer);
     }
 
@@ -428,6 +467,7 @@ impl Routing {
             neighbour.forget_measurements();
         }
         self.map_changed(cx.now);
+        self.choose_all(cx);
         if usable {
             self.own.gained(cx.now);
             self.flood_soon(cx, peer);
@@ -450,6 +490,7 @@ impl Routing {
             self.own.cost_changed(cx.now, neighbour.router, cost);
             if self.own.said_cost(neighbour.router).is_none() || cx.zoo.has(Bug::CostUnsaid) {
                 self.map_changed(cx.now);
+                self.choose_all(cx);
             }
         }
     }
@@ -522,6 +563,8 @@ impl Routing {
             }
             self.take_own(cx, &page);
         }
+        // Costs that were said are those of ways.
+        self.choose_all(cx);
     }
 
     fn take_own(&mut self, cx: &mut Cx<'_>, record: &SignedRecord) {
@@ -539,6 +582,7 @@ impl Routing {
         #[cfg(test)]
         self.database.check_all();
         self.custody.check(limits);
+        self.large.check(limits);
         assert_eq!(self.by_router.len(), self.neighbours.len(), "a name for each neighbour");
         for (router, peer) in &self.by_router {
             assert!(self.neighbours.get(peer).is_some_and(|neighbour| neighbour.router == *router));

@@ -10,10 +10,11 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::database::Database;
-use super::message::Builder;
+use super::landmarks::Landmarks;
+use super::message::{Builder, Entry};
 use super::metric::{Cost, Quality};
 use super::record::{MAX_RECORD_BYTES, Part, RecordKey};
-use crate::ids::RouterId;
+use crate::ids::{PeerSlot, RouterId};
 use crate::limits::Limits;
 use crate::time::{Duration, Instant};
 
@@ -34,9 +35,22 @@ const ASKED: Duration = Duration::from_secs(10);
 /// Measurements from which the price of a link is made (guess): three of 30 s, and a link that has become slow for good costs
 /// more after a minute and a half.
 const MEASURED_LATELY: usize = 3;
+/// Stands for a message of which nothing is owed again when it is lost.
+const NOTHING: RecordKey = RecordKey { router: RouterId([0; 8]), part: Part::LANDMARK };
 /// The first key of all, and the last.
 const FIRST: RecordKey = RecordKey { router: RouterId([0; 8]), part: Part::PAPERS };
 const LAST: RecordKey = RecordKey { router: RouterId([u8::MAX; 8]), part: Part::LAST };
+
+/// What a neighbour is asked for of a landmark.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ask {
+    /// A way under this word or a newer one.
+    pub(super) sequence: u64,
+    /// How many more routers may pass that on.
+    pub(super) hops: u8,
+    /// We lack its papers, or its word.
+    pub(super) lacks: bool,
+}
 
 /// A router that we have a session with.
 #[derive(Debug)]
@@ -59,6 +73,10 @@ pub(super) struct Neighbour {
     wanted: BTreeSet<RecordKey>,
     /// What it was asked for, and when.
     asked: BTreeMap<RecordKey, Instant>,
+    /// Landmarks of which it is to be told.
+    owed_landmarks: BTreeSet<RouterId>,
+    /// Landmarks to which it is asked for a way.
+    asks: BTreeMap<RouterId, Ask>,
     /// From which key on it has not been told what we have.
     summary_from: Option<RecordKey>,
     under_way: BTreeMap<u64, Vec<RecordKey>>,
@@ -79,6 +97,8 @@ impl Neighbour {
             owed: BTreeSet::new(),
             wanted: BTreeSet::new(),
             asked: BTreeMap::new(),
+            owed_landmarks: BTreeSet::new(),
+            asks: BTreeMap::new(),
             summary_from: Some(FIRST),
             under_way: BTreeMap::new(),
         }
@@ -161,11 +181,34 @@ impl Neighbour {
     pub(super) fn has_work(&self) -> bool {
         self.usable
             && self.under_way.len() < self.most_under_way()
-            && (self.summary_from.is_some() || !self.wanted.is_empty() || !self.owed.is_empty())
+            && (self.summary_from.is_some()
+                || !self.wanted.is_empty()
+                || !self.owed.is_empty()
+                || !self.owed_landmarks.is_empty()
+                || !self.asks.is_empty())
+    }
+
+    /// It is to be told of a landmark, as that is when the next message is made.
+    pub(super) fn owe_landmark(&mut self, router: RouterId) {
+        self.owed_landmarks.insert(router);
+    }
+
+    /// It is asked for a way to a landmark.
+    pub(super) fn ask_landmark(&mut self, router: RouterId, ask: Ask) {
+        if self.asks.len() < MOST_WANTED || self.asks.contains_key(&router) {
+            let before = self.asks.get(&router).copied().unwrap_or(ask);
+            let (sequence, hops) = (ask.sequence.max(before.sequence), ask.hops.max(before.hops));
+            self.asks.insert(router, Ask { sequence, hops, lacks: ask.lacks || before.lacks });
+        }
     }
 
     /// The next message to it: what we have, what we need, then what it needs.
-    pub(super) fn next_message(&mut self, database: &Database, tag: u64) -> Option<Bytes> {
+    pub(super) fn next_message(
+        &mut self,
+        database: &Database,
+        (landmarks, peer): (&mut Landmarks, PeerSlot),
+        tag: u64,
+    ) -> Option<Bytes> {
         if !self.usable || self.under_way.len() >= self.most_under_way() {
             return None;
         }
@@ -184,7 +227,41 @@ impl Neighbour {
             self.under_way.insert(tag, Vec::new());
             return Some(builder.finish());
         }
-        self.records(database, tag)
+        self.records(database, tag).or_else(|| self.landmarks(landmarks, peer, tag))
+    }
+
+    /// What it is to be told of landmarks, and asked.
+    fn landmarks(&mut self, landmarks: &mut Landmarks, peer: PeerSlot, tag: u64) -> Option<Bytes> {
+        let mut builder = Builder::landmarks(MESSAGE_BYTES);
+        while let Some((&router, &Ask { sequence, hops, lacks })) = self.asks.first_key_value() {
+            if builder.entry(&Entry::Ask { router, sequence, hops, lacks }).is_err() {
+                break;
+            }
+            self.asks.remove(&router);
+        }
+        let mut keys = Vec::new();
+        while let Some(&router) = self.owed_landmarks.first() {
+            let Some(entry) = landmarks.tell(router, peer) else {
+                self.owed_landmarks.remove(&router);
+                continue;
+            };
+            if builder.is_empty() && builder.entry(&entry).is_err() {
+                // Papers that are longer than a message should be go alone.
+                builder = Builder::landmarks(LARGEST_MESSAGE);
+                let _ = builder.entry(&entry);
+            } else if builder.entry(&entry).is_err() {
+                landmarks.lacks(router, peer);
+                break;
+            }
+            self.owed_landmarks.remove(&router);
+            keys.push(RecordKey { router, part: Part::LANDMARK });
+        }
+        if builder.is_empty() {
+            return None;
+        }
+        // A question that is lost is asked again: nothing has to be owed for it.
+        self.under_way.insert(tag, if keys.is_empty() { alloc::vec![NOTHING] } else { keys });
+        Some(builder.finish())
     }
 
     fn summary(&mut self, database: &Database, from: RecordKey, most: usize) -> Bytes {
@@ -240,21 +317,26 @@ impl Neighbour {
         const NAME: usize = 3 * size_of::<RecordKey>() / 2;
         let under_way: usize =
             self.under_way.values().map(|keys| 48 + keys.capacity() * size_of::<RecordKey>()).sum();
-        (self.owed.len() + self.wanted.len()) * NAME
+        (self.owed.len() + self.wanted.len() + self.owed_landmarks.len() + 3 * self.asks.len()) * NAME
             + under_way
             + self.lately.capacity() * size_of::<Quality>()
     }
 
-    /// What became of a message to it; whether it was one of these. What did not arrive is owed again.
-    pub(super) fn settled(&mut self, tag: u64, arrived: bool) -> bool {
-        let Some(keys) = self.under_way.remove(&tag) else { return false };
+    /// What became of a message to it; `None` if it was none of these. What did not arrive is owed again: landmarks of which that is so
+    /// are returned, for it is not known any more what the neighbour has of them.
+    pub(super) fn settled(&mut self, tag: u64, arrived: bool) -> Option<Vec<RouterId>> {
+        let keys = self.under_way.remove(&tag)?;
         if arrived {
-            return true;
+            return Some(Vec::new());
         }
         if keys.is_empty() {
             self.summary_from = Some(FIRST);
         }
-        self.owed.extend(keys);
-        true
+        let (landmarks, records): (Vec<RecordKey>, Vec<RecordKey>) =
+            keys.into_iter().filter(|&key| key != NOTHING).partition(|key| key.part == Part::LANDMARK);
+        self.owed.extend(records);
+        let landmarks: Vec<RouterId> = landmarks.into_iter().map(|key| key.router).collect();
+        self.owed_landmarks.extend(&landmarks);
+        Some(landmarks)
     }
 }

@@ -93,7 +93,8 @@ impl Own {
         }
     }
 
-    fn record(&mut self, part: Part, content: Content) -> SignedRecord {
+    /// Something about this router, signed under the next number.
+    pub(super) fn record(&mut self, part: Part, content: Content) -> SignedRecord {
         self.sequence += 1;
         let about = RecordKey { router: self.router, part };
         SignedRecord::sign(&self.key, self.network, about, self.sequence, content)

@@ -39,6 +39,11 @@ impl Part {
     /// The last there can be.
     pub const LAST: Part = Part(MOST_PAGES as u8);
 
+    /// That it is a landmark. Never among records.
+    pub const LANDMARK: Part = Part(MOST_PAGES as u8 + 1);
+    /// Which landmark keeps it. Never among records.
+    pub const HOME: Part = Part(MOST_PAGES as u8 + 2);
+
     /// The page with this number.
     #[must_use]
     pub fn page(number: u32) -> Option<Part> {
@@ -89,6 +94,16 @@ pub enum Content {
     },
     /// Some of its neighbours, in ascending order.
     Page(Vec<Link>),
+    /// It is a landmark.
+    Landmark {
+        /// It keeps every router that is nearer than this, in eighths of a microsecond.
+        reach: u64,
+    },
+    /// It is kept by a landmark.
+    Home {
+        /// By which.
+        landmark: RouterId,
+    },
 }
 
 /// One record as it was received; its signature is not checked yet.
@@ -148,6 +163,14 @@ impl SignedRecord {
                 let part = Part::page(page.number).ok_or(RecordError::Malformed("page number"))?;
                 (part, Content::Page(decode_links(router, &page.neighbours)?))
             }
+            Some(wire::body::Kind::Landmark(wire::Landmark { reach })) => {
+                (Part::LANDMARK, Content::Landmark { reach })
+            }
+            Some(wire::body::Kind::Home(wire::Home { landmark })) => {
+                let landmark = landmark.as_ref().try_into().map(RouterId);
+                let landmark = landmark.map_err(|_| RecordError::Malformed("landmark is not 8 bytes"))?;
+                (Part::HOME, Content::Home { landmark })
+            }
             None => return Err(RecordError::Malformed("no content")),
         };
         let key = RecordKey { router, part };
@@ -171,6 +194,10 @@ impl SignedRecord {
             Content::Page(links) => {
                 let number = u32::from(about.part.0.saturating_sub(1));
                 wire::body::Kind::Page(wire::Page { number, neighbours: encode_links(links) })
+            }
+            &Content::Landmark { reach } => wire::body::Kind::Landmark(wire::Landmark { reach }),
+            Content::Home { landmark } => {
+                wire::body::Kind::Home(wire::Home { landmark: Bytes::copy_from_slice(&landmark.0) })
             }
         };
         let router = Bytes::copy_from_slice(&about.router.0);

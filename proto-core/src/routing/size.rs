@@ -1,8 +1,9 @@
 //! What routing takes of memory: now, and at most.
 
+use super::landmarks::Landmarks;
 use super::neighbour::Neighbour;
 use super::trails::Trails;
-use super::{Moved, Routing, database, record, vicinity};
+use super::{Moved, Routing, database, large, record, vicinity};
 use crate::limits::Limits;
 
 impl Routing {
@@ -30,6 +31,12 @@ impl Routing {
             u64::from(limits.routers).saturating_mul(ROUTER),
             u64::from(limits.custody_bytes).saturating_mul(2),
             vicinity::MOST_MISSED as u64 * MISSED,
+            // While one takes another's place both are there.
+            u64::from(limits.place_bytes).saturating_add(large::MOST_PAPERS as u64).saturating_mul(2),
+            u64::from(limits.landmarks).saturating_mul(Landmarks::most_bytes_each().saturating_add(
+                u64::from(limits.peers).saturating_mul(Landmarks::bytes_each_neighbour() + 2 * NAME),
+            )),
+            u64::from(limits.peers).saturating_mul(256),
             (limits.trails() as u64).saturating_mul(TRAIL),
             // A vector grows to twice what is in it.
             (limits.moves() as u64).saturating_mul(2 * size_of::<Moved>() as u64),
@@ -55,5 +62,6 @@ impl Routing {
             + map
             + self.custody.bytes()
             + self.vicinity.held_bytes()
+            + self.large.held_bytes()
     }
 }

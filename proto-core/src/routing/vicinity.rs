@@ -50,6 +50,12 @@ impl Vicinity {
         }
     }
 
+    /// The network is larger than the map.
+    #[must_use]
+    pub(super) fn is_partial(&self) -> bool {
+        self.is_partial
+    }
+
     /// Something on the map has changed.
     pub(super) fn changed(&mut self, now: Instant) {
         if self.is_partial {
@@ -139,6 +145,7 @@ impl Routing {
         if self.vicinity.look_at.is_none_or(|at| at > cx.now) {
             return;
         }
+        self.large.standing.changed(cx.now);
         // Also those whose youth is over count anew.
         self.map = None;
         self.look_at_map(cx.now);

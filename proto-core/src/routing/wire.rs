@@ -20,7 +20,7 @@ pub struct Body {
     /// Rises with whatever the router says: start count << 30 | counter. Below 2^62.
     #[prost(uint64, tag = "3")]
     pub sequence: u64,
-    #[prost(oneof = "body::Kind", tags = "4, 5")]
+    #[prost(oneof = "body::Kind", tags = "4, 5, 6, 7")]
     pub kind: ::core::option::Option<body::Kind>,
 }
 /// Nested message and enum types in `Body`.
@@ -31,6 +31,10 @@ pub mod body {
         Papers(super::Papers),
         #[prost(message, tag = "5")]
         Page(super::Page),
+        #[prost(message, tag = "6")]
+        Landmark(super::Landmark),
+        #[prost(message, tag = "7")]
+        Home(super::Home),
     }
 }
 /// Who the router is.
@@ -52,4 +56,18 @@ pub struct Page {
     /// Nine bytes each, at most 16: RouterId, and one byte of cost towards it.
     #[prost(bytes = "bytes", tag = "2")]
     pub neighbours: ::prost::bytes::Bytes,
+}
+/// The router is a landmark.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Landmark {
+    /// It keeps every router that is nearer than this, in eighths of a microsecond.
+    #[prost(uint64, tag = "1")]
+    pub reach: u64,
+}
+/// Which landmark keeps the router.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Home {
+    /// RouterId, 8 bytes.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub landmark: ::prost::bytes::Bytes,
 }

@@ -174,6 +174,11 @@ pub enum Input<'a> {
         /// Its address there.
         addr: Addr,
     },
+    /// Have a place in the table for this node, of which it is not known yet where it is: it is visited when that is found.
+    Await {
+        /// Who.
+        node: NodeId,
+    },
     /// Call no more at a place that was given; a peer of which nothing but that was known is forgotten.
     Disconnect {
         /// Over which link.
@@ -563,6 +568,7 @@ impl Machine for Sessions {
                 self.links.remove(&link);
             }
             Input::Connect { spec } => self.connect(cx, spec),
+            Input::Await { node } => self.await_node(cx, node),
             Input::Visit { node, key, link, addr } => self.visit(cx, node, key, Place { link, addr }),
             Input::Beacon { link, span } => self.say_here(cx, link, span),
             Input::Meet { link, addr, new } => self.meet(cx, Place { link, addr }, new),

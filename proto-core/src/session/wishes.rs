@@ -95,6 +95,14 @@ impl Sessions {
         self.encourage(cx, slot, None);
     }
 
+    /// A node is needed of which it is not known where it is. It makes room for others like one that is visited.
+    pub(super) fn await_node(&mut self, cx: &mut Cx<'_>, node: NodeId) {
+        match self.slot_for(cx, node, true) {
+            Ok(peer) => self.push(Action::Named { peer, node }),
+            Err(reason) => cx.drops.count(reason),
+        }
+    }
+
     /// Calls a node that is needed now; nobody has asked to keep a session with it, and it makes room for others. However often it
     /// is needed, it is called eagerly once in ten minutes, and where it has refused us rarely.
     pub(super) fn visit(&mut self, cx: &mut Cx<'_>, node: NodeId, key: [u8; 32], place: Place) {

@@ -93,6 +93,8 @@ pub(super) fn set_limit(limits: &mut Limits, field: &str, value: u64) -> Result<
         "revocations" => limits.revocations = u32_()?,
         "routers" => limits.routers = u32_()?,
         "routing_bytes" => limits.routing_bytes = u32_()?,
+        "landmarks" => limits.landmarks = u32_()?,
+        "place_bytes" => limits.place_bytes = u32_()?,
         "custody_bytes" => limits.custody_bytes = u32_()?,
         "bundle_bytes" => limits.bundle_bytes = u32_()?,
         "gossip_members" => limits.gossip_members = u32_()?,

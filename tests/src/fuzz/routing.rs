@@ -9,7 +9,9 @@ use proto_core::limits::Limits;
 use proto_core::machine::{Cx, Machine};
 use proto_core::node::Class;
 use proto_core::rng::Rng;
-use proto_core::routing::message::{Builder, Hop, Message, encode_data, replace_head};
+use proto_core::routing::message::{
+    Address, Afar, Builder, Entry, Head, Hop, Message, Notice, encode_data, replace_head,
+};
 use proto_core::routing::metric::{Cost, Quality};
 use proto_core::routing::record::{Content, Link, PAGE_LINKS, Part, RecordKey, SignedRecord};
 use proto_core::routing::{Action, Input, Routing};
@@ -38,7 +40,14 @@ pub fn routing(bytes: &[u8]) {
     let verifier = Verifier::default();
     let checker =
         Checker { network: &cast.network, revocations: &revocations, wall: None, verifier: &verifier };
-    let limits = Limits { routers: 4, routing_bytes: 8_192, custody_bytes: 8_192, ..Limits::SMALL };
+    let limits = Limits {
+        routers: 4,
+        routing_bytes: 8_192,
+        landmarks: 2,
+        place_bytes: 1_024,
+        custody_bytes: 8_192,
+        ..Limits::SMALL
+    };
     let (mut drops, mut rng) = (Drops::default(), Rng::fork(&[1; 32], "routing"));
     let mut now = Instant::from_micros(10_000_000);
     let mut cx = Cx { now, rng: &mut rng, limits: &limits, drops: &mut drops, zoo: Zoo::none() };
@@ -55,9 +64,12 @@ pub fn routing(bytes: &[u8]) {
         let input = match what {
             0 => Input::NeighbourDown { peer },
             1 => Input::NeighbourUnusable { peer },
-            2 => Input::Send { to: name(u16::from(len) % 8), class: Class::Normal, payload },
+            2 => {
+                let home = (len & 8 != 0).then(|| name(u16::from(len / 16) % 4));
+                Input::Send { to: name(u16::from(len) % 8), home, class: Class::Normal, payload }
+            }
             3 => Input::NeighbourUp { peer, router: name(peer.0) },
-            4 => Input::Message { peer, payload: word_of_bob(piece), checker },
+            4 => Input::Message { peer, payload: word_of_bob(piece, router_of(&cast.alice)), checker },
             _ => Input::Message { peer, payload, checker },
         };
         if what > 3 {
@@ -94,7 +106,10 @@ fn run(routing: &mut Routing, cx: &mut Cx<'_>, fate: u8) {
                 Action::Send { .. }
                 | Action::Withdraw { .. }
                 | Action::Deliver { .. }
-                | Action::Appeared { .. } => {}
+                | Action::Appeared { .. }
+                | Action::Found { .. }
+                | Action::InVain { .. }
+                | Action::Astray { .. } => {}
             }
         }
         routing.check(cx.limits);
@@ -108,9 +123,12 @@ fn run(routing: &mut Routing, cx: &mut Cx<'_>, fate: u8) {
 
 /// A word of the neighbour that has papers, properly signed: its papers, or a page with links that the bytes name; one byte of the
 /// message may be spoiled.
-fn word_of_bob(piece: &[u8]) -> Bytes {
+fn word_of_bob(piece: &[u8], to: RouterId) -> Bytes {
     let (cast, bob) = (cast(), &cast().bob);
     let [kind, sequence, spoiled, ref names @ ..] = *piece else { return Bytes::new() };
+    if kind % 8 == 7 {
+        return afar_of_bob(kind, u64::from(sequence), spoiled, to);
+    }
     let (part, content) = match Part::page(u32::from(kind % 3)) {
         Some(part) if kind % 4 != 0 => {
             let mut links: Vec<Link> = names
@@ -136,6 +154,40 @@ fn word_of_bob(piece: &[u8]) -> Bytes {
     let mut bytes = builder.finish().to_vec();
     if spoiled > 0 {
         let at = usize::from(spoiled) % bytes.len();
+        bytes[at] ^= 1;
+    }
+    Bytes::from(bytes)
+}
+
+/// What that neighbour says of itself as a landmark, or leaves with us as its address, properly signed; one byte may be spoiled.
+fn afar_of_bob(kind: u8, sequence: u64, spoiled: u8, to: RouterId) -> Bytes {
+    let (cast, bob) = (cast(), &cast().bob);
+    let router = router_of(bob);
+    let sign = |part: Part, content: Content| {
+        let about = RecordKey { router, part };
+        SignedRecord::sign(&bob.secrets().sign, cast.network.id(), about, 1 << 30 | sequence, content).bytes
+    };
+    let certificate = bob.certificate_bytes().clone();
+    let papers = sign(Part::PAPERS, Content::Papers { certificate, membership: Bytes::new() });
+    let bytes = if kind & 8 == 0 {
+        let word = sign(Part::LANDMARK, Content::Landmark { reach: u64::from(spoiled) << 16 });
+        let (word, papers) = (Some(word.as_ref()), (kind & 16 == 0).then_some(papers.as_ref()));
+        let distance = (kind & 32 == 0).then_some(sequence << (kind >> 2));
+        let mut builder = Builder::landmarks(4_096);
+        let sequence = 1 << 30 | sequence;
+        let _ = builder.entry(&Entry::Way { router, sequence, distance, word, papers });
+        builder.finish()
+    } else {
+        let home = sign(Part::HOME, Content::Home { landmark: to });
+        let notice = Notice::Publish(Address { papers: &papers, home: &home }).to_bytes();
+        let afar = Afar { to: None, from: Some(to), is_notice: true };
+        let head =
+            Head { to, from: router, id: Some(1), hops: 9, class: Class::High, broken: Vec::new(), afar };
+        encode_data(&head, Hop { from: router, to }, &notice)
+    };
+    let mut bytes = bytes.to_vec();
+    if spoiled > 128 {
+        let at = usize::from(spoiled) * 5 % bytes.len();
         bytes[at] ^= 1;
     }
     Bytes::from(bytes)
@@ -167,6 +219,15 @@ fn whole(payload: &Bytes, hop: Hop) {
             let next = Hop { from: hop.to, to: head.to };
             let (passed_on, _) = replace_head(again, start, &head, next);
             assert_eq!(passed_on, encode_data(&head, next, &payload[start..]));
+        }
+        Ok(Message::Landmarks(entries)) => {
+            let entries: Result<Vec<Entry<'_>>, _> = entries.collect();
+            if let Ok(entries) = entries {
+                let mut again = Builder::landmarks(payload.len());
+                for entry in &entries {
+                    assert!(again.entry(entry).is_ok(), "an entry is written no longer than it was read");
+                }
+            }
         }
         Ok(Message::Skipped) | Err(_) => {}
     }

@@ -78,6 +78,7 @@ pub(super) struct Delivered {
     pub(super) when: Instant,
     pub(super) at: usize,
     pub(super) from: RouterId,
+    pub(super) home: Option<RouterId>,
     pub(super) payload: Bytes,
 }
 
@@ -89,6 +90,10 @@ pub(super) struct World {
     agenda: BTreeMap<(Instant, u64), Happens>,
     serial: u64,
     pub(super) delivered: Vec<Delivered>,
+    /// Links cost three times as much towards the higher number.
+    pub(super) is_steep: bool,
+    /// What routers said to their nodes of those who are not on their maps.
+    pub(super) said: Vec<(usize, Action)>,
     /// Messages handed to links, and their bytes.
     pub(super) messages: u64,
     pub(super) bytes: u64,
@@ -111,6 +116,8 @@ impl World {
             agenda: BTreeMap::new(),
             serial: 0,
             delivered: Vec::new(),
+            is_steep: false,
+            said: Vec::new(),
             messages: 0,
             bytes: 0,
         }
@@ -208,8 +215,23 @@ impl World {
     pub(super) fn send(&mut self, from: usize, to: usize, payload: &[u8]) {
         let to = self.router(to);
         let payload = Bytes::copy_from_slice(payload);
-        self.sides[from].handle(self.now, Input::Send { to, class: Class::Normal, payload });
+        self.sides[from].handle(self.now, Input::Send { to, home: None, class: Class::Normal, payload });
         self.act(from);
+    }
+
+    /// A packet to a router that need not be on the map, by the landmark that keeps it.
+    pub(super) fn send_afar(&mut self, from: usize, to: usize, home: RouterId, payload: &[u8]) {
+        let (to, home, class) = (self.router(to), Some(home), Class::Normal);
+        let payload = Bytes::copy_from_slice(payload);
+        self.sides[from].handle(self.now, Input::Send { to, home, class, payload });
+        self.act(from);
+    }
+
+    /// One router looks for a node.
+    pub(super) fn seek(&mut self, at: usize, node: NodeId) {
+        let Side { routing, limits, drops, rng, .. } = &mut self.sides[at];
+        routing.seek(&mut Cx { now: self.now, rng, limits, drops, zoo: Zoo::none() }, node);
+        self.act(at);
     }
 
     fn put(&mut self, after: Duration, what: Happens) {
@@ -232,14 +254,19 @@ impl World {
                     }
                 }
                 Action::Withdraw { .. } | Action::Appeared { .. } => {}
+                Action::Found { .. } | Action::InVain { .. } | Action::Astray { .. } => {
+                    self.said.push((at, action));
+                }
                 Action::Measure { peer } => {
                     let other = usize::from(peer.0);
                     if let Some(&quality) = self.links.get(&(at.min(other), at.max(other))) {
+                        let times = if self.is_steep && at < other { 3 } else { 1 };
+                        let quality = Quality { srtt: quality.srtt.mul_ratio(times, 1), ..quality };
                         self.sides[at].handle(self.now, Input::Measured { peer, quality });
                     }
                 }
-                Action::Deliver { from, payload } => {
-                    self.delivered.push(Delivered { when: self.now, at, from, payload });
+                Action::Deliver { from, home, payload } => {
+                    self.delivered.push(Delivered { when: self.now, at, from, home, payload });
                 }
             }
         }

@@ -13,7 +13,9 @@ use super::records::{page, papers, router};
 use crate::crypto::sign::Verifier;
 use crate::ids::RouterId;
 use crate::node::input::Class;
-use crate::routing::message::{Broken, Builder, Head, Hop, Message, encode_data};
+use crate::routing::message::{
+    Address, Afar, Broken, Builder, Entry, Head, Hop, Message, Notice, encode_data,
+};
 use crate::routing::record::{Content, Part, RecordKey, SignedRecord};
 
 const GOLDEN: &str = include_str!("golden.txt");
@@ -26,7 +28,7 @@ const HOP: Hop = Hop { from: RouterId([0x33; 8]), to: RouterId([0x44; 8]) };
 
 /// Packets on a way between two relays, on their first hop, on their last, and on the only one; one with an id, and one that met broken
 /// links.
-fn packets() -> [(&'static str, Head); 6] {
+fn packets() -> [(&'static str, Head); 9] {
     let (last, first) = (Head { to: HOP.to, ..head(0) }, Head { from: HOP.from, ..head(0) });
     [
         ("message-data", head(0)),
@@ -35,13 +37,70 @@ fn packets() -> [(&'static str, Head); 6] {
         ("message-data-only", Head { to: HOP.to, ..first }),
         ("message-data-id", Head { id: Some(0x0403_0201), ..head(0) }),
         ("message-data-broken", Head { id: Some(0x0403_0201), ..head(4) }),
+        ("message-data-afar", Head { afar: afar(true), ..head(0) }),
+        ("message-data-afar-last", Head { afar: Afar { to: None, ..afar(true) }, to: HOP.to, ..head(0) }),
+        ("message-data-notice", Head { afar: Afar { from: None, ..afar(false) }, id: Some(1), ..head(1) }),
     ]
+}
+
+/// A word of a landmark, and who keeps a router.
+fn afar_records() -> (SignedRecord, SignedRecord) {
+    let sign = |part: Part, content: Content| {
+        let about = RecordKey { router: router(1), part };
+        SignedRecord::sign(&identity(1).secrets().sign, network().id(), about, 1 << 30 | 3, content)
+    };
+    let word = sign(Part::LANDMARK, Content::Landmark { reach: 600_000 });
+    (word, sign(Part::HOME, Content::Home { landmark: router(2) }))
+}
+
+/// All that can be said of landmarks between neighbours.
+fn entries<'a>(word: &'a [u8], papers: &'a [u8]) -> [Entry<'a>; 5] {
+    let way = |distance, word, papers| Entry::Way {
+        router: router(1),
+        sequence: 1 << 30 | 3,
+        distance,
+        word,
+        papers,
+    };
+    let ask = |hops, lacks| Entry::Ask { router: router(2), sequence: 1 << 30 | 4, hops, lacks };
+    [
+        way(Some(24_000), Some(word), Some(papers)),
+        way(Some(0), None, None),
+        way(None, Some(word), None),
+        ask(255, false),
+        ask(0, true),
+    ]
+}
+
+fn notices<'a>(papers: &'a [u8], home: &'a [u8]) -> [(&'static str, Notice<'a>); 6] {
+    let (address, nonce) = (Address { papers, home }, 0x0807_0605_0403_0201);
+    [
+        ("notice-publish", Notice::Publish(address)),
+        ("notice-kept", Notice::Kept { sequence: 1 << 30 | 3 }),
+        ("notice-query", Notice::Query { nonce, node: identity(1).node() }),
+        ("notice-answer", Notice::Answer { nonce, address: Some(address) }),
+        ("notice-unknown", Notice::Answer { nonce, address: None }),
+        ("notice-astray", Notice::Astray { to: router(1) }),
+    ]
+}
+
+fn afar(is_packet: bool) -> Afar {
+    let (to, from) = (Some(RouterId([0x55; 8])), Some(RouterId([0x66; 8])));
+    Afar { to, from, is_notice: !is_packet }
 }
 
 fn head(broken: usize) -> Head {
     let links = (0..broken as u8).map(|n| Broken::between(RouterId([n; 8]), RouterId([n + 1; 8])));
     let (to, from) = (RouterId([0x11; 8]), RouterId([0x22; 8]));
-    Head { to, from, id: None, hops: 254, class: Class::Normal, broken: links.collect() }
+    Head {
+        to,
+        from,
+        id: None,
+        hops: 254,
+        class: Class::Normal,
+        broken: links.collect(),
+        afar: Afar::default(),
+    }
 }
 
 fn vectors() -> Vec<(&'static str, Bytes)> {
@@ -68,6 +127,13 @@ fn vectors() -> Vec<(&'static str, Bytes)> {
         ("message-summary", summary.finish()),
         ("message-request", request.finish()),
     ];
+    let (word, home) = afar_records();
+    vectors.extend([("record-landmark", word.bytes.clone()), ("record-home", home.bytes.clone())]);
+    let mut landmarks = Builder::landmarks(1_000);
+    entries(&word.bytes, &papers.bytes).iter().for_each(|entry| landmarks.entry(entry).unwrap());
+    vectors.push(("message-landmarks", landmarks.finish()));
+    let said = notices(&papers.bytes, &home.bytes);
+    vectors.extend(said.map(|(name, notice)| (name, notice.to_bytes())));
     vectors.extend(packets().map(|(name, head)| (name, encode_data(&head, HOP, b"sealed"))));
     vectors
 }
@@ -127,6 +193,24 @@ fn golden_vectors_are_still_understood() {
     let bytes = committed("message-request");
     let Ok(Message::Request(request)) = Message::decode(&bytes, HOP) else { panic!("no request") };
     assert_eq!(request.collect::<Result<Vec<_>, _>>().unwrap(), keys);
+    let (word, home) = (committed("record-landmark"), committed("record-home"));
+    for (bytes, record) in [(&word, afar_records().0), (&home, afar_records().1)] {
+        let found = SignedRecord::decode(bytes.clone()).unwrap();
+        assert!(found.is_signed_by(&Verifier::default(), &sign_key, network().id()));
+        assert_eq!((found.key, found.sequence, found.content), (record.key, record.sequence, record.content));
+    }
+    let (bytes, papers) = (committed("message-landmarks"), committed("record-papers"));
+    let Ok(Message::Landmarks(found)) = Message::decode(&bytes, HOP) else { panic!("no landmarks") };
+    assert_eq!(found.collect::<Result<Vec<_>, _>>().unwrap(), entries(&word, &papers));
+    for (name, notice) in notices(&papers, &home) {
+        let bytes = committed(name);
+        assert_eq!(Notice::decode(&bytes), Ok(notice), "{name}");
+        for len in 0..bytes.len() {
+            // Cut short it is refused, or an answer that knows nothing.
+            let cut = Notice::decode(&bytes[..len]);
+            assert!(cut.is_err() || matches!(cut, Ok(Notice::Answer { address: None, .. })), "{name} {len}");
+        }
+    }
     for (name, head) in packets() {
         let bytes = committed(name);
         let Ok(Message::Data(found, start)) = Message::decode(&bytes, HOP) else { panic!("no data") };

@@ -3,6 +3,7 @@
 pub(crate) mod bench;
 mod flooding;
 mod golden;
+mod large;
 mod packets;
 mod records;
 mod scarce;
