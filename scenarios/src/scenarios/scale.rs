@@ -9,7 +9,7 @@
 //! of nodes to the power of an exponent, fitted by least squares over the logarithms.
 //!
 //! Promised: 99.9 % are answered, and at most 300 B/s a node are sent while nobody says anything. Beyond 2,000 nodes: at most
-//! 64 KiB of state at every node. That is more than the maps of today can do: see decision 0009.
+//! 64 KiB of state at every node. Records are still too large for that: see decision 0009.
 
 use std::collections::BTreeSet;
 use std::ops::Range;

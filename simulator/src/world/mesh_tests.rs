@@ -43,6 +43,39 @@ fn each_question_is_answered() {
     assert_eq!((ways.hops, ways.shortest_hops, ways.returned), (4 * ways.packets, 4 * ways.packets, 0));
 }
 
+/// A row that is three times as long as anybody's map. Whoever is not on it is looked for, answers, and is found again when the visit is over.
+#[test]
+fn who_is_not_on_the_map_is_found() {
+    let mut plan = row();
+    (plan.nodes, plan.links, plan.peers) = Default::default();
+    let mut node = NodePlan { count: 36, ..NodePlan::default() };
+    node.limits.insert("routers".to_owned(), 12);
+    plan.add_node(node);
+    // Two rows side by side, so that one node less parts nobody from the others.
+    for node in 0..34 {
+        plan.add_link(LinkPlan::new(LinkKind::Ethernet, &[node, node + 2]));
+        plan.add_peer(node, node + 2);
+    }
+    for node in (0..36).step_by(2) {
+        plan.add_link(LinkPlan::new(LinkKind::Ethernet, &[node, node + 1]));
+        plan.add_peer(node, node + 1);
+    }
+    plan.duration_us = 1_200 * SECOND;
+    let pairs = [(0, 35), (35, 1), (2, 30), (20, 0)];
+    for (from, to) in pairs {
+        let at =
+            FlowPlan { start_us: 60 * SECOND, every_us: 500 * SECOND, ..FlowPlan::new(from, to, 3, 100) };
+        let number = plan.flows.len() as u32;
+        let answer = at.answer(number, 50);
+        plan.flows.extend([at, answer]);
+    }
+    let outcome = run(&plan);
+    for pair in outcome.flow_reports.chunks(2) {
+        assert_eq!([pair[0].delivered, pair[1].delivered], [3, 3], "{:?}", outcome.notes);
+    }
+    assert_eq!(outcome.routes.returned, 0);
+}
+
 /// A node over the hills is visited for one message. Nothing keeps that session up, its end sets off no call, and the next
 /// message finds its way again.
 #[test]
