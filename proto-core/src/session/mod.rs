@@ -35,6 +35,7 @@ mod beacon;
 mod cookie;
 mod dial;
 mod fragment;
+mod input;
 mod keys;
 mod message;
 mod pace;
@@ -65,9 +66,9 @@ use crate::drops::Drop;
 use crate::identity::{Checker, DeviceCertificate, LocalIdentity, Network, Revocations};
 use crate::ids::{Addr, DeviceId, LinkId, NodeId, PeerSlot};
 use crate::machine::{Cx, Machine};
-use crate::node::input::{LinkInfo, PeerSpec};
+use crate::node::input::LinkInfo;
 use crate::params::PeerParams;
-use crate::time::{Instant, WallTime};
+use crate::time::Instant;
 use crate::wake::Wake;
 use crate::zoo::Bug;
 
@@ -75,6 +76,7 @@ pub use action::Action;
 use answer::Answer;
 use cookie::{Bucket, Jar};
 use dial::Dial;
+pub use input::Input;
 use keys::Table;
 use message::{Body, Builder, INCOMPATIBLE_LEN, Kind, Packet, Unchecked};
 pub use message::{MAX_HANDSHAKE_BYTES, Versions};
@@ -110,110 +112,6 @@ pub struct Setup {
     pub known: Vec<(NodeId, Bytes, u32)>,
     /// Verifies the signatures of others.
     pub verifier: Verifier,
-}
-
-/// What can happen to the sessions.
-pub enum Input<'a> {
-    /// A link works, or has changed.
-    LinkUp {
-        /// Which.
-        link: LinkId,
-        /// What it can do.
-        info: LinkInfo,
-    },
-    /// A link does not work.
-    LinkDown {
-        /// Which.
-        link: LinkId,
-    },
-    /// Keep a session with this peer. Places beyond what [`Sessions::admit`] allows are left out.
-    Connect {
-        /// Who and where.
-        spec: PeerSpec,
-    },
-    /// Whether something leads to a place has changed, as the map of its link says.
-    Away {
-        /// The link.
-        link: LinkId,
-        /// The address on it.
-        addr: Addr,
-        /// Nothing leads there now.
-        away: bool,
-    },
-    /// Send a beacon to all who hear a link.
-    Beacon {
-        /// Which.
-        link: LinkId,
-        /// The next one comes within `2^span` milliseconds.
-        span: u8,
-    },
-    /// Somebody is at a place: have a session, if there is none.
-    Meet {
-        /// The link.
-        link: LinkId,
-        /// The address on it.
-        addr: Addr,
-        /// Until now nobody was heard there: a call that is under way is made at once, and others follow it as at first.
-        new: bool,
-    },
-    /// Nobody is heard at a place any more: who has no session and could be found only there is forgotten, unless the application gave it.
-    Part {
-        /// The link.
-        link: LinkId,
-        /// The address on it.
-        addr: Addr,
-    },
-    /// Have a session with this node for as long as it is used.
-    Visit {
-        /// Who.
-        node: NodeId,
-        /// Its device's X25519 key.
-        key: [u8; 32],
-        /// The link by which it is reached.
-        link: LinkId,
-        /// Its address there.
-        addr: Addr,
-    },
-    /// Have a place in the table for this node, of which it is not known yet where it is: it is visited when that is found.
-    Await {
-        /// Who.
-        node: NodeId,
-    },
-    /// Call no more at a place that was given; a peer of which nothing but that was known is forgotten.
-    Disconnect {
-        /// Over which link.
-        link: LinkId,
-        /// The address.
-        addr: Addr,
-    },
-    /// End the session with this peer and forget it; the slot may be used for another.
-    Forget {
-        /// Which.
-        peer: PeerSlot,
-        /// Nobody asked for it: what waits for it and is durable goes on waiting.
-        evicted: bool,
-    },
-    /// A packet of the handshake family arrived.
-    Packet {
-        /// Over which link.
-        link: LinkId,
-        /// From where, unproved.
-        from: Addr,
-        /// The packet.
-        bytes: &'a [u8],
-    },
-    /// Nothing has been heard of the peer on any path although it should have answered.
-    Silent {
-        /// Which.
-        peer: PeerSlot,
-    },
-    /// A signed statement to take over. See also [`Sessions::install`].
-    Install {
-        /// Its bytes.
-        bytes: &'a [u8],
-    },
-    /// The calendar time at this moment; from here it is counted on.
-    WallClock(WallTime),
 }
 
 /// How long a handshake packet is.

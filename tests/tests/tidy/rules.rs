@@ -145,9 +145,10 @@ pub(crate) const LAYERS: &[(&str, &[&str])] = &[
     ("session", &["crypto", "store", "identity"]),
     ("link", &["crypto", "store", "identity"]),
     ("routing", &["crypto", "store", "identity"]),
+    ("beacon", &[]),
     ("bundle", &["crypto", "store", "identity"]),
     ("gossip", &["crypto", "store", "identity"]),
-    ("node", &["crypto", "store", "identity", "session", "link", "routing", "bundle", "gossip"]),
+    ("node", &["crypto", "store", "identity", "session", "link", "routing", "beacon", "bundle", "gossip"]),
 ];
 
 /// The crates of the workspace, each with those that it may depend on, tests not counted.

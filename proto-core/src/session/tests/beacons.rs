@@ -16,7 +16,8 @@ fn place(addr: u32) -> (LinkId, Addr) {
 fn beacon(side: &mut Side) -> Bytes {
     side.handle(Instant::ZERO, Input::Beacon { link: LINK, span: 12 });
     let (to, packet) = side.out.pop().unwrap();
-    assert_eq!((to, packet.len()), (0, crate::beacon::BEACON_BYTES));
+    // `beacon::BEACON_BYTES`.
+    assert_eq!((to, packet.len()), (0, 27));
     packet
 }
 

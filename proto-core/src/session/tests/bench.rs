@@ -13,6 +13,7 @@ use crate::identity::{DeviceSecrets, Endorsement, Genesis, RevocationList, RootK
 use crate::ids::PathId;
 use crate::limits::Limits;
 use crate::machine::{Cx, Machine};
+use crate::node::input::PeerSpec;
 use crate::node::input::{Air, LinkInfo, Medium};
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};

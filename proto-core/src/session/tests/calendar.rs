@@ -3,6 +3,7 @@
 use super::super::*;
 use super::bench::*;
 use crate::node::output::DownReason;
+use crate::time::WallTime;
 use crate::time::{Duration, Instant};
 use std::vec;
 

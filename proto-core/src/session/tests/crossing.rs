@@ -4,6 +4,7 @@ use super::super::*;
 use super::bench::*;
 use crate::ids::PathId;
 use crate::limits::Limits;
+use crate::node::input::PeerSpec;
 use crate::node::output::DownReason;
 use crate::store::record::Record;
 use crate::time::{Duration, Instant};

@@ -2,6 +2,7 @@
 
 use super::super::*;
 use super::bench::*;
+use crate::node::input::PeerSpec;
 use crate::time::{Duration, Instant};
 use std::vec;
 use std::vec::Vec;
