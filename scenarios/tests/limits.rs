@@ -9,7 +9,7 @@
 //! is as small as can be; what it takes is the difference between the peaks of two runs of one plan, with the ones and
 //! with the others. The profiles are scaled down (`scaled`): how a term counts does not depend on how many there are.
 //!
-//! Not filled here are outputs that a shell never takes, the books of nodes that lost their place, revocations, packets in custody,
+//! Not filled here are outputs that a shell never takes, the books of nodes that lost their place, revocations, packets in custody, landmarks and what they keep,
 //! and more than one path to a peer.
 
 use scenarios::engine::{self, How};
@@ -120,6 +120,8 @@ const FILLINGS: [Filling; 8] = [
                 node.limits.insert("routing_bytes".to_owned(), ROUTERS as u64 * 1_024);
                 node.limits.insert("custody_bytes".to_owned(), 8 * 1_024);
                 node.limits.insert("bundle_bytes".to_owned(), 0);
+                node.limits.insert("landmarks".to_owned(), 0);
+                node.limits.insert("place_bytes".to_owned(), 0);
                 if number != TARGET {
                     node.limits.insert("links".to_owned(), 32);
                 }

@@ -5,7 +5,7 @@
 //! scenarios. Their test `limits` fills, one by one, what waits to be sent, what is put together, the
 //! decoding of symbols, durable messages, handshakes, peers and the map, and holds what each takes to a share of
 //! what is granted for it. Nothing fills outputs that nobody takes, books of nodes without a slot,
-//! revocations, custody, and several paths to a peer: these are counted from sizes alone.
+//! revocations, custody, landmarks, and several paths to a peer: these are counted from sizes alone.
 
 use crate::beacon::Beacons;
 use crate::bundle::Bundles;
