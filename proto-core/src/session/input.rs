@@ -18,7 +18,7 @@ pub enum Input<'a> {
         /// Which.
         link: LinkId,
     },
-    /// Keep a session with this peer. Places beyond what [`Sessions::admit`] allows are left out.
+    /// Keep a session with this peer. Places beyond what [`Sessions::admit`](super::Sessions::admit) allows are left out.
     Connect {
         /// Who and where.
         spec: PeerSpec,
@@ -99,7 +99,7 @@ pub enum Input<'a> {
         /// Which.
         peer: PeerSlot,
     },
-    /// A signed statement to take over. See also [`Sessions::install`].
+    /// A signed statement to take over. See also [`Sessions::install`](super::Sessions::install).
     Install {
         /// Its bytes.
         bytes: &'a [u8],
