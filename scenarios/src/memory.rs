@@ -35,7 +35,7 @@ const MOST_SECONDS: usize = 3_600;
 pub struct NodeMemory {
     /// The most bytes at once, over all its starts.
     pub peak_bytes: u64,
-    /// The most bytes at once in each hour of its clock in which it ran.
+    /// The most bytes at once in each hour of the run in which it ran.
     pub by_hour: Vec<u64>,
     /// The same of each second of the first hour.
     pub by_second: Vec<u64>,
@@ -82,7 +82,9 @@ pub(crate) struct Metered<S> {
     inner: Option<S>,
     node: u32,
     live: i64,
-    /// The highest of the current second, and which second that is.
+    /// What the world's clock showed beyond its own when it started, in microseconds.
+    ahead_us: i128,
+    /// The highest of the current second, and which second of the run that is.
     peak: u64,
     second: u64,
 }
@@ -105,7 +107,8 @@ impl<S> Metered<S> {
     fn account(&mut self, now: Instant, used: &allocation_counter::AllocationInfo) {
         let highest = self.live.saturating_add_unsigned(used.bytes_max).max(0).unsigned_abs();
         self.live += used.bytes_current;
-        let second = now.as_micros() / SECOND_US;
+        let at_us = (i128::from(now.as_micros()) + self.ahead_us).max(0);
+        let second = u64::try_from(at_us).unwrap_or(u64::MAX) / SECOND_US;
         if second != self.second {
             self.write_down();
             self.second = second;
@@ -199,6 +202,7 @@ impl<S: Subject> Subject for Metered<S> {
 
     fn boot(cast: &S::Cast, start: Start<'_>) -> Result<Self, String> {
         let (node, now) = (start.node, start.now);
+        let ahead_us = i128::from(start.at_us) - i128::from(now.as_micros());
         let (outside, verifier) = (start.records, start.verifier);
         let mut booted = None;
         let used = allocation_counter::measure(|| {
@@ -206,7 +210,7 @@ impl<S: Subject> Subject for Metered<S> {
             booted = Some(S::boot(cast, Start { records, verifier: verifier.clone(), ..start }));
         });
         let inner = booted.transpose()?;
-        let mut metered = Metered { inner, node, live: 0, peak: 0, second: 0 };
+        let mut metered = Metered { inner, node, live: 0, ahead_us, peak: 0, second: 0 };
         metered.account(now, &used);
         Ok(metered)
     }

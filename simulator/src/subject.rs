@@ -32,6 +32,8 @@ pub struct Start<'a> {
     pub bug: Option<&'a str>,
     /// What its monotonic clock shows.
     pub now: Instant,
+    /// When that is, in virtual microseconds of the world.
+    pub at_us: u64,
     /// What it verifies the signatures of others with: all nodes of a world with the same.
     pub verifier: Verifier,
 }

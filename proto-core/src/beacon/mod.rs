@@ -154,9 +154,7 @@ impl Machine for Beacons {
     fn handle(&mut self, cx: &mut Cx<'_>, input: Input) {
         match input {
             Input::LinkUp { link, info } if info.beacons => self.link_up(cx, link, &info),
-            Input::LinkUp { link, .. } | Input::LinkDown { link } => {
-                self.media.remove(&link);
-            }
+            Input::LinkUp { link, .. } | Input::LinkDown { link } => self.link_down(link),
             Input::Heard { link, from, span, first } => self.heard(cx, (link, from), span, first),
         }
     }
@@ -214,10 +212,18 @@ impl Beacons {
         medium.begin(cx, shortest);
     }
 
+    fn link_down(&mut self, link: LinkId) {
+        let heard = self.media.remove(&link).into_iter().flat_map(|medium| medium.heard.into_keys());
+        self.actions.extend(heard.map(|addr| Action::Part { link, addr }));
+    }
+
     fn heard(&mut self, cx: &mut Cx<'_>, (link, from): (LinkId, Addr), span: u8, first: bool) {
         let room = self.places() < usize::from(cx.limits.peers);
         let Some(medium) = self.media.get_mut(&link) else { return };
-        let interval = UNIT.mul_ratio(1 << span.min(MOST_SPAN), 1);
+        // Nobody keeps a place for longer, or is new more often, than honest beacons would.
+        let (_, longest) = medium.bounds();
+        let told = UNIT.mul_ratio(1 << span.min(MOST_SPAN), 1);
+        let interval = told.clamp(SHORTEST, longest.mul_ratio(4, 1));
         let until = cx.now + interval.mul_ratio(MISSED, 1);
         let is_new = !medium.heard.contains_key(&from);
         if is_new && !room {

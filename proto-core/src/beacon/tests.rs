@@ -158,17 +158,44 @@ fn more_nodes_send_fewer_beacons_each() {
     assert_eq!(airtime, Duration::from_millis(250));
     for others in [0, 9, 39] {
         let mut world = World::new(radio());
-        for other in 0..others {
-            world.heard(other + 10, MOST_SPAN, true);
-        }
         let all = u64::from(others) + 1;
-        world.run(Duration::from_secs(600 * all));
-        let span = Duration::from_secs(10_000 * all);
-        let said = world.said(span).len() as u64;
+        let (turns, turn) = (50, Duration::from_secs(300 * all));
+        let mut said = 0;
+        for round in 0..turns + 2 {
+            for other in 0..others {
+                world.heard(other + 10, MOST_SPAN, true);
+            }
+            let count = world.said(turn).len() as u64;
+            said += if round < 2 { 0 } else { count };
+        }
+        let span = turn.mul_ratio(turns, 1);
         let used = airtime.mul_ratio(said * all, 1);
         // Doubling leaves it between a half and all of what it may.
         assert!(used <= span.mul_ratio(3, 200) && used >= span.mul_ratio(1, 200), "{others}: {used:?}");
     }
+}
+
+/// A member that says that it beacons each millisecond, or once in a day.
+#[test]
+fn what_a_beacon_tells_of_the_next_is_believed_within_bounds() {
+    let mut world = World::new(lan());
+    let (link, addr) = (LINK, Addr::from_u32(9));
+    world.heard(9, 0, true);
+    world.run(SHORTEST.mul_ratio(MISSED - 1, 1));
+    assert_eq!(world.heard(9, 0, true), [meet(9, false)], "not new each time");
+    world.heard(9, MOST_SPAN, true);
+    world.run(LONGEST.mul_ratio(4 * MISSED + 1, 1));
+    assert!(world.beacons.misses(link, addr));
+}
+
+#[test]
+fn with_the_link_all_who_were_heard_are_gone() {
+    let mut world = World::new(lan());
+    world.heard(9, 10, true);
+    world.handle(Input::LinkDown { link: LINK });
+    let part = Action::Part { link: LINK, addr: Addr::from_u32(9) };
+    assert_eq!(world.beacons.poll(), Some(part));
+    assert_eq!(world.beacons.poll(), None);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use crate::ids::{LinkId, PeerSlot};
 use crate::machine::Machine;
 use crate::node::Node;
 use crate::node::input::LinkState;
+use crate::node::output::Found;
 use crate::rng::Rng;
 use crate::session;
 use crate::time::Instant;
@@ -63,6 +64,8 @@ impl Node {
     pub(super) fn is_out_of_earshot(&self, peer: PeerSlot) -> bool {
         let mut places = self.sessions.endpoints(peer).peekable();
         !self.sessions.is_wanted(peer)
+            && self.sessions.found(peer) == Found::Beacon
+            && self.links.status(peer).is_none_or(|status| status.unsent_messages == 0)
             && places.peek().is_some()
             && places.all(|(link, addr)| self.beacons.machine.misses(link, addr))
     }

@@ -28,7 +28,9 @@ use crate::time::{Duration, Instant};
 /// So many routers pass on that a newer word is wanted: those on the longest way.
 const ASK_HOPS: u8 = 255;
 /// Whose papers are longer, as a record, is no landmark and has no address that is kept: with a word beside them they fit a message.
-pub(super) const MOST_PAPERS: usize = Limits::LEAST_ROUTING_MESSAGE as usize - 512;
+pub(super) const MOST_PAPERS: usize = Limits::LEAST_ROUTING_MESSAGE as usize - MOST_WORD;
+/// And the longest word of a landmark.
+pub(super) const MOST_WORD: usize = 512;
 /// The reach of a map that has room for all.
 const MOST_REACH: u64 = 1 << 62;
 /// A word comes no sooner after the one before: the gap of the landmark, and what differs on the way.
@@ -200,6 +202,11 @@ impl Routing {
         entries: message::Landmarks<'_>,
         checker: &Checker<'_>,
     ) {
+        if message.len() > Limits::LEAST_ROUTING_MESSAGE as usize {
+            // Nobody writes longer ones; one of the length of a message would be work for seconds.
+            cx.drops.count(Drop::ProtocolViolation);
+            return;
+        }
         for entry in entries {
             match entry {
                 Ok(Entry::Way { router, sequence, distance, word, papers }) => {
@@ -263,7 +270,9 @@ impl Routing {
         checker: &Checker<'_>,
     ) {
         let key = RecordKey { router, part: Part::LANDMARK };
-        let decoded = SignedRecord::decode(word).ok().filter(|record| record.key == key);
+        let decoded = SignedRecord::decode(word).ok();
+        // What somebody has put beside the signed part would go through the whole network.
+        let decoded = decoded.filter(|record| record.key == key && record.bytes.len() <= MOST_WORD);
         let (Some(record), most) = (decoded, cx.limits.landmarks) else {
             cx.drops.count(Drop::RecordInvalid);
             return;
@@ -328,6 +337,10 @@ impl Routing {
 
     /// A neighbour wants a way to a landmark under this word or a newer one.
     fn landmark_asked(&mut self, cx: &mut Cx<'_>, peer: PeerSlot, router: RouterId, ask: Ask) {
+        if ask.lacks && self.large.landmarks.get(router).is_none() {
+            // We have said nothing of it: names are not to be made up.
+            return;
+        }
         if ask.lacks {
             self.large.landmarks.lacks(router, peer);
         }

@@ -35,12 +35,12 @@ impl Sessions {
         let Some(local) = self.links.get(&place.link).map(|link| link.info.local) else {
             return Err(Drop::UnknownLink);
         };
-        if place.addr == local {
-            // Some media give back what is sent to all.
+        if place.addr == local || self.links.values().any(|link| link.info.local == place.addr) {
+            // Some media give back what is sent to all, and two of our own may be one.
             return Ok(());
         }
         let hello = self.trust.hello(epoch);
-        if place_under(&hello, &place.addr) != said {
+        if place.addr == Addr::ANY || place_under(&hello, &place.addr) != said {
             return Err(Drop::Misplaced);
         }
         let first = place_under(&hello, &local) < said;
@@ -56,6 +56,8 @@ impl Sessions {
         {
             match is_up {
                 true => {}
+                // Who has refused us is called rarely, however often it is heard.
+                false if self.is_slow_at(cx, slot, place) => {}
                 false if new => self.call_now(cx, slot),
                 false => self.redial(cx, slot),
             }
@@ -78,6 +80,11 @@ impl Sessions {
             Some(slot) => self.redial(cx, slot),
             None => cx.drops.count(Drop::PeersFull),
         }
+    }
+
+    fn is_slow_at(&self, cx: &Cx<'_>, slot: PeerSlot, place: Place) -> bool {
+        let endpoints = self.peers.get(slot).map_or(&[][..], |peer| &peer.endpoints);
+        endpoints.iter().any(|known| known.place == place && known.slow && known.next > cx.now)
     }
 
     /// There is a session with whoever is at a place: what was called there for want of a name is called no longer.

@@ -106,6 +106,7 @@ impl<S: Subject> Star<S> {
             versions: None,
             bug: None,
             now,
+            at_us: 1,
             // What a node costs is measured as it is alone.
             verifier: Verifier::default(),
         };

@@ -119,10 +119,12 @@ fn judge_messages(case: &Case<'_>, findings: &mut Findings, expired: u64) {
     });
     // What its node had not accepted when its power failed, the application knows to be lost.
     let never_accepted = outcome.excusable.get("sender-restarted").copied().unwrap_or(0);
+    let arrived: u64 = outcome.flow_reports.iter().map(|flow| flow.uncertain_delivered).sum();
+    let never_accepted = never_accepted.saturating_sub(arrived);
     findings.count("never_accepted", never_accepted);
     findings.count("expired", expired);
     let owed = outcome.sent.saturating_sub(never_accepted);
-    findings.demand(outcome.delivered >= owed / 1_000_000 * PROMISED_PPM, Verdict::Liveness, || {
+    findings.demand(share_ppm(outcome.delivered, owed) >= PROMISED_PPM, Verdict::Liveness, || {
         format!(
             "{} of {owed} messages were delivered; {PROMISED_PPM} of a million were promised",
             outcome.delivered
@@ -137,12 +139,15 @@ fn judge_messages(case: &Case<'_>, findings: &mut Findings, expired: u64) {
 fn judge_memory(case: &Case<'_>, findings: &mut Findings) {
     let hours = (case.plan.duration_us / HOUR) as usize;
     let window = (hours / 3).min(24);
-    let Some((first, last)) = means(case.memory, hours, window) else { return };
+    let promised = case.plan.duration_us >= HOURS * HOUR && case.plan.node_count() <= NODES;
+    let Some((first, last)) = means(case.memory, hours, window) else {
+        findings.demand(!promised, Verdict::Resource, || "the memory of no node was measured".to_owned());
+        return;
+    };
     findings.count("memory_first_bytes", first);
     findings.count("memory_last_bytes", last);
     findings.share("memory_last_to_first", share_ppm(last, first));
-    let promised = case.plan.duration_us >= HOURS * HOUR && case.plan.node_count() <= NODES;
-    findings.demand(!promised || last <= first + first / 1_000_000 * GROWTH_PPM, Verdict::Resource, || {
+    findings.demand(!promised || share_ppm(last, first) <= 1_000_000 + GROWTH_PPM, Verdict::Resource, || {
         format!("nodes held {first} bytes on the first day and {last} on the last, in the mean; 2 % more was allowed")
     });
 }

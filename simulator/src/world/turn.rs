@@ -384,6 +384,7 @@ impl<S: Subject> World<S> {
                 versions: entry.and_then(|entry| entry.versions),
                 bug: entry.and_then(|entry| entry.bug.as_deref()),
                 now,
+                at_us: self.now_us,
                 verifier: self.signatures.verifier(),
             },
         );

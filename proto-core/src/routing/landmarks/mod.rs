@@ -146,7 +146,10 @@ pub(super) struct Change {
 impl Landmarks {
     /// Bytes of one at most, but what neighbours say of it: twice, for while its word changes both are there.
     pub(super) const fn most_bytes_each() -> u64 {
-        2 * (size_of::<Landmark>() + size_of::<RouterId>() + super::large::MOST_PAPERS + 512) as u64
+        2 * (size_of::<Landmark>()
+            + size_of::<RouterId>()
+            + super::large::MOST_PAPERS
+            + super::large::MOST_WORD) as u64
     }
 
     /// Bytes of what one neighbour has said of one.

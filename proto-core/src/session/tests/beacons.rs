@@ -64,6 +64,9 @@ fn copies_from_elsewhere_and_the_beacons_of_strangers_are_not_believed() {
     let of_a = beacon(&mut Make::new(1).start(Instant::ZERO));
     assert_eq!(heard(&mut b, 9, &of_a), None);
     assert_eq!(b.drops.get(Drop::Misplaced), 1);
+    let nobody = Addr::ANY;
+    b.handle(Instant::ZERO, Input::Packet { link: LINK, from: nobody, bytes: &of_a });
+    assert_eq!((b.drops.get(Drop::Misplaced), b.events.len()), (2, 0));
     let foreign = Make { network: "another", ..Make::new(1) };
     assert_eq!(heard(&mut b, 1, &beacon(&mut foreign.start(Instant::ZERO))), None);
     assert_eq!(b.drops.get(Drop::ForeignNetwork), 1);
