@@ -21,10 +21,11 @@ use super::Violation;
 /// A circle may stand so long: until all have heard of what has changed. Seen: 30 ms on links that lose nothing. On those that
 /// lose nine packets of ten a word needs seconds for a hop.
 pub const MOST_CIRCLE_US: u64 = 10_000_000;
-/// Packets of one router for another may lead nowhere so long, once its links have been well for [`SETTLED_US`]: over a link that nobody uses a router
-/// asks after `Limits::keepalive`, 25 s in the profiles of routers, and one that has died meanwhile is seen a second later. (Who has a packet sees it at
-/// once.)
-pub const MOST_NOWHERE_US: u64 = 27_000_000;
+/// Packets of one router for another may lead nowhere so long, once its links have been well for [`SETTLED_US`].
+pub const MOST_NOWHERE_US: u64 = 10_000_000;
+/// And so long where they come to a link that carries nothing: one that nobody uses a router asks after `Limits::keepalive`, 25 s in the profiles of
+/// routers, and that it has died meanwhile is seen a second later. (Who has a packet sees it at once.)
+pub const MOST_UNNOTICED_US: u64 = 27_000_000;
 /// A link has settled when it has been well for so long.
 pub const SETTLED_US: u64 = 15_000_000;
 /// With no more routers than this every change is looked at.
@@ -60,14 +61,39 @@ pub struct NextHops {
     fresh: Vec<bool>,
     /// A circle by its destination and least member, and since when it stands.
     circles: BTreeMap<(usize, u16), u64>,
-    /// Who leads nowhere, by destination, and since when.
-    nowhere: BTreeMap<(usize, u16), u64>,
+    /// Who leads nowhere, by destination.
+    nowhere: BTreeMap<(usize, u16), Nowhere>,
     /// Routers that nobody may send anything to, or by.
     revoked: BTreeSet<u16>,
     next_circles_us: u64,
     next_nowhere_us: u64,
     longest_circle_us: u64,
     looks: u64,
+}
+
+/// Since when somebody's packets lead nowhere.
+#[derive(Clone, Copy, Debug)]
+struct Nowhere {
+    /// At all,
+    since_us: u64,
+    /// and not because of a link that carries nothing.
+    wrong_us: u64,
+}
+
+impl Nowhere {
+    fn is_too_long(self, now_us: u64) -> bool {
+        now_us - self.wrong_us > MOST_NOWHERE_US || now_us - self.since_us > MOST_UNNOTICED_US
+    }
+}
+
+/// Where packets come to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Fate {
+    Arrives,
+    /// To a link that carries nothing.
+    Stuck,
+    /// To nobody, or round in a circle.
+    Lost,
 }
 
 impl NextHops {
@@ -303,16 +329,17 @@ impl NextHops {
                     }
                 }
             }
-            for host in self.lost_on_the_way(to, &connected, carries) {
-                let since_us = self.nowhere.get(&(to, host)).copied().unwrap_or(now_us);
-                nowhere.insert((to, host), since_us);
+            for (host, fate) in self.lost_on_the_way(to, &connected, carries) {
+                let new = Nowhere { since_us: now_us, wrong_us: now_us };
+                let before = self.nowhere.get(&(to, host)).copied().unwrap_or(new);
+                let wrong_us = if fate == Fate::Lost { before.wrong_us } else { now_us };
+                nowhere.insert((to, host), Nowhere { wrong_us, ..before });
             }
         }
         self.nowhere = nowhere;
-        let (&(to, host), &since_us) = self.nowhere.iter().min_by_key(|&(_, &since_us)| since_us)?;
-        if now_us - since_us <= MOST_NOWHERE_US {
-            return None;
-        }
+        let too_long = self.nowhere.iter().filter(|(_, nowhere)| nowhere.is_too_long(now_us));
+        let (&(to, host), &Nowhere { since_us, .. }) =
+            too_long.min_by_key(|(_, nowhere)| nowhere.since_us)?;
         let next = self.rows[usize::from(host)][to];
         let reason = format!(
             "packets of node {host} to node {} lead nowhere (its next hop is {}), for {} us",
@@ -329,10 +356,10 @@ impl NextHops {
         to: usize,
         hosts: &[u32],
         carries: &mut impl FnMut(u32, u32) -> bool,
-    ) -> Vec<u16> {
+    ) -> Vec<(u16, Fate)> {
         let end = to * self.stride;
-        let mut arrives: Vec<Option<bool>> = vec![None; self.rows.len()];
-        arrives[end] = Some(true);
+        let mut arrives: Vec<Option<Fate>> = vec![None; self.rows.len()];
+        arrives[end] = Some(Fate::Arrives);
         let mut lost = Vec::new();
         for &host in hosts {
             let (mut walk, mut at) = (Vec::new(), host as usize);
@@ -341,19 +368,22 @@ impl NextHops {
                     break fate;
                 }
                 // Whoever comes by here again has gone in a circle.
-                arrives[at] = Some(false);
+                arrives[at] = Some(Fate::Lost);
                 walk.push(at);
                 let next = self.rows[at][to];
-                if next == NOBODY || !carries(at as u32, u32::from(next)) {
-                    break false;
+                if next == NOBODY {
+                    break Fate::Lost;
+                }
+                if !carries(at as u32, u32::from(next)) {
+                    break Fate::Stuck;
                 }
                 at = usize::from(next);
             };
             for passed in walk {
                 arrives[passed] = Some(fate);
             }
-            if !fate {
-                lost.push(host as u16);
+            if fate != Fate::Arrives {
+                lost.push((host as u16, fate));
             }
         }
         lost
@@ -436,6 +466,7 @@ mod tests {
         hops.fresh.truncate(1);
         assert_eq!(hops.look(0, |_| None, carries, Some(&near)), None, "not at once");
         hops.look(MOST_NOWHERE_US + 1, |_| None, carries, Some(&near))
+            .or_else(|| hops.look(MOST_UNNOTICED_US + 1, |_| None, carries, Some(&near)))
     }
 
     #[test]
@@ -451,6 +482,18 @@ mod tests {
             "node 1 to node 0 lead nowhere (its next hop is node 0)",
         );
         says(nowhere([None, Some(0), Some(3), Some(2)], NEAR, |_, _| true), "round between nodes [2, 3]");
+        // A link that has died and that nobody uses is not noticed at once; a sign to nowhere is.
+        let line: [Option<u8>; 4] = LINE;
+        let mut hops = four(line);
+        hops.fresh.truncate(1);
+        let near = NEAR.map(<[u32]>::to_vec);
+        for now_us in [0, MOST_NOWHERE_US + 1, MOST_UNNOTICED_US] {
+            assert_eq!(hops.look(now_us, |_| None, |from, _| from != 1, Some(&near)), None);
+        }
+        let mut hops = four([None, Some(0), None, Some(2)]);
+        hops.fresh.truncate(1);
+        assert_eq!(hops.look(0, |_| None, |_, _| true, Some(&near)), None);
+        assert!(hops.look(MOST_NOWHERE_US + 1, |_| None, |_, _| true, Some(&near)).is_some());
         // Nobody can be expected to find a way where there is none.
         assert_eq!(nowhere([None, Some(0), None, Some(2)], [&[1], &[0], &[3], &[2]], |_, _| true), None);
     }

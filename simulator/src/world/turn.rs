@@ -339,8 +339,7 @@ impl<S: Subject> World<S> {
 
     /// Power on: the disk is read, the process starts, the interfaces come up.
     pub(super) fn boot(&mut self, host: u32, life: u32) {
-        let at = host as usize;
-        let now_us = self.now_us;
+        let (at, now_us) = (host as usize, self.now_us);
         let known = &mut self.hosts[at];
         if known.subject.is_some() || known.life != life || known.frozen {
             return;
