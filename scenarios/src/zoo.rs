@@ -114,7 +114,7 @@ pub const EXHIBITS: [Exhibit; 22] = [
         checker: "next-hops",
         seeds: 3,
     },
-    Exhibit { bug: Bug::SummaryIgnored, scenario: "mobility", set: &[], checker: "next-hops", seeds: 3 },
+    Exhibit { bug: Bug::SummaryIgnored, scenario: "mobility", set: &[], checker: "promise", seeds: 3 },
     Exhibit {
         bug: Bug::PagesLost,
         scenario: "links-cut",
