@@ -35,7 +35,7 @@ impl Sessions {
         let Some(local) = self.links.get(&place.link).map(|link| link.info.local) else {
             return Err(Drop::UnknownLink);
         };
-        if place.addr == local || self.links.values().any(|link| link.info.local == place.addr) {
+        if self.links.values().any(|link| link.info.local == place.addr) {
             // Some media give back what is sent to all, and two of our own may be one.
             return Ok(());
         }
