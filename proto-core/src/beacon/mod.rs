@@ -98,13 +98,6 @@ pub enum Action {
     },
 }
 
-/// Somebody who is heard.
-#[derive(Debug)]
-struct Heard {
-    /// Without another beacon it is forgotten then.
-    until: Instant,
-}
-
 /// A medium on which beacons are sent.
 #[derive(Debug)]
 struct Medium {
@@ -114,7 +107,8 @@ struct Medium {
     /// When to send, and when the interval ends.
     say: Option<Instant>,
     ends: Instant,
-    heard: BTreeMap<Addr, Heard>,
+    /// Who is heard, and when it is forgotten without another beacon.
+    heard: BTreeMap<Addr, Instant>,
 }
 
 impl Medium {
@@ -123,6 +117,12 @@ impl Medium {
         let all = self.airtime.mul_ratio(1 + self.heard.len() as u64, 1);
         let shortest = SHORTEST.max(all.mul_ratio(EAGER_PART, 1));
         (shortest, LONGEST.max(all.mul_ratio(QUIET_PART, 1)).max(shortest))
+    }
+
+    /// The interval after this one.
+    fn next_interval(&self) -> Duration {
+        let (shortest, longest) = self.bounds();
+        self.interval.mul_ratio(2, 1).clamp(shortest, longest)
     }
 
     /// Begins an interval: the beacon comes in its second half, by chance.
@@ -134,7 +134,7 @@ impl Medium {
     }
 
     fn next(&self) -> Instant {
-        let forgotten = self.heard.values().map(|heard| heard.until).min();
+        let forgotten = self.heard.values().copied().min();
         let said = self.say.unwrap_or(self.ends).min(self.ends);
         forgotten.map_or(said, |at| at.min(said))
     }
@@ -161,12 +161,8 @@ impl Machine for Beacons {
 
     fn wake(&mut self, cx: &mut Cx<'_>) {
         for (&link, medium) in &mut self.media {
-            let gone: Vec<Addr> = medium
-                .heard
-                .iter()
-                .filter(|(_, heard)| heard.until <= cx.now)
-                .map(|(&addr, _)| addr)
-                .collect();
+            let gone: Vec<Addr> =
+                medium.heard.iter().filter(|(_, until)| **until <= cx.now).map(|(&addr, _)| addr).collect();
             for addr in gone {
                 medium.heard.remove(&addr);
                 self.actions.push_back(Action::Part { link, addr });
@@ -174,14 +170,11 @@ impl Machine for Beacons {
             if medium.say.is_some_and(|at| at <= cx.now) {
                 medium.say = None;
                 // The next one comes at the end of the next interval at the latest, which is twice as long.
-                let (shortest, longest) = medium.bounds();
-                let next = medium.interval.mul_ratio(2, 1).clamp(shortest, longest);
-                let span = span_of(medium.ends.since(cx.now) + next);
+                let span = span_of(medium.ends.since(cx.now) + medium.next_interval());
                 self.actions.push_back(Action::Say { link, span });
             }
             if medium.ends <= cx.now {
-                let (shortest, longest) = medium.bounds();
-                let next = medium.interval.mul_ratio(2, 1).clamp(shortest, longest);
+                let next = medium.next_interval();
                 medium.begin(cx, next);
             }
         }
@@ -229,7 +222,7 @@ impl Beacons {
         if is_new && !room {
             return;
         }
-        medium.heard.insert(from, Heard { until });
+        medium.heard.insert(from, until);
         if is_new {
             let (shortest, _) = medium.bounds();
             // An interval that is the shortest goes on: others would be put off for ever where many come (RFC 6206, section 4.2, rule 6).
@@ -256,7 +249,7 @@ impl Beacons {
     /// The most bytes of memory that this takes in a node with these limits.
     #[must_use]
     pub fn worst_case_bytes(limits: &Limits) -> u64 {
-        let place = 3 * size_of::<(Addr, Heard)>() as u64;
+        let place = 3 * size_of::<(Addr, Instant)>() as u64;
         let medium = 2 * size_of::<(LinkId, Medium)>() as u64 + 256;
         // One action for each place, twice while the row grows.
         let actions = 4 * size_of::<Action>() as u64;

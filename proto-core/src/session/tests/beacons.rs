@@ -58,6 +58,19 @@ fn a_member_is_heard_where_it_is_and_one_of_two_calls() {
     assert!(a.drops.iter().all(|(_, count)| count == 0));
 }
 
+/// One device with two links on one LAN hears itself.
+#[test]
+fn a_node_does_not_meet_itself() {
+    let mut a = Make::new(1).start(Instant::ZERO);
+    let of_a = beacon(&mut a);
+    let other = LinkId(1);
+    let info = LinkInfo { local: Addr::from_u32(11), ..a.make.info() };
+    a.handle(Instant::ZERO, Input::LinkUp { link: other, info });
+    a.handle(Instant::ZERO, Input::Packet { link: other, from: Addr::from_u32(1), bytes: &of_a });
+    assert!(a.events.is_empty(), "{:?}", a.events);
+    assert!(a.drops.iter().all(|(_, count)| count == 0));
+}
+
 #[test]
 fn copies_from_elsewhere_and_the_beacons_of_strangers_are_not_believed() {
     let mut b = Make::new(2).start(Instant::ZERO);
