@@ -7,6 +7,7 @@
 //! the same neighbour would have no end.
 
 use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
 
 use bytes::Bytes;
 
@@ -122,12 +123,23 @@ impl Node {
                 self.sessions_handle(now, session::Input::Away { link, addr, away: !there });
             }
         }
-        self.away.retain(|key| all.contains(key));
+        self.forget_away(now, &all);
         let peers: BTreeSet<PeerSlot> = self.away.iter().map(|&(peer, _)| peer).collect();
         for peer in peers {
             let mut places = all.range((peer, Addr::ANY)..).take_while(|(other, _)| *other == peer);
             if places.all(|place| self.away.contains(place)) {
                 self.seek_peer(now, peer);
+            }
+        }
+    }
+
+    /// A peer that is gone, or was elsewhere, is out of reach no more: its ways would never be asked after again, should it
+    /// come back.
+    fn forget_away(&mut self, now: Instant, all: &BTreeSet<(PeerSlot, Addr)>) {
+        let gone: Vec<(PeerSlot, Addr)> = self.away.extract_if(.., |key| !all.contains(key)).collect();
+        for (peer, _) in gone {
+            if self.away.range((peer, Addr::ANY)..).next().is_none_or(|(other, _)| *other != peer) {
+                self.links_handle(now, link::Input::Reach { peer, link: LinkId::MESH, there: true });
             }
         }
     }
