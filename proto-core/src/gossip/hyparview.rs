@@ -37,7 +37,9 @@ const MAP_IS_FRESH: Duration = Duration::from_secs(600);
 const FILL_EVERY: Duration = Duration::from_millis(500);
 /// An answer that takes longer does not come.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
-/// Who declined is not asked again for so long.
+/// Who declined is not asked again for so long; then for twice as long each time, up to half a minute. Two who ask several at a
+/// time often have a seat again when others have taken theirs.
+const DECLINED_FIRST: Duration = Duration::from_secs(1);
 const DECLINED: Duration = Duration::from_secs(30);
 /// Who has nobody to ask looks among all members this often.
 const STARVED: Duration = Duration::from_secs(5);
@@ -59,6 +61,20 @@ pub(super) struct Seat {
     pub(super) medium: Option<LinkId>,
 }
 
+/// Somebody who has not let this node in, or was asked to go.
+#[derive(Clone, Copy, Debug)]
+struct Declined {
+    until: Instant,
+    pause: Duration,
+}
+
+impl Declined {
+    /// A member that is asked no more for this long has forgotten the refusal as well.
+    fn is_forgotten(&self, now: Instant) -> bool {
+        self.until + DECLINED <= now
+    }
+}
+
 /// What has changed in the active view.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Change {
@@ -75,7 +91,7 @@ pub(super) struct Views {
     active: BTreeMap<RouterId, Seat>,
     passive: BTreeSet<RouterId>,
     asked: BTreeMap<RouterId, (Instant, u64)>,
-    declined: BTreeMap<RouterId, Instant>,
+    declined: BTreeMap<RouterId, Declined>,
     shuffled: Vec<RouterId>,
     fill_at: Option<Instant>,
     shuffle_at: Instant,
@@ -196,28 +212,34 @@ impl Views {
     pub(super) fn forget(&mut self, now: Instant, id: RouterId) -> bool {
         self.passive.remove(&id);
         self.asked.remove(&id);
-        self.decline(now, id);
+        self.decline(now, id, DECLINED);
         self.lose(now, id)
     }
 
-    /// Is not asked again for a while.
-    fn decline(&mut self, now: Instant, id: RouterId) {
-        if self.declined.len() < MOST_DECLINED {
-            self.declined.insert(id, now + DECLINED);
+    /// Is not asked again for a while, of which this is the first.
+    fn decline(&mut self, now: Instant, id: RouterId, first: Duration) {
+        let before = self.declined.get(&id);
+        if before.is_some() || self.declined.len() < MOST_DECLINED {
+            let pause = before.map_or(first, |before| before.pause.mul_ratio(2, 1).max(first).min(DECLINED));
+            self.declined.insert(id, Declined { until: now + pause, pause });
         }
+    }
+
+    fn may_ask(&self, now: Instant, id: &RouterId) -> bool {
+        self.declined.get(id).is_none_or(|declined| declined.until <= now)
     }
 
     /// Any member, since there is nobody else to ask. One who may not be asked now changes nothing.
     pub(super) fn offer(&mut self, cx: &mut Cx<'_>, id: RouterId) {
-        if self.is_free(&id) && !self.neighbours.contains_key(&id) {
+        if self.is_free(cx.now, &id) && !self.neighbours.contains_key(&id) {
             self.reserve(cx.rng, id);
             self.fill_soon(cx.now + Duration::from_millis(1));
         }
     }
 
     /// Whether somebody may be asked now.
-    fn is_free(&self, id: &RouterId) -> bool {
-        !self.active.contains_key(id) && !self.asked.contains_key(id) && !self.declined.contains_key(id)
+    fn is_free(&self, now: Instant, id: &RouterId) -> bool {
+        !self.active.contains_key(id) && !self.asked.contains_key(id) && self.may_ask(now, id)
     }
 
     /// Somebody who may be asked, as the map says.
@@ -240,12 +262,13 @@ impl Views {
         self.fill_at = Some(self.fill_at.map_or(at, |before| before.min(at)));
     }
 
-    fn lose(&mut self, now: Instant, id: RouterId) -> bool {
+    /// It leaves the view; another is looked for then.
+    fn lose(&mut self, look_at: Instant, id: RouterId) -> bool {
         if self.active.remove(&id).is_none() {
             return false;
         }
         self.changes.push(Change::Down(id));
-        self.fill_soon(now);
+        self.fill_soon(look_at);
         true
     }
 
@@ -276,7 +299,7 @@ impl Views {
     fn dismiss(&mut self, cx: &mut Cx<'_>, out: &mut Out, id: RouterId) {
         out.send(cx.now, cx.limits, id, &Message::Disconnect);
         self.lose(cx.now, id);
-        self.decline(cx.now, id);
+        self.decline(cx.now, id, DECLINED_FIRST);
         self.reserve(cx.rng, id);
     }
 
@@ -355,20 +378,23 @@ impl Views {
         }
         if !accepted {
             self.lose(cx.now, from);
-            self.decline(cx.now, from);
+            self.decline(cx.now, from, DECLINED_FIRST);
             self.fill_soon(cx.now);
         } else if self.active.contains_key(&from) || self.has_room(self.neighbours.contains_key(&from)) {
             self.gain(cx, out, from);
         } else {
             out.send(cx.now, cx.limits, from, &Message::Disconnect);
+            self.decline(cx.now, from, DECLINED_FIRST);
         }
     }
 
     pub(super) fn on_disconnect(&mut self, cx: &mut Cx<'_>, from: RouterId) {
         // It may have overtaken an answer that it takes back.
         self.asked.remove(&from);
-        if self.lose(cx.now, from) {
-            self.decline(cx.now, from);
+        if self.active.contains_key(&from) {
+            // Who took leave had too many, and so may others have now.
+            self.lose(cx.now + jittered(cx.rng, FILL_EVERY), from);
+            self.decline(cx.now, from, DECLINED_FIRST);
             self.reserve(cx.rng, from);
         }
     }
@@ -378,7 +404,7 @@ impl Views {
         if !arrived && self.asked.get(&to).is_some_and(|&(_, asked)| asked == tag) {
             self.asked.remove(&to);
             self.passive.remove(&to);
-            self.decline(now, to);
+            self.decline(now, to, DECLINED);
             self.fill_soon(now);
         }
     }
@@ -447,9 +473,16 @@ impl Views {
         if self.active.contains_key(&id) || self.asked.contains_key(&id) {
             return;
         }
-        let urgent = self.active.is_empty();
+        let urgent = self.active.is_empty() || self.is_left_over(&id);
         let tag = out.send(cx.now, cx.limits, id, &Message::Neighbour { urgent });
         self.asked.insert(id, (cx.now + ANSWER_WITHIN, tag));
+    }
+
+    /// In a crowd where all others have found each other somebody may be left over, with free seats and nobody free to take one: who
+    /// lets him in sends another away, and both have a seat for that one.
+    fn is_left_over(&self, id: &RouterId) -> bool {
+        let choice = self.neighbours.len() > self.seats - FAR_LEAST;
+        choice && !self.is_guarded() && self.neighbours.contains_key(id) && self.declined.contains_key(id)
     }
 
     /// Asks as many as are lacking, one far one at a time.
@@ -458,20 +491,24 @@ impl Views {
         for id in silent.map(|(&id, _)| id).collect::<Vec<RouterId>>() {
             self.asked.remove(&id);
             self.passive.remove(&id);
-            self.decline(cx.now, id);
+            self.decline(cx.now, id, DECLINED);
         }
-        self.declined.retain(|_, until| *until > cx.now);
+        self.declined.retain(|_, declined| !declined.is_forgotten(cx.now));
         for id in self.neighbours.keys().copied().collect::<Vec<RouterId>>() {
-            if self.near() + self.asked.len() >= self.seats || !self.is_wanted(true) {
+            let asked = self.asked.keys().filter(|id| self.neighbours.contains_key(id)).count();
+            if self.near() + asked >= self.seats - FAR_LEAST {
                 break;
             }
-            if self.is_free(&id) {
+            if self.is_free(cx.now, &id) {
                 self.ask(cx, out, id);
             }
         }
         let waits_for_near = self.near() == 0 && self.asked.keys().any(|id| self.neighbours.contains_key(id));
         if self.is_wanted(false) && !waits_for_near {
-            let free = self.passive.iter().filter(|id| self.is_free(id) && !self.neighbours.contains_key(id));
+            let free = self
+                .passive
+                .iter()
+                .filter(|id| self.is_free(cx.now, id) && !self.neighbours.contains_key(id));
             let free: Vec<RouterId> = free.copied().collect();
             if let Some(&id) = pick(cx.rng, &free) {
                 self.ask(cx, out, id);
@@ -493,7 +530,7 @@ impl Views {
     pub(super) fn worst_case_bytes(limits: &Limits) -> u64 {
         let (seats, name) = (u64::from(limits.gossip_view).max(4), 3 * size_of::<RouterId>() as u64);
         let reserve = seats * PASSIVE_PER_SEAT as u64;
-        let asked = (reserve + u64::from(limits.peers) + MOST_DECLINED as u64) * (name + 48);
+        let asked = (reserve + u64::from(limits.peers) + MOST_DECLINED as u64) * (name + 56);
         reserve * name + seats * (name + 32) + u64::from(limits.peers) * (name + 16) + asked
     }
 
