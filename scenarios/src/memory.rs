@@ -291,6 +291,12 @@ impl<S: Subject> Subject for Metered<S> {
         self.inner.as_ref().map_or_else(Vec::new, |inner| inner.lies(cast, lie, n, heard))
     }
 
+    fn swallow(&mut self, swallows: bool) {
+        if let Some(inner) = &mut self.inner {
+            inner.swallow(swallows);
+        }
+    }
+
     fn tell_neighbours(&mut self, now: Instant, message: &Bytes) {
         self.run(now, |inner| inner.tell_neighbours(now, &copy(message)));
     }

@@ -175,6 +175,10 @@ impl Subject for Node {
         lies::messages(self, cast, lie, n, heard)
     }
 
+    fn swallow(&mut self, swallows: bool) {
+        Node::swallow(self, swallows);
+    }
+
     fn tell_neighbours(&mut self, now: Instant, message: &Bytes) {
         Node::tell_neighbours(self, now, message);
     }

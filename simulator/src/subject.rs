@@ -114,6 +114,8 @@ pub trait Subject: Sized {
     fn lies(&self, _cast: &Self::Cast, _lie: Lie, _n: u64, _heard: &mut Vec<Vec<u8>>) -> Vec<Bytes> {
         Vec::new()
     }
+    /// Passes on what is for others, or says so only.
+    fn swallow(&mut self, _swallows: bool) {}
     /// Says something to all its neighbours.
     fn tell_neighbours(&mut self, _now: Instant, _message: &Bytes) {}
     /// Broadcasts that came to it and were new, and that came and were not, since it started.

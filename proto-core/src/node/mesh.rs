@@ -205,6 +205,28 @@ impl Node {
         }
     }
 
+    /// A packet of a handshake leaves by the mesh. It is to be answered, if only with data.
+    pub(super) fn ask_by_mesh(&mut self, now: Instant, to: Addr, packet: Bytes) {
+        self.is_unanswered(now, to, None, session::is_call(&packet));
+        self.send_by_mesh(now, to, packet);
+    }
+
+    /// A packet is sent over the mesh to somebody who may not have answered another: a question of ours, or an answer that comes again.
+    pub(super) fn is_unanswered(&mut self, now: Instant, to: Addr, since: Option<Instant>, is_ours: bool) {
+        if let (Some((to, None)), Some(routing)) = (router_at(to), &mut self.routing) {
+            routing.asked(now, to, since, is_ours);
+        }
+    }
+
+    /// Something authentic came over the mesh.
+    pub(super) fn has_answered(&mut self, now: Instant, link: LinkId, from: Addr) {
+        if link == LinkId::MESH
+            && let (Some((from, _)), Some(routing)) = (router_at(from), &mut self.routing)
+        {
+            routing.has_answered(now, from);
+        }
+    }
+
     /// A packet leaves by the mesh.
     pub(super) fn send_by_mesh(&mut self, now: Instant, to: Addr, packet: Bytes) {
         if let Some((to, home)) = router_at(to) {
@@ -316,6 +338,14 @@ impl Node {
         if let Some(routing) = &mut self.routing {
             routing.tell_neighbours(message);
             self.settle(now);
+        }
+    }
+
+    /// Takes what is for others and passes nothing on. For simulators of nodes that do not keep to the protocol; who is honest has no use
+    /// for it.
+    pub fn swallow(&mut self, swallows: bool) {
+        if let Some(routing) = &mut self.routing {
+            routing.swallow(swallows);
         }
     }
 

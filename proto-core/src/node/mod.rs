@@ -318,6 +318,7 @@ impl Node {
             if self.backlog {
                 self.drops.count(Drop::QueueFull);
             } else if let Some(payload) = opened.payload {
+                self.has_answered(now, link, from);
                 let input = link::Input::Received {
                     peer: opened.peer,
                     path: opened.path,

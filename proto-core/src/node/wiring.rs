@@ -63,9 +63,7 @@ impl Node {
 
     pub(super) fn route_session(&mut self, now: Instant, action: session::Action) {
         match action {
-            session::Action::Transmit { link: LinkId::MESH, to, packet } => {
-                self.send_by_mesh(now, to, packet)
-            }
+            session::Action::Transmit { link: LinkId::MESH, to, packet } => self.ask_by_mesh(now, to, packet),
             session::Action::Transmit { link, to, packet } => self.queue_handshake(link, to, packet),
             session::Action::Established {
                 peer,
@@ -80,6 +78,7 @@ impl Node {
                 addr,
                 proved,
             } => {
+                self.has_answered(now, link, addr);
                 // Copies of what made this session are of no use any more.
                 self.calls.forget(|at, to| (at, to) == (link, addr));
                 self.links_handle(now, link::Input::Attach { peer, node, wanted: false });

@@ -127,6 +127,12 @@ impl Custody {
         }
     }
 
+    /// The packet may be handed to anybody now. Whether it might not before.
+    pub fn avoid_nobody(&mut self, id: u64) -> bool {
+        let packet = self.get_mut(id);
+        packet.is_some_and(|packet| !core::mem::take(&mut packet.head.avoid).is_empty())
+    }
+
     /// Takes a packet over, if there is room: the end of `message`, from `start` on. It has no alarm before it is given to somebody,
     /// waits or is parked.
     pub fn take(

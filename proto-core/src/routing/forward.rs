@@ -4,6 +4,7 @@ use bytes::{Buf as _, Bytes};
 
 use super::afar::notice::Notice;
 use super::custody::{Alarm, Custody, Packet, Sent};
+use super::detour::Avoided;
 use super::message::{Afar, Broken, Head};
 use super::neighbour::Neighbour;
 use super::{Action, Moved, Routing};
@@ -48,7 +49,9 @@ impl Routing {
         let from = self.own.router;
         self.next_id = self.next_id.wrapping_add(1);
         let id = Head::needs_id(&payload).then_some(self.next_id);
-        let head = Head { to, from, id, hops: MOST_HOPS, class, broken: alloc::vec::Vec::new(), afar };
+        // Whom to avoid is known of those who are on the map.
+        let avoid = if afar.to.is_none() { self.avoided(cx.now, to) } else { alloc::vec::Vec::new() };
+        let head = Head { to, from, id, hops: MOST_HOPS, class, broken: alloc::vec::Vec::new(), avoid, afar };
         self.take_over(cx, None, head, (payload, 0));
     }
 
@@ -74,6 +77,7 @@ impl Routing {
     ) {
         if head.to == self.own.router {
             message.advance(start.min(message.len()));
+            self.other_end_avoids(cx.now, head.from, &head.avoid);
             self.note(cx, Moved::delivered(&head, &message));
             let home = head.afar.from.filter(|_| !self.database.leads_to(head.from));
             if head.afar.is_notice {
@@ -81,6 +85,9 @@ impl Routing {
             } else {
                 self.actions.push_back(Action::Deliver { from: head.from, home, payload: message });
             }
+            return;
+        }
+        if self.swallows {
             return;
         }
         let Some(hops) = head.hops.checked_sub(1) else {
@@ -102,6 +109,8 @@ impl Routing {
     fn dispatch(&mut self, cx: &mut Cx<'_>, id: u64) {
         match self.exit(cx.now, id) {
             Some((peer, router)) => self.give(cx, id, peer, router),
+            // Better by somebody who may swallow it than not at all.
+            None if self.custody.avoid_nobody(id) => self.dispatch(cx, id),
             None if self.is_astray(id) => self.turn_away(cx, id),
             None if self.is_cut_off(id) => self.custody.park(id),
             None => self.custody.wait(cx.now, id),
@@ -168,10 +177,11 @@ impl Routing {
             tried.clear();
         }
         let other;
-        let tree = if broken.is_empty() && tried.is_empty() {
+        let tree = if broken.is_empty() && tried.is_empty() && packet.head.avoid.is_empty() {
             tree
         } else {
-            other = graph.tree(broken, &tried);
+            let is_avoided = |router| router != to && packet.head.avoid.contains(&Avoided::router(router));
+            other = graph.tree_round(broken, &tried, is_avoided);
             &other
         };
         let home = packet.head.afar.to.filter(|&home| home != self.own.router);

@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use core::cmp::Reverse;
 
 use super::database::{Database, NOWHERE};
+use super::detour::Avoided;
 use super::message::Broken;
 use super::metric::Cost;
 use crate::ids::RouterId;
@@ -112,6 +113,17 @@ impl Graph {
     /// The shortest ways, without some links that are broken, and without some of our own neighbours.
     #[must_use]
     pub fn tree(&self, broken: &[Broken], without: &[RouterId]) -> Tree {
+        self.tree_round(broken, without, |_| false)
+    }
+
+    /// The same, without some routers.
+    #[must_use]
+    pub fn tree_round(
+        &self,
+        broken: &[Broken],
+        without: &[RouterId],
+        is_avoided: impl Fn(RouterId) -> bool,
+    ) -> Tree {
         let mut tree = Tree {
             distance: alloc::vec![NOWHERE; self.routers.len()],
             first_hop: alloc::vec![NOBODY; self.routers.len()],
@@ -127,7 +139,8 @@ impl Graph {
             for edge in self.edges(place) {
                 let there = self.router(edge.to);
                 let excluded = place == self.own && without.contains(&there)
-                    || !broken.is_empty() && broken.contains(&Broken::between(here, there));
+                    || !broken.is_empty() && broken.contains(&Broken::between(here, there))
+                    || is_avoided(there);
                 if !excluded {
                     let first = if place == self.own { edge.to } else { by };
                     tree.reach(&mut open, edge.to, distance + edge.cost.eighths(), first);
@@ -135,6 +148,49 @@ impl Graph {
             }
         }
         tree
+    }
+
+    /// The routers between here and another on the way with the least weight of them all, and of those with the same weight the shortest;
+    /// and whether there is one. Nobody is on it who is avoided.
+    #[must_use]
+    pub fn way(
+        &self,
+        to: RouterId,
+        avoid: &[Avoided],
+        weight: impl Fn(RouterId) -> u64,
+    ) -> (Vec<RouterId>, bool) {
+        let mut best = alloc::vec![(u64::MAX, NOWHERE, NOBODY); self.routers.len()];
+        let mut open = BinaryHeap::from([Reverse((0, 0, self.own, NOBODY))]);
+        while let Some(Reverse((heavy, far, place, before))) = open.pop() {
+            let here = self.router(place);
+            let Some(known) = best.get_mut(place as usize).filter(|known| (heavy, far) < (known.0, known.1))
+            else {
+                continue;
+            };
+            *known = (heavy, far, before);
+            if here == to {
+                break;
+            }
+            for edge in self.edges(place) {
+                let there = self.router(edge.to);
+                if there == to || !avoid.contains(&Avoided::router(there)) {
+                    let more = if there == to { 0 } else { weight(there) };
+                    let way = (heavy.saturating_add(more), far + edge.cost.eighths(), edge.to, place);
+                    open.push(Reverse(way));
+                }
+            }
+        }
+        let before = |place: u32| best.get(place as usize).map_or(NOBODY, |known| known.2);
+        let Some(mut place) = self.place(to).map(|place| before(place as u32)) else {
+            return (Vec::new(), false);
+        };
+        let is_there = place != NOBODY;
+        let mut way = Vec::new();
+        while place != NOBODY && place != self.own {
+            way.push(self.router(place));
+            place = before(place);
+        }
+        (way, is_there)
     }
 
     /// Every router with how far it is and by which of our neighbours, if the tree reaches it; ourselves by none.

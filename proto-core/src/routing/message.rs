@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use bytes::{Buf as _, Bytes};
 
 pub use super::afar::notice::{Address, Notice};
+use super::detour::{Avoided, MOST_AVOIDED};
 pub use super::landmarks::entry::Entry;
 use super::record::{Part, RecordKey};
 use crate::codec::{Malformed, NoRoom, Reader, Writer, varint_len};
@@ -41,12 +42,14 @@ const FROM_HOME: u8 = 2;
 const NOTICE: u8 = 4;
 /// An id follows, in the byte of class and number of broken links.
 const HAS_ID: u8 = 0x80;
+/// So does a list of routers to avoid, in the same byte.
+const HAS_AVOIDED: u8 = 0x08;
 /// Broken links that a packet can name.
 pub const MOST_BROKEN: usize = 4;
 /// Bytes of a record's key.
 const KEY_BYTES: usize = 9;
 /// The longest head of a relayed packet.
-pub const MAX_HEAD: usize = 1 + 8 + 8 + 1 + 8 + 8 + 4 + 1 + 1 + MOST_BROKEN * 8;
+pub const MAX_HEAD: usize = 1 + 8 + 8 + 1 + 8 + 8 + 4 + 1 + 1 + MOST_BROKEN * 8 + 1 + MOST_AVOIDED * 4;
 
 /// One message between neighbours.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -89,6 +92,8 @@ pub struct Head {
     pub class: Class,
     /// Links that are broken though the map may still show them, on its way so far.
     pub broken: Vec<Broken>,
+    /// Relays that it is not to be handed to, as its source says.
+    pub avoid: Vec<Avoided>,
     /// What else is needed where the way is longer than the map.
     pub afar: Afar,
 }
@@ -275,7 +280,7 @@ fn read_head(reader: &mut Reader<'_>, kind: u8, hop: Hop) -> Result<Head, Malfor
     let (hops, counts) = (reader.u8()?, reader.u8()?);
     let id = if counts & HAS_ID != 0 { Some(reader.u32()?) } else { None };
     let class = Class::ALL.get(usize::from(counts >> 4 & 7)).copied().ok_or(Malformed)?;
-    let count = usize::from(counts & 0x0f);
+    let count = usize::from(counts & 0x07);
     if count > MOST_BROKEN {
         return Err(Malformed);
     }
@@ -283,7 +288,16 @@ fn read_head(reader: &mut Reader<'_>, kind: u8, hop: Hop) -> Result<Head, Malfor
     for _ in 0..count {
         broken.push(Broken { from: reader.array()?, to: reader.array()? });
     }
-    Ok(Head { to, from, id, hops, class, broken, afar })
+    let avoid = if counts & HAS_AVOIDED != 0 { read_avoided(reader)? } else { Vec::new() };
+    Ok(Head { to, from, id, hops, class, broken, avoid, afar })
+}
+
+fn read_avoided(reader: &mut Reader<'_>) -> Result<Vec<Avoided>, Malformed> {
+    let count = usize::from(reader.u8()?);
+    if count == 0 || count > MOST_AVOIDED {
+        return Err(Malformed);
+    }
+    (0..count).map(|_| Ok(Avoided(reader.array()?))).collect()
 }
 
 fn read_afar(reader: &mut Reader<'_>, kind: u8) -> Result<Afar, Malformed> {
@@ -496,13 +510,21 @@ fn put_head(head: &Head, hop: Hop, writer: &mut Writer<'_>) -> Result<(), NoRoom
     let broken = head.broken.get(..MOST_BROKEN).unwrap_or(&head.broken);
     let has_id = if head.id.is_some() { HAS_ID } else { 0 };
     writer.u8(head.hops)?;
-    writer.u8(has_id | (head.class as u8) << 4 | broken.len() as u8)?;
+    let avoid = head.avoid.get(..MOST_AVOIDED).unwrap_or(&head.avoid);
+    let has_avoided = if avoid.is_empty() { 0 } else { HAS_AVOIDED };
+    writer.u8(has_id | (head.class as u8) << 4 | has_avoided | broken.len() as u8)?;
     if let Some(id) = head.id {
         writer.u32(id)?;
     }
     for link in broken {
         writer.put(&link.from)?;
         writer.put(&link.to)?;
+    }
+    if !avoid.is_empty() {
+        writer.u8(avoid.len() as u8)?;
+        for router in avoid {
+            writer.put(&router.0)?;
+        }
     }
     Ok(())
 }

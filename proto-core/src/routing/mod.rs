@@ -20,6 +20,7 @@
 mod afar;
 pub mod custody;
 pub mod database;
+pub mod detour;
 mod flood;
 mod forward;
 pub mod graph;
@@ -57,6 +58,7 @@ use crate::wake::{Reason, Wake};
 use crate::zoo::{Bug, Zoo};
 use custody::Custody;
 use database::{Database, KEPT_UNREACHABLE, Known};
+use detour::Detours;
 use graph::{Graph, Tree};
 use large::Large;
 use metric::{Cost, Quality};
@@ -237,6 +239,9 @@ pub struct Routing {
     map: Option<(Graph, Tree)>,
     vicinity: Vicinity,
     large: Large,
+    detours: Detours,
+    /// Takes what others are to get, and passes nothing on.
+    swallows: bool,
     /// How often the map has changed since the start.
     map_changes: u64,
     zoo: Zoo,
@@ -284,6 +289,7 @@ impl Machine for Routing {
             self.database.forget_lost(cx.now, kept);
             self.large.landmarks.forget_lost(cx.now);
             self.large.places.forget_old(cx.now);
+            self.detours.forget_old(cx.now);
             self.map_changed(cx.now);
         }
     }
@@ -319,6 +325,8 @@ impl Routing {
             map: None,
             vicinity: Vicinity::default(),
             large: Large::default(),
+            detours: Detours::default(),
+            swallows: false,
             map_changes: 0,
             zoo: cx.zoo,
             next_tag: 0,
@@ -583,6 +591,7 @@ impl Routing {
         self.database.check_all();
         self.custody.check(limits);
         self.large.check(limits);
+        self.detours.check();
         assert_eq!(self.by_router.len(), self.neighbours.len(), "a name for each neighbour");
         for (router, peer) in &self.by_router {
             assert!(self.neighbours.get(peer).is_some_and(|neighbour| neighbour.router == *router));

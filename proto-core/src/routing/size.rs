@@ -1,5 +1,6 @@
 //! What routing takes of memory: now, and at most.
 
+use super::detour::Detours;
 use super::landmarks::Landmarks;
 use super::neighbour::Neighbour;
 use super::trails::Trails;
@@ -25,7 +26,7 @@ impl Routing {
         // No record is smaller than its signature and name, and each counts with what it takes beside its bytes.
         let names = records / 192 + 1;
         let parts = [
-            size_of::<Routing>() as u64,
+            size_of::<Routing>() as u64 + Detours::most_bytes(),
             // While one takes another's place both are there; a link stands in the graph twice while it is made.
             records.saturating_mul(4),
             u64::from(limits.routers).saturating_mul(ROUTER),
@@ -63,5 +64,6 @@ impl Routing {
             + self.custody.bytes()
             + self.vicinity.held_bytes()
             + self.large.held_bytes()
+            + self.detours.held_bytes()
     }
 }

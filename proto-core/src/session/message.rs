@@ -76,6 +76,13 @@ pub(super) enum Kind {
     Beacon = 10,
 }
 
+/// Whether a packet of a handshake is to be answered by whoever gets it, and is sent again until it is.
+#[must_use]
+pub fn is_call(packet: &[u8]) -> bool {
+    let kind = packet.first().copied().and_then(Kind::of);
+    matches!(kind, Some(Kind::InitIk | Kind::InitXx | Kind::Finish))
+}
+
 impl Kind {
     fn of(byte: u8) -> Option<Kind> {
         Some(match byte {

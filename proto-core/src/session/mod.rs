@@ -79,7 +79,7 @@ use dial::Dial;
 pub use input::Input;
 use keys::Table;
 use message::{Body, Builder, INCOMPATIBLE_LEN, Kind, Packet, Unchecked};
-pub use message::{MAX_HANDSHAKE_BYTES, Versions};
+pub use message::{MAX_HANDSHAKE_BYTES, Versions, is_call};
 use peers::{Peer, Peers, Place, Slots};
 pub use transport::{Answered, Opened, Sealed};
 use trust::Trust;

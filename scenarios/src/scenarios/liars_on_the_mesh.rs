@@ -1,9 +1,9 @@
-//! One neighbour in ten does not tell the truth about who his neighbours are.
+//! One neighbour in ten does not tell the truth, and keeps what he should pass on.
 //!
 //! Fifty nodes, of which five lie to whoever hears them, each second, in words that are sealed and delivered like all others: that
 //! the others have no neighbours, in their names; that they themselves are everybody's neighbour, at no cost; and what was true
-//! before links broke. It matters because a mesh is made of whoever comes, and one who is believed about others can take the whole
-//! of it away from everybody. Liars pass on for others as honest nodes do; those that do not are not in this story.
+//! before links broke. And what is given to them for others they take, and throw away. It matters because a mesh is made of whoever
+//! comes, and one who is believed about others can take the whole of it away from everybody.
 //!
 //! Promised: of the pings between honest nodes that are connected by honest ones 99 of 100 are answered within a second, and no
 //! next hop of anybody leads in a circle or nowhere.
@@ -19,7 +19,7 @@ use crate::fail::Usage;
 use crate::params::{Key, Params};
 use crate::scenario::{Case, Findings, Scenario};
 
-const LIES: Key = Key { name: "lies", default: "all", help: "forge, links, replay, or all of them" };
+const LIES: Key = Key { name: "lies", default: "all", help: "forge, links, replay, swallow, or all of them" };
 const SHARE: Key =
     Key { name: "share", default: "10%", help: "the share of nodes that lie, 1 to 50 per cent" };
 
@@ -82,10 +82,11 @@ fn liars(near: &Near, seed: u64, wanted: usize) -> BTreeSet<u32> {
 fn plan(params: &Params) -> Result<Plan, Usage> {
     let nodes = params.nodes_within(NODES, 10..=500)?;
     let share_ppm = params.share_ppm(&SHARE, 500_000)?;
-    let kinds: &[Lie] = match params.one_of(&LIES, &["forge", "links", "replay", "all"])? {
+    let kinds: &[Lie] = match params.one_of(&LIES, &["forge", "links", "replay", "swallow", "all"])? {
         "forge" => &[Lie::Forge],
         "links" => &[Lie::Links],
         "replay" => &[Lie::Replay],
+        "swallow" => &[Lie::Swallow],
         _ => &Lie::ALL,
     };
     let topology = mesh::shape("rgg", nodes, params.seed)?;

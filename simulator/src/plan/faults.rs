@@ -309,11 +309,13 @@ pub enum Lie {
     Links,
     /// What was on the map when it began to lie.
     Replay,
+    /// That it has passed on what it was given; it has not.
+    Swallow,
 }
 
 impl Lie {
     /// Every kind.
-    pub const ALL: [Lie; 3] = [Lie::Forge, Lie::Links, Lie::Replay];
+    pub const ALL: [Lie; 4] = [Lie::Forge, Lie::Links, Lie::Replay, Lie::Swallow];
 }
 
 const fn junk_size() -> (u32, u32) {

@@ -181,8 +181,16 @@ fn afar_of_bob(kind: u8, sequence: u64, spoiled: u8, to: RouterId) -> Bytes {
         let home = sign(Part::HOME, Content::Home { landmark: to });
         let notice = Notice::Publish(Address { papers: &papers, home: &home }).to_bytes();
         let afar = Afar { to: None, from: Some(to), is_notice: true };
-        let head =
-            Head { to, from: router, id: Some(1), hops: 9, class: Class::High, broken: Vec::new(), afar };
+        let head = Head {
+            to,
+            from: router,
+            id: Some(1),
+            hops: 9,
+            class: Class::High,
+            broken: Vec::new(),
+            avoid: Vec::new(),
+            afar,
+        };
         encode_data(&head, Hop { from: router, to }, &notice)
     };
     let mut bytes = bytes.to_vec();

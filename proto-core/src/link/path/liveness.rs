@@ -129,12 +129,14 @@ impl Liveness {
         lossy && self.on_answered()
     }
 
+    /// Since when nothing was heard while an answer was due.
+    pub(super) fn silent_since(&self) -> Option<Instant> {
+        self.unanswered_since.map(|since| since.max(self.last_heard))
+    }
+
     /// How long nothing was heard while an answer was due.
     pub(super) fn silent_for(&self, now: Instant) -> Duration {
-        match self.unanswered_since {
-            Some(since) => now.since(since.max(self.last_heard)),
-            None => Duration::ZERO,
-        }
+        self.silent_since().map_or(Duration::ZERO, |since| now.since(since))
     }
 
     fn patience(pulse: Pulse) -> Duration {

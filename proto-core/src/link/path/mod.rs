@@ -515,6 +515,12 @@ impl Path {
         self.liveness.silent_for(now)
     }
 
+    /// Since when nothing was heard though an answer is due.
+    #[must_use]
+    pub fn silent_since(&self) -> Option<Instant> {
+        self.liveness.silent_since()
+    }
+
     /// Whether the path was given up. Nothing but probes is sent over it until it answers.
     #[must_use]
     pub fn is_dead(&self) -> bool {

@@ -99,6 +99,7 @@ fn head(broken: usize) -> Head {
         hops: 254,
         class: Class::Normal,
         broken: links.collect(),
+        avoid: Vec::new(),
         afar: Afar::default(),
     }
 }

@@ -11,6 +11,7 @@ use crate::crypto::sign::Verifier;
 use crate::drops::Drop;
 use crate::ids::{NetworkId, PeerSlot, RouterId};
 use crate::node::input::Class;
+use crate::routing::detour::{Avoided, MOST_AVOIDED};
 use crate::routing::message::{
     Afar, Broken, Builder, Head, Hop, MOST_BROKEN, Message, encode_data, replace_head,
 };
@@ -153,7 +154,7 @@ proptest! {
         hops in any::<u8>(),
         len in 0_usize..100,
         (broken, before) in (0_usize..=MOST_BROKEN, 0_usize..=MOST_BROKEN),
-        is_shared in any::<bool>(),
+        (is_shared, avoid) in (any::<bool>(), 0_usize..=MOST_AVOIDED),
         (to_home, from_home, is_notice) in any::<(Option<u8>, Option<u8>, bool)>(),
     ) {
         let hop = Hop { from: RouterId([0; 8]), to: RouterId([1; 8]) };
@@ -162,8 +163,9 @@ proptest! {
         // On the last hop nobody needs to know who keeps the destination.
         let to_home = home(to_home).filter(|_| to != hop.to);
         let afar = Afar { to: to_home, from: home(from_home), is_notice };
+        let avoided = |count: usize| (0..count as u8).map(|n| Avoided::router(RouterId([n; 8]))).collect();
         let links = |count: usize| (0..count as u8).map(|n| Broken::between(RouterId([n; 8]), to)).collect();
-        let head = Head { to, from, id, hops, class: Class::Low, broken: links(broken), afar };
+        let head = Head { to, from, id, hops, class: Class::Low, broken: links(broken), avoid: avoided(avoid), afar };
         let packet = vec![9; len];
         let bytes = encode_data(&head, hop, &packet);
         let Ok(Message::Data(again, start)) = Message::decode(&bytes, hop) else { panic!("not data") };
@@ -194,6 +196,7 @@ fn an_end_that_need_not_be_named_is_not() {
         hops: 9,
         class: Class::Normal,
         broken: Vec::new(),
+        avoid: Vec::new(),
         afar: Afar::default(),
     };
     let hop = Hop { from: a, to: b };
@@ -213,8 +216,16 @@ fn an_end_that_need_not_be_named_is_not() {
 #[test]
 fn packets_are_known_by_their_ends() {
     let (to, from) = (RouterId([1; 8]), RouterId([2; 8]));
-    let head =
-        |id| Head { to, from, id, hops: 9, class: Class::Normal, broken: Vec::new(), afar: Afar::default() };
+    let head = |id| Head {
+        to,
+        from,
+        id,
+        hops: 9,
+        class: Class::Normal,
+        broken: Vec::new(),
+        avoid: Vec::new(),
+        afar: Afar::default(),
+    };
     assert_eq!(head(None).name(b"sealed and so on, tag: 12345678"), u64::from_le_bytes(*b"12345678"));
     assert_ne!(head(Some(1)).name(b"handshake"), head(Some(2)).name(b"handshake"));
     assert_eq!(head(Some(7)).name(b"short"), 7);

@@ -1,0 +1,152 @@
+//! Relays that take packets and do not pass them on.
+
+use super::bench::{CABLE, World};
+use crate::routing::metric::Quality;
+use crate::time::Duration;
+
+const FAST: usize = 1;
+const SLOW: usize = 2;
+
+/// From 0 to 3 two ways, by 1 and by 2 with a delay; 4 lies behind 3.
+fn two_ways() -> World {
+    let mut world = World::new(5);
+    let slow = Quality { srtt: Duration::from_millis(20), ..CABLE };
+    for (a, b, quality) in
+        [(0, FAST, CABLE), (FAST, 3, CABLE), (0, SLOW, slow), (SLOW, 3, slow), (3, 4, CABLE)]
+    {
+        world.connect(a, b, quality);
+    }
+    world.run(1_000);
+    world
+}
+
+/// One asks another until it is answered, as handshakes do; so many questions were sent.
+fn ask(world: &mut World, from: usize, to: usize) -> usize {
+    let (mut asked, before, name) = (0, world.delivered.len(), world.router(to));
+    while world.delivered.len() == before && asked < 20 {
+        let now = world.now;
+        world.sides[from].routing.asked(now, name, None, true);
+        world.send(from, to, b"ask");
+        asked += 1;
+        world.run(75);
+    }
+    asked
+}
+
+fn answered(world: &mut World, at: usize, from: usize) {
+    let (now, name) = (world.now, world.router(from));
+    world.sides[at].routing.has_answered(now, name);
+}
+
+/// Whether a packet arrives, at once, and how long it took.
+fn goes(world: &mut World, from: usize, to: usize) -> Option<Duration> {
+    let (before, sent) = (world.delivered.len(), world.now);
+    world.send(from, to, b"goes");
+    world.run(75);
+    world.delivered.get(before).map(|delivered| delivered.when.since(sent))
+}
+
+/// The second question goes another way; the answer comes back by it, though the end that answers knows of nothing.
+#[test]
+fn a_question_goes_round_who_swallows_it_and_so_does_its_answer() {
+    let mut world = two_ways();
+    world.sides[FAST].routing.swallow(true);
+    assert_eq!(goes(&mut world, 0, 3), None);
+    assert_eq!(ask(&mut world, 0, 3), 2);
+    assert_eq!(goes(&mut world, 3, 0), Some(Duration::from_millis(20)));
+}
+
+/// An answer shows who was to blame: packets to others avoid him as well, until one asked by him is answered.
+#[test]
+fn who_swallows_is_avoided_on_the_way_to_others() {
+    let mut world = two_ways();
+    world.sides[FAST].routing.swallow(true);
+    ask(&mut world, 0, 3);
+    assert_eq!(goes(&mut world, 0, 4), None, "blamed only when an answer has come");
+    answered(&mut world, 0, 3);
+    assert_eq!(goes(&mut world, 0, 4), Some(Duration::from_millis(21)));
+    // He passes on again, and the other does not any more.
+    world.sides[FAST].routing.swallow(false);
+    world.sides[SLOW].routing.swallow(true);
+    assert_eq!(ask(&mut world, 0, 4), 2);
+    answered(&mut world, 0, 4);
+    assert_eq!(goes(&mut world, 0, 3), Some(Duration::from_millis(2)));
+}
+
+/// One that is gone does not answer by any way: nobody is to blame for it.
+#[test]
+fn nobody_is_blamed_where_nobody_answers() {
+    let mut world = two_ways();
+    world.cut(3, 4);
+    assert_eq!(ask(&mut world, 0, 4), 20);
+    assert_eq!(goes(&mut world, 0, 3), Some(Duration::from_millis(2)));
+    // It is back when it has been asked in vain for longer than a moment.
+    world.connect(3, 4, CABLE);
+    world.run(3_000);
+    answered(&mut world, 0, 4);
+    assert_eq!(goes(&mut world, 0, 3), Some(Duration::from_millis(2)));
+}
+
+/// A way that has brought an answer is kept though a shorter one is not suspected: that may be of another who swallows.
+#[test]
+fn a_way_that_was_answered_is_kept() {
+    let mut world = two_ways();
+    for side in [FAST, SLOW] {
+        world.sides[side].routing.swallow(true);
+    }
+    // A third way, longer than the other two.
+    let late = Quality { srtt: Duration::from_millis(40), ..CABLE };
+    world.sides.push(crate::routing::tests::bench::Side::new(5, 1, world.sides[0].limits.clone(), world.now));
+    world.connect(0, 5, late);
+    world.connect(5, 3, late);
+    world.run(1_000);
+    assert_eq!(ask(&mut world, 0, 3), 3);
+    answered(&mut world, 0, 3);
+    // What is known of the others is forgotten before the way is.
+    world.sides[SLOW].routing.swallow(false);
+    assert_eq!(ask(&mut world, 0, SLOW), 1);
+    for _ in 0..3 {
+        assert_eq!(goes(&mut world, 0, 3), Some(Duration::from_millis(40)));
+    }
+}
+
+/// Where there is one way only it is taken.
+#[test]
+fn who_is_avoided_is_better_than_nobody() {
+    let mut world = two_ways();
+    world.sides[FAST].routing.swallow(true);
+    ask(&mut world, 0, 3);
+    answered(&mut world, 0, 3);
+    world.sides[FAST].routing.swallow(false);
+    world.disconnect(0, SLOW);
+    world.run(500);
+    assert_eq!(goes(&mut world, 0, 3), Some(Duration::from_millis(2)));
+    // And one that does not know yet that the other way is gone.
+    let mut world = two_ways();
+    let (now, name) = (world.now, world.router(0));
+    let avoid = [FAST, SLOW].map(|side| crate::routing::detour::Avoided::router(world.router(side)));
+    world.sides[3].routing.other_end_avoids(now, name, &avoid);
+    assert_eq!(goes(&mut world, 3, 0), Some(Duration::from_millis(2)));
+}
+
+/// Many liars, questions and destinations take no more room than there is.
+#[test]
+fn what_is_remembered_of_detours_has_bounds() {
+    let mut world = World::grid(12);
+    world.run(3_000);
+    for side in 0..144 {
+        world.sides[side].routing.swallow(side % 3 == 1);
+    }
+    for to in (20..144).step_by(2) {
+        let name = world.router(to);
+        for _ in 0..12 {
+            let now = world.now;
+            world.sides[0].routing.asked(now, name, None, true);
+            world.send(0, to, b"ask");
+            world.run(70);
+        }
+        answered(&mut world, 0, to);
+        let limits = world.sides[0].limits.clone();
+        world.sides[0].routing.check(&limits);
+    }
+}
