@@ -146,13 +146,15 @@ impl<S: Subject> World<S> {
             | What::Jump { .. }
             | What::Leap { .. }
             | What::Revoke { .. } => {}
-            What::Lie { node, lie, .. } => {
-                if let Some(subject) =
-                    self.hosts[*node as usize].subject.as_mut().filter(|_| *lie == Lie::Swallow)
-                {
-                    subject.swallow(false);
-                }
-            }
+            What::Lie { node, lie: Lie::Swallow, .. } => self.pass_on(*node),
+            What::Lie { .. } => {}
+        }
+    }
+
+    /// A router lies no more: what it is given for others it passes on.
+    fn pass_on(&mut self, node: u32) {
+        if let Some(subject) = &mut self.hosts[node as usize].subject {
+            subject.swallow(false);
         }
     }
 

@@ -70,6 +70,8 @@ fn who_swallows_is_avoided_on_the_way_to_others() {
     world.sides[SLOW].routing.swallow(true);
     assert_eq!(ask(&mut world, 0, 4), 2);
     answered(&mut world, 0, 4);
+    // What was answered by the other before goes on that way until it is missed.
+    assert_eq!(ask(&mut world, 0, 3), 2);
     assert_eq!(goes(&mut world, 0, 3), Some(Duration::from_millis(2)));
 }
 
