@@ -10,7 +10,7 @@
 //!
 //! A circle counts as long as all its links carry something. A router whose packets lead nowhere counts when links that nothing
 //! has happened to for a while, and that lose little, connect it with the destination. Radio links are left out: what they carry
-//! depends on who else speaks. So is what becomes of packets at a router that lies.
+//! depends on who else speaks. So is what becomes of packets at a router that swallows them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -65,8 +65,8 @@ pub struct NextHops {
     nowhere: BTreeMap<(usize, u16), Nowhere>,
     /// Routers that nobody may send anything to, or by.
     revoked: BTreeSet<u16>,
-    /// Routers that lie: what becomes of packets at them is not seen in their signs.
-    liars: BTreeSet<u16>,
+    /// Routers that pass nothing on: what becomes of packets at them is not seen in their signs.
+    swallowers: BTreeSet<u16>,
     next_circles_us: u64,
     next_nowhere_us: u64,
     longest_circle_us: u64,
@@ -116,7 +116,7 @@ impl NextHops {
             circles: BTreeMap::new(),
             nowhere: BTreeMap::new(),
             revoked: BTreeSet::new(),
-            liars: BTreeSet::new(),
+            swallowers: BTreeSet::new(),
             next_circles_us: 0,
             next_nowhere_us: LEAST_PAUSE_US,
             longest_circle_us: 0,
@@ -169,10 +169,10 @@ impl NextHops {
         self.revoked.insert(host as u16);
     }
 
-    /// A router lies from now on: who is sent to it goes where it pleases the liar, and a circle by way of it is its work. That others send
-    /// less by it is not for the signs to show.
-    pub fn lies(&mut self, host: u32) {
-        self.liars.insert(host as u16);
+    /// A router swallows from now on what it is given for others: no packet goes round by way of it. That others send less by it is not for
+    /// the signs to show.
+    pub fn swallows(&mut self, host: u32) {
+        self.swallowers.insert(host as u16);
     }
 
     /// Links carry something that did not, or the other way round.
@@ -293,8 +293,8 @@ impl NextHops {
             {
                 circle.push(next(last));
             }
-            let is_honest = !circle.iter().any(|host| self.liars.contains(host));
-            if is_honest && circle.iter().all(|&host| carries(u32::from(host), u32::from(next(host)))) {
+            let is_open = !circle.iter().any(|host| self.swallowers.contains(host));
+            if is_open && circle.iter().all(|&host| carries(u32::from(host), u32::from(next(host)))) {
                 found.insert(circle.iter().copied().min().unwrap_or(at), circle);
             }
         }
@@ -370,8 +370,8 @@ impl NextHops {
         let end = to * self.stride;
         let mut arrives: Vec<Option<Fate>> = vec![None; self.rows.len()];
         arrives[end] = Some(Fate::Arrives);
-        for &liar in &self.liars {
-            arrives[usize::from(liar)] = Some(Fate::Arrives);
+        for &host in &self.swallowers {
+            arrives[usize::from(host)] = Some(Fate::Arrives);
         }
         let mut lost = Vec::new();
         for &host in hosts {

@@ -43,11 +43,7 @@ impl<S: Subject> World<S> {
                 self.net.begin(fault.id, &fault.what);
                 self.again(number, 0);
             }
-            What::Lie { node, .. } => {
-                self.watch.next_hops.lies(*node);
-                self.again(number, 0);
-            }
-            What::Flood { .. } | What::Sleep { .. } => self.again(number, 0),
+            What::Flood { .. } | What::Lie { .. } | What::Sleep { .. } => self.again(number, 0),
             What::Crash { node, down_us } => self.power_cut(*node, Some(*down_us)),
             What::CrashUnsynced { node, times, down_us } => {
                 self.hosts[*node as usize].cut_on_store = Some((*times, *down_us));
@@ -280,6 +276,7 @@ impl<S: Subject> World<S> {
         let now = known.clock.at(self.now_us);
         let Some(subject) = &mut known.subject else { return };
         if lie == Lie::Swallow {
+            self.watch.next_hops.swallows(node);
             return subject.swallow(true);
         }
         for message in subject.lies(&self.cast, lie, n, &mut known.heard) {
