@@ -37,9 +37,10 @@ const MAP_IS_FRESH: Duration = Duration::from_secs(600);
 const FILL_EVERY: Duration = Duration::from_millis(500);
 /// An answer that takes longer does not come.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
-/// Who declined is not asked again for so long; then for twice as long each time, up to half a minute. Two who ask several at a
-/// time often have a seat again when others have taken theirs.
+/// Who declined is not asked again for so long, then for twice as long each time (a guess: a seat is often free again when others have found
+/// theirs),
 const DECLINED_FIRST: Duration = Duration::from_secs(1);
+/// and at most for so long. So is who could not be reached, and so long after that the refusals are forgotten.
 const DECLINED: Duration = Duration::from_secs(30);
 /// Who has nobody to ask looks among all members this often.
 const STARVED: Duration = Duration::from_secs(5);
@@ -69,7 +70,7 @@ struct Declined {
 }
 
 impl Declined {
-    /// A member that is asked no more for this long has forgotten the refusal as well.
+    /// Nobody was asked again for as long as the longest pause.
     fn is_forgotten(&self, now: Instant) -> bool {
         self.until + DECLINED <= now
     }
@@ -216,7 +217,7 @@ impl Views {
         self.lose(now, id)
     }
 
-    /// Is not asked again for a while, of which this is the first.
+    /// Is not asked again for a while: `first`, if it has not declined before.
     fn decline(&mut self, now: Instant, id: RouterId, first: Duration) {
         let before = self.declined.get(&id);
         if before.is_some() || self.declined.len() < MOST_DECLINED {

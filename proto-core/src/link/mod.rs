@@ -533,11 +533,11 @@ impl Links {
         self.peers.get(usize::from(peer.0))?.as_ref().map(|entry| entry.status())
     }
 
-    /// Since when a peer owes an answer over a path.
+    /// Since when a peer owes an acknowledgement over a path, whatever else came from it.
     #[must_use]
-    pub fn silent_since(&self, peer: PeerSlot, path: PathId) -> Option<Instant> {
+    pub fn owes_since(&self, peer: PeerSlot, path: PathId) -> Option<Instant> {
         let entry = self.peers.get(usize::from(peer.0)).and_then(Option::as_ref)?;
-        entry.ways.iter().find(|way| way.id == path)?.path.silent_since()
+        entry.ways.iter().find(|way| way.id == path)?.path.owes_since()
     }
 
     /// The most bytes that delivery takes under `limits`.

@@ -218,12 +218,10 @@ impl Node {
         }
     }
 
-    /// Something authentic came over the mesh.
-    pub(super) fn has_answered(&mut self, now: Instant, link: LinkId, from: Addr) {
-        if link == LinkId::MESH
-            && let (Some((from, _)), Some(routing)) = (router_at(from), &mut self.routing)
-        {
-            routing.has_answered(now, from);
+    /// What was sent to a router over the mesh has been answered, by nobody else.
+    pub(super) fn has_answered(&mut self, now: Instant, router: Option<RouterId>) {
+        if let (Some(router), Some(routing)) = (router, &mut self.routing) {
+            routing.has_answered(now, router);
         }
     }
 

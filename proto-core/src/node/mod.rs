@@ -318,10 +318,11 @@ impl Node {
             if self.backlog {
                 self.drops.count(Drop::QueueFull);
             } else if let Some(payload) = opened.payload {
-                self.has_answered(now, link, from);
+                let (peer, path) = (opened.peer, opened.path);
+                let owed = self.links.owes_since(peer, path).filter(|_| link == LinkId::MESH);
                 let input = link::Input::Received {
-                    peer: opened.peer,
-                    path: opened.path,
+                    peer,
+                    path,
                     packet_number: opened.packet_number,
                     link,
                     from,
@@ -329,6 +330,9 @@ impl Node {
                     payload: packet.get(payload).unwrap_or(&[]),
                 };
                 self.links_handle(now, input);
+                if owed.is_some() && self.links.owes_since(peer, path) != owed {
+                    self.has_answered(now, self.routers.get(&peer).copied());
+                }
             }
             let peer = opened.peer;
             match opened.answered {

@@ -163,7 +163,7 @@ impl Node {
             let intent = self.links.next_packet(&mut cx)?;
             let Some((len, after)) = self.build_and_seal(now, &intent, buf) else { continue };
             if intent.link == LinkId::MESH {
-                if let Some(since) = self.links.silent_since(intent.peer, intent.path) {
+                if let Some(since) = self.links.owes_since(intent.peer, intent.path) {
                     self.is_unanswered(now, intent.addr, Some(since), true);
                 }
                 let packet = Bytes::copy_from_slice(buf.get(..len).unwrap_or(&[]));

@@ -78,7 +78,9 @@ impl Node {
                 addr,
                 proved,
             } => {
-                self.has_answered(now, link, addr);
+                if proved && link == LinkId::MESH {
+                    self.has_answered(now, Some(RouterId::of(device)));
+                }
                 // Copies of what made this session are of no use any more.
                 self.calls.forget(|at, to| (at, to) == (link, addr));
                 self.links_handle(now, link::Input::Attach { peer, node, wanted: false });

@@ -15,6 +15,7 @@ use alloc::vec::Vec;
 
 use super::Routing;
 use super::graph::Graph;
+use super::message::short;
 use crate::ids::RouterId;
 use crate::time::{Duration, Instant};
 
@@ -44,30 +45,29 @@ impl Avoided {
     /// This router.
     #[must_use]
     pub fn router(router: RouterId) -> Avoided {
-        let [a, b, c, d, ..] = router.0;
-        Avoided([a, b, c, d])
+        Avoided(short(router))
     }
 }
 
 /// How packets go to one destination.
 #[derive(Clone, Debug, Default)]
 struct Talk {
+    /// This router asked there of its own, so that nobody made it up.
+    is_ours: bool,
+    /// Whom packets avoid, and the map and the suspicions for which they were chosen.
     avoid: Vec<Avoided>,
-    /// Whom the last packet avoided.
-    sent: Vec<Avoided>,
+    chosen_for: Option<(u64, u64)>,
+    /// The way round them has brought an answer: it is left only for want of the next, or for another map.
+    is_proved: bool,
     /// Whom the other end avoids.
     theirs: Vec<Avoided>,
     /// The first question that was not answered.
     asked_at: Option<Instant>,
-    /// Who stood on ways that brought no answer, and how often; since when, and whether it is this router that asked.
+    /// Who stood on ways that brought no answer, and how often; since when, and whether all were ways of our questions.
     blamed: BTreeMap<RouterId, u32>,
     blamed_since: Option<Instant>,
-    is_ours: bool,
-    /// The way of the last packets has brought an answer, on the map as it was after so many changes: it is left only for want of the next.
-    proved_on: Option<u64>,
+    is_sure: bool,
     used_at: Instant,
-    /// The map and the suspicions for which `avoid` was chosen.
-    chosen_for: Option<(u64, u64)>,
 }
 
 /// A relay that may not pass on what it is given.
@@ -89,13 +89,13 @@ pub(super) struct Detours {
 impl Detours {
     pub(super) const fn most_bytes() -> u64 {
         let blamed = MOST_BLAMED * 3 * (size_of::<RouterId>() + 4);
-        let talk = 3 * (size_of::<Talk>() + MOST_AVOIDED * 4) + blamed;
+        let talk = 3 * size_of::<Talk>() + 2 * MOST_AVOIDED * 4 + blamed;
         (MOST_TALKS * talk + MOST_SUSPECTS * 3 * (size_of::<Suspicion>() + 8)) as u64
     }
 
     pub(super) fn held_bytes(&self) -> usize {
         let talk = |talk: &Talk| {
-            let names = talk.avoid.capacity() + talk.sent.capacity() + talk.theirs.capacity();
+            let names = talk.avoid.capacity() + talk.theirs.capacity();
             3 * size_of::<Talk>() / 2 + names * 4 + talk.blamed.len() * 24
         };
         self.talks.values().map(talk).sum::<usize>() + self.suspects.len() * 3 * size_of::<Suspicion>() / 2
@@ -104,7 +104,7 @@ impl Detours {
     pub(super) fn check(&self) {
         assert!(self.talks.len() <= MOST_TALKS && self.suspects.len() <= MOST_SUSPECTS);
         assert!(self.talks.values().all(|talk| {
-            let names = [&talk.avoid, &talk.sent, &talk.theirs];
+            let names = [&talk.avoid, &talk.theirs];
             names.iter().all(|names| names.len() <= MOST_AVOIDED) && talk.blamed.len() <= MOST_BLAMED
         }));
     }
@@ -114,15 +114,18 @@ impl Detours {
         self.suspects.retain(|_, suspicion| suspicion.until > now);
     }
 
-    /// What is known of a destination; the one that was used longest ago makes room.
-    fn talk(&mut self, now: Instant, to: RouterId) -> &mut Talk {
+    /// What is known of a destination; the one that was used longest ago makes room. Whom this router has not asked of its own
+    /// (`is_ours`) may be made up by whoever sends packets in many names, and takes no place of those it has.
+    fn talk(&mut self, now: Instant, to: RouterId, is_ours: bool) -> Option<&mut Talk> {
         if !self.talks.contains_key(&to) && self.talks.len() >= MOST_TALKS {
-            let oldest = self.talks.iter().min_by_key(|(_, talk)| talk.used_at).map(|(&router, _)| router);
-            oldest.and_then(|router| self.talks.remove(&router));
+            let may_go = self.talks.iter().filter(|(_, talk)| is_ours || !talk.is_ours);
+            let (&oldest, _) = may_go.min_by_key(|(_, talk)| (talk.is_ours, talk.used_at))?;
+            self.talks.remove(&oldest);
         }
         let talk = self.talks.entry(to).or_default();
         talk.used_at = now;
-        talk
+        talk.is_ours |= is_ours;
+        Some(talk)
     }
 
     fn weight(&self, talk: Option<&Talk>, router: RouterId) -> u64 {
@@ -152,10 +155,10 @@ impl Detours {
     fn choose(&self, graph: &Graph, to: RouterId) -> Vec<Avoided> {
         let talk = self.talks.get(&to);
         let weight = |router: RouterId| self.weight(talk, router);
-        let (best, _) = graph.way(to, &[], weight);
+        let best = graph.way(to, &[], weight);
         let mut avoid: Vec<Avoided> = Vec::new();
         loop {
-            let (taken, _) = graph.way(to, &avoid, |_| 0);
+            let taken = graph.way(to, &avoid, |_| 0);
             let mut bad: Vec<RouterId> = taken.into_iter().filter(|&router| weight(router) > 0).collect();
             bad.retain(|router| !best.contains(router) && !avoid.contains(&Avoided::router(*router)));
             bad.sort_by_key(|&router| core::cmp::Reverse(weight(router)));
@@ -169,15 +172,18 @@ impl Detours {
 }
 
 impl Routing {
-    /// A packet is sent to a router that ought to answer, and may not have answered the one before. If that was asked long enough ago its
-    /// way is to blame, and this one takes another; `since` says when, if it is known. Unless it is a question of ours (`is_ours`) nobody is suspected for it: it is
-    /// answered again because it came again, which anybody can bring about.
+    /// A packet is sent to a router that ought to answer, and may not have answered the one before; `since` says since when, if that is known.
+    /// If it is long enough its way is to blame, and this packet takes another. Unless it is a question of ours (`is_ours`) nobody is
+    /// suspected for it: it is answered again because it came again, which anybody can bring about.
     pub fn asked(&mut self, now: Instant, to: RouterId, since: Option<Instant>, is_ours: bool) {
+        if since.is_some_and(|since| since + LEAST_WAIT > now) {
+            return;
+        }
         self.look_at_map(now);
         let Some((graph, tree)) = &self.map else { return };
         let Some(distance) = graph.distance(tree, to) else { return };
         let wait = Duration::from_micros(distance / 8).mul_ratio(WAYS, 1).max(LEAST_WAIT);
-        let talk = self.detours.talk(now, to);
+        let Some(talk) = self.detours.talk(now, to, is_ours) else { return };
         let asked = *talk.asked_at.get_or_insert(since.unwrap_or(now));
         if asked + wait > now {
             return;
@@ -188,38 +194,38 @@ impl Routing {
         }
         if talk.blamed_since.is_none_or(|since| since + TOGETHER <= now) {
             talk.blamed.clear();
-            (talk.blamed_since, talk.is_ours) = (Some(now), is_ours);
+            (talk.blamed_since, talk.is_sure) = (Some(now), true);
         }
-        talk.is_ours &= is_ours;
-        let (way, _) = graph.way(to, &talk.sent, |_| 0);
-        for router in way {
+        talk.is_sure &= is_ours;
+        for router in graph.way(to, &talk.avoid, |_| 0) {
             if talk.blamed.len() < MOST_BLAMED || talk.blamed.contains_key(&router) {
                 let times = talk.blamed.entry(router).or_insert(0);
                 *times = times.saturating_add(1);
             }
         }
-        (talk.chosen_for, talk.proved_on) = (None, None);
+        (talk.chosen_for, talk.is_proved) = (None, false);
     }
 
-    /// Something authentic came from a router over the mesh: the way to it, and the way back, pass packets on.
+    /// A router has answered what was sent to it over the mesh: the way there passes packets on. Whoever says this knows that the answer is
+    /// authentic, and that it is one: that something comes from there says nothing of the way thither.
     pub fn has_answered(&mut self, now: Instant, from: RouterId) {
-        let Some(talk) = self.detours.talks.get_mut(&from) else { return };
-        let was_asked = talk.asked_at.take().is_some();
-        if was_asked {
-            talk.proved_on = Some(self.map_changes);
-        }
+        let made_of = (self.map_changes, self.detours.changes);
+        let Some(talk) = self.detours.talks.get_mut(&from).filter(|talk| talk.asked_at.is_some()) else {
+            return;
+        };
+        (talk.asked_at, talk.is_proved, talk.chosen_for) = (None, true, Some(made_of));
         let (blamed, since) = (core::mem::take(&mut talk.blamed), talk.blamed_since.take());
-        let is_ours = talk.is_ours;
-        if !was_asked || blamed.is_empty() && self.detours.suspects.is_empty() {
+        if blamed.is_empty() && self.detours.suspects.is_empty() {
             return;
         }
-        let avoid = talk.sent.clone();
+        let (avoid, is_sure) = (talk.avoid.clone(), talk.is_sure);
         self.look_at_map(now);
         let Some((graph, _)) = &self.map else { return };
-        let (way, _) = graph.way(from, &avoid, |_| 0);
-        let is_recent = is_ours && since.is_some_and(|since| since + TOGETHER > now);
-        for router in blamed.into_keys().filter(|router| is_recent && !way.contains(router)) {
-            self.detours.suspect(now, router);
+        let way = graph.way(from, &avoid, |_| 0);
+        if is_sure && since.is_some_and(|since| since + TOGETHER > now) {
+            for router in blamed.into_keys().filter(|router| !way.contains(router)) {
+                self.detours.suspect(now, router);
+            }
         }
         for router in way {
             self.detours.clear(router);
@@ -238,31 +244,31 @@ impl Routing {
         if avoid.is_empty() {
             return;
         }
-        let talk = self.detours.talk(now, from);
-        if talk.theirs != avoid {
+        if let Some(talk) = self.detours.talk(now, from, false).filter(|talk| talk.theirs != avoid) {
             talk.theirs = avoid.iter().copied().take(MOST_AVOIDED).collect();
-            talk.chosen_for = None;
+            (talk.chosen_for, talk.is_proved) = (None, false);
         }
     }
 
     /// Whom a packet to a router is to name.
     pub(super) fn avoided(&mut self, now: Instant, to: RouterId) -> Vec<Avoided> {
         let known = self.detours.talks.get(&to);
-        let is_blameless =
-            known.is_none_or(|talk| talk.sent.is_empty() && talk.blamed.is_empty() && talk.theirs.is_empty());
+        let is_blameless = known
+            .is_none_or(|talk| talk.avoid.is_empty() && talk.blamed.is_empty() && talk.theirs.is_empty());
         if is_blameless && self.detours.suspects.is_empty() {
             return Vec::new();
         }
+        let chosen = known.and_then(|talk| Some((talk.chosen_for?, talk.is_proved)));
         self.look_at_map(now);
-        let made_of = (self.map_changes, self.detours.changes);
-        let talk = self.detours.talk(now, to);
-        let is_proved = talk.proved_on == Some(self.map_changes);
-        if !is_proved && talk.chosen_for.replace(made_of) != Some(made_of) {
-            let avoid = self.map.as_ref().map(|(graph, _)| self.detours.choose(graph, to));
-            self.detours.talk(now, to).avoid = avoid.unwrap_or_default();
+        let (map, suspicions) = (self.map_changes, self.detours.changes);
+        let is_current = chosen
+            .is_some_and(|(made_of, is_proved)| made_of.0 == map && (is_proved || made_of.1 == suspicions));
+        let fresh =
+            self.map.as_ref().filter(|_| !is_current).map(|(graph, _)| self.detours.choose(graph, to));
+        let Some(talk) = self.detours.talk(now, to, false) else { return fresh.unwrap_or_default() };
+        if let Some(fresh) = fresh {
+            (talk.avoid, talk.chosen_for, talk.is_proved) = (fresh, Some((map, suspicions)), false);
         }
-        let talk = self.detours.talk(now, to);
-        talk.sent.clone_from(&talk.avoid);
         talk.avoid.clone()
     }
 }

@@ -150,15 +150,10 @@ impl Graph {
         tree
     }
 
-    /// The routers between here and another on the way with the least weight of them all, and of those with the same weight the shortest;
-    /// and whether there is one. Nobody is on it who is avoided.
+    /// The routers between here and another, the last first, on the way on which they have the least weight together, and of those with the
+    /// same weight on the shortest; none where there is no way. Nobody is on it who is avoided.
     #[must_use]
-    pub fn way(
-        &self,
-        to: RouterId,
-        avoid: &[Avoided],
-        weight: impl Fn(RouterId) -> u64,
-    ) -> (Vec<RouterId>, bool) {
+    pub fn way(&self, to: RouterId, avoid: &[Avoided], weight: impl Fn(RouterId) -> u64) -> Vec<RouterId> {
         let mut best = alloc::vec![(u64::MAX, NOWHERE, NOBODY); self.routers.len()];
         let mut open = BinaryHeap::from([Reverse((0, 0, self.own, NOBODY))]);
         while let Some(Reverse((heavy, far, place, before))) = open.pop() {
@@ -181,16 +176,13 @@ impl Graph {
             }
         }
         let before = |place: u32| best.get(place as usize).map_or(NOBODY, |known| known.2);
-        let Some(mut place) = self.place(to).map(|place| before(place as u32)) else {
-            return (Vec::new(), false);
-        };
-        let is_there = place != NOBODY;
+        let mut place = self.place(to).map_or(NOBODY, |place| before(place as u32));
         let mut way = Vec::new();
         while place != NOBODY && place != self.own {
             way.push(self.router(place));
             place = before(place);
         }
-        (way, is_there)
+        way
     }
 
     /// Every router with how far it is and by which of our neighbours, if the tree reaches it; ourselves by none.

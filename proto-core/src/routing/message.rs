@@ -149,7 +149,8 @@ impl Broken {
     }
 }
 
-fn short(router: RouterId) -> [u8; 4] {
+/// The first four bytes of a name.
+pub(super) fn short(router: RouterId) -> [u8; 4] {
     let [a, b, c, d, ..] = router.0;
     [a, b, c, d]
 }

@@ -6,7 +6,7 @@
 //! comes, and one who is believed about others can take the whole of it away from everybody.
 //!
 //! Promised: of the pings between honest nodes that are connected by honest ones 99 of 100 are answered within a second, and no
-//! next hop of anybody leads in a circle or nowhere.
+//! next hop of anybody leads in a circle or nowhere, but by way of one who throws packets away.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -175,6 +175,12 @@ impl NextHops {
         self.swallowers.insert(host as u16);
     }
 
+    /// It passes on again.
+    pub fn passes_on(&mut self, host: u32) {
+        self.swallowers.remove(&(host as u16));
+        self.fresh.fill(true);
+    }
+
     /// Links carry something that did not, or the other way round.
     pub fn links_changed(&mut self) {
         self.fresh.fill(true);

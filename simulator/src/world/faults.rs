@@ -149,6 +149,7 @@ impl<S: Subject> World<S> {
 
     /// A router lies no more: what it is given for others it passes on.
     fn pass_on(&mut self, node: u32) {
+        self.watch.next_hops.passes_on(node);
         if let Some(subject) = &mut self.hosts[node as usize].subject {
             subject.swallow(false);
         }

@@ -129,14 +129,17 @@ impl Liveness {
         lossy && self.on_answered()
     }
 
-    /// Since when nothing was heard while an answer was due.
-    pub(super) fn silent_since(&self) -> Option<Instant> {
-        self.unanswered_since.map(|since| since.max(self.last_heard))
+    /// Since when an answer is due.
+    pub(super) fn owes_since(&self) -> Option<Instant> {
+        self.unanswered_since
     }
 
     /// How long nothing was heard while an answer was due.
     pub(super) fn silent_for(&self, now: Instant) -> Duration {
-        self.silent_since().map_or(Duration::ZERO, |since| now.since(since))
+        match self.unanswered_since {
+            Some(since) => now.since(since.max(self.last_heard)),
+            None => Duration::ZERO,
+        }
     }
 
     fn patience(pulse: Pulse) -> Duration {

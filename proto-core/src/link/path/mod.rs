@@ -515,10 +515,10 @@ impl Path {
         self.liveness.silent_for(now)
     }
 
-    /// Since when nothing was heard though an answer is due.
+    /// Since when the peer owes an acknowledgement, whatever else came from it.
     #[must_use]
-    pub fn silent_since(&self) -> Option<Instant> {
-        self.liveness.silent_since()
+    pub fn owes_since(&self) -> Option<Instant> {
+        self.liveness.owes_since()
     }
 
     /// Whether the path was given up. Nothing but probes is sent over it until it answers.

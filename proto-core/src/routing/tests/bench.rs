@@ -32,7 +32,7 @@ pub(super) struct Side {
 }
 
 impl Side {
-    pub(super) fn new(number: u16, boot: u32, limits: Limits, now: Instant) -> Side {
+    fn new(number: u16, boot: u32, limits: Limits, now: Instant) -> Side {
         let (mut drops, mut rng) = (Drops::default(), Rng::fork(&[number as u8; 32], "routing"));
         let cx = &mut Cx { now, rng: &mut rng, limits: &limits, drops: &mut drops, zoo: Zoo::none() };
         let network = network();
