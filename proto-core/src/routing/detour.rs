@@ -157,17 +157,14 @@ impl Detours {
         let weight = |router: RouterId| self.weight(talk, router);
         let best = graph.way(to, &[], weight);
         let mut avoid: Vec<Avoided> = Vec::new();
-        loop {
-            let taken = graph.way(to, &avoid, |_| 0);
-            let mut bad: Vec<RouterId> = taken.into_iter().filter(|&router| weight(router) > 0).collect();
-            bad.retain(|router| !best.contains(router) && !avoid.contains(&Avoided::router(*router)));
-            bad.sort_by_key(|&router| core::cmp::Reverse(weight(router)));
-            let room = MOST_AVOIDED - avoid.len();
-            if bad.is_empty() || room == 0 {
-                return avoid;
-            }
-            avoid.extend(bad.into_iter().take(room).map(Avoided::router));
+        // One at a time: without the worst of them the others need not be on the way.
+        while avoid.len() < MOST_AVOIDED {
+            let taken = graph.way(to, &avoid, |_| 0).into_iter();
+            let bad = taken.filter(|router| weight(*router) > 0 && !best.contains(router));
+            let Some(worst) = bad.max_by_key(|&router| weight(router)) else { break };
+            avoid.push(Avoided::router(worst));
         }
+        avoid
     }
 }
 

@@ -178,7 +178,7 @@ fn what_is_remembered_of_detours_has_bounds() {
     for to in 20..81 {
         let name = world.router(to);
         for _ in 0..12 {
-            world.now = world.now + Duration::from_millis(70);
+            world.now += Duration::from_millis(70);
             let now = world.now;
             world.sides[0].routing.asked(now, name, None, true);
             let _ = world.sides[0].routing.avoided(now, name);
