@@ -25,7 +25,7 @@ pub const MOST_AVOIDED: usize = 16;
 const MOST_TALKS: usize = 32;
 const MOST_SUSPECTS: usize = 64;
 const MOST_BLAMED: usize = 24;
-/// An answer is waited for as long as two round trips should take by the costs of the map, and at least so long: a packet that meets a link
+/// An answer is waited for as long as four round trips should take by the costs of the map, and at least so long: a packet that meets a link
 /// that has just broken goes round it within that.
 const WAYS: u64 = 4;
 const LEAST_WAIT: Duration = Duration::from_millis(45);
