@@ -167,6 +167,31 @@ fn who_is_avoided_is_better_than_nobody() {
     assert_eq!(goes(&mut world, 3, 0), Some(Duration::from_millis(2)));
 }
 
+/// Of those on one way the worst is named, and no other: round him they need not be on the way.
+#[test]
+fn no_more_are_named_than_lead_round() {
+    let (mut world, from, to) = (World::new(5), 0, 3);
+    let slow = Quality { srtt: Duration::from_millis(20), ..CABLE };
+    for (a, b, quality) in [(from, 1, CABLE), (1, 2, CABLE), (2, to, CABLE), (from, 4, slow), (4, to, slow)] {
+        world.connect(a, b, quality);
+    }
+    world.run(1_000);
+    let named = |world: &mut World| {
+        let (now, to) = (world.now, world.router(to));
+        world.sides[from].routing.avoided(now, to)
+    };
+    assert_eq!(named(&mut world), []);
+    world.sides[1].routing.swallow(true);
+    assert_eq!(ask(&mut world, from, to), 2);
+    assert_eq!(named(&mut world).len(), 1, "both are to blame");
+    // The other end has something against one of them.
+    for worse in [1, 2] {
+        let (now, name, worst) = (world.now, world.router(to), Avoided::router(world.router(worse)));
+        world.sides[from].routing.other_end_avoids(now, name, &[worst]);
+        assert_eq!(named(&mut world), [worst]);
+    }
+}
+
 /// Many liars, questions and destinations take no more room than there is.
 #[test]
 fn what_is_remembered_of_detours_has_bounds() {
