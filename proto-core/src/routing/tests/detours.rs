@@ -96,20 +96,50 @@ fn an_answer_that_comes_again_goes_another_way_and_blames_nobody() {
     assert_eq!(goes(&mut world, 3, 5), Some(Duration::from_millis(3)), "by the short way");
 }
 
-/// Whoever sends packets in many names takes no place of what was learnt.
+/// Who stands on a way that was answered is not suspected any more.
 #[test]
-fn made_up_sources_drive_nothing_out() {
+fn an_answer_clears_those_who_passed_it_on() {
     let mut world = two_ways();
     world.sides[FAST].routing.swallow(true);
     ask(&mut world, 0, 3);
-    let avoid = [Avoided::router(world.router(SLOW))];
-    for number in 0..200 {
-        let now = world.now;
-        world.sides[0].routing.other_end_avoids(now, RouterId([number, 1, 2, 3, 4, 5, 6, 7]), &avoid);
-    }
-    let limits = world.sides[0].limits.clone();
-    world.sides[0].routing.check(&limits);
-    assert_eq!(goes(&mut world, 0, 3), Some(Duration::from_millis(20)));
+    answered(&mut world, 0, 3);
+    assert_eq!(goes(&mut world, 0, 4), Some(Duration::from_millis(21)));
+    // There is one way only to this one.
+    world.sides[FAST].routing.swallow(false);
+    world.connect(FAST, 5, CABLE);
+    world.run(500);
+    assert_eq!(ask(&mut world, 0, 5), 1);
+    assert_eq!(goes(&mut world, 0, 4), Some(Duration::from_millis(21)), "only an answer says so");
+    answered(&mut world, 0, 5);
+    assert_eq!(goes(&mut world, 0, 4), Some(Duration::from_millis(3)));
+}
+
+/// One that was only heard of makes room for one that is asked, and gets none where all places are of such.
+#[test]
+fn made_up_sources_take_no_place_of_those_that_were_asked() {
+    let mut world = World::grid(6);
+    world.run(3_000);
+    let ask_once = |world: &mut World, to: usize| {
+        world.now += Duration::from_millis(150);
+        let (now, name) = (world.now, world.router(to));
+        world.sides[0].routing.asked(now, name, None, true);
+    };
+    let avoid = [Avoided::router(world.router(1))];
+    let hear = |world: &mut World| {
+        for number in 0..40 {
+            let (now, name) = (world.now, RouterId([number, 1, 2, 3, 4, 5, 6, 7]));
+            world.sides[0].routing.other_end_avoids(now, name, &avoid);
+        }
+        let limits = world.sides[0].limits.clone();
+        world.sides[0].routing.check(&limits);
+    };
+    // Twice, so that there is somebody to blame; the last place of 32 is left.
+    [35, 35].into_iter().chain(4..34).for_each(|to| ask_once(&mut world, to));
+    hear(&mut world);
+    ask_once(&mut world, 34);
+    hear(&mut world);
+    let (now, name) = (world.now, world.router(35));
+    assert!(!world.sides[0].routing.avoided(now, name).is_empty(), "forgotten");
 }
 
 /// One that is gone does not answer by any way: nobody is to blame for it.
@@ -159,12 +189,29 @@ fn who_is_avoided_is_better_than_nobody() {
     world.disconnect(0, SLOW);
     world.run(500);
     assert_eq!(goes(&mut world, 0, 3), Some(Duration::from_millis(2)));
-    // And one that does not know yet that the other way is gone.
+    // An answer, too, though the question avoided them all.
     let mut world = two_ways();
     let (now, name) = (world.now, world.router(0));
     let avoid = [FAST, SLOW].map(|side| Avoided::router(world.router(side)));
     world.sides[3].routing.other_end_avoids(now, name, &avoid);
     assert_eq!(goes(&mut world, 3, 0), Some(Duration::from_millis(2)));
+}
+
+/// A relay that has no other exit than one that the packet names takes it, rather than keep the packet.
+#[test]
+fn a_relay_without_another_exit_avoids_nobody() {
+    let mut world = two_ways();
+    world.sides[FAST].routing.swallow(true);
+    ask(&mut world, 0, 3);
+    world.sides[FAST].routing.swallow(false);
+    // The packet is in the hands of the other when the rest of its way breaks.
+    let before = world.delivered.len();
+    world.send(0, 3, b"goes");
+    world.cut(SLOW, 3);
+    world.run(60);
+    world.disconnect(SLOW, 3);
+    world.run(5_000);
+    assert_eq!(world.delivered.len(), before + 1);
 }
 
 /// Of those on one way the worst is named, and no other: round him they need not be on the way.
@@ -203,13 +250,13 @@ fn what_is_remembered_of_detours_has_bounds() {
     for to in 20..81 {
         let name = world.router(to);
         for _ in 0..12 {
-            world.now += Duration::from_millis(70);
+            world.now += Duration::from_millis(150);
             let now = world.now;
             world.sides[0].routing.asked(now, name, None, true);
             let _ = world.sides[0].routing.avoided(now, name);
+            let limits = world.sides[0].limits.clone();
+            world.sides[0].routing.check(&limits);
         }
         answered(&mut world, 0, to);
-        let limits = world.sides[0].limits.clone();
-        world.sides[0].routing.check(&limits);
     }
 }
